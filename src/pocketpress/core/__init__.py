@@ -1,0 +1,1 @@
+"""The vocabulary every stage shares.  Imports NumPy at most, never an ML library."""

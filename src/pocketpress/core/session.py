@@ -1,0 +1,72 @@
+"""A loaded artifact as a function from named arrays to named arrays, in real values."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import numpy as np
+
+from pocketpress.core.errors import ArtifactError
+from pocketpress.core.signature import Signature, TensorSpec
+from pocketpress.core.target import Array, Runner, file_to_real, real_to_file
+
+
+class Session:
+    """Call with one array per input name; get one real-valued array per output name.
+
+    Quantised borders are converted here, so the caller never sees a scale.  One call is one inference
+    at the artifact's static shape (batch of one, as on a phone).
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.signature: Signature = runner.signature
+
+    def __call__(self, *arrays: Array, **named: Array) -> dict[str, Array]:
+        """Run one inference.
+
+        Raises:
+            ArtifactError: an input is missing, unknown, of another shape, or not numeric.
+        """
+        feeds = self._feeds(arrays, named)
+        results = self._runner.run(feeds)
+        return {
+            spec.name: file_to_real(np.asarray(value), spec.scale, spec.zero_point)
+            for spec, value in zip(self.signature.outputs, results, strict=True)
+        }
+
+    def _feeds(self, arrays: tuple[Array, ...], named: dict[str, Array]) -> list[Array]:
+        specs = self.signature.inputs
+        if len(arrays) > len(specs):
+            raise ArtifactError("too many inputs", got=len(arrays), allowed=len(specs))
+        given = dict(zip((spec.name for spec in specs), arrays, strict=False))
+        given.update(named)
+        unknown = sorted(set(given) - {spec.name for spec in specs})
+        if unknown:
+            raise ArtifactError("unknown input", got=unknown, allowed=[spec.name for spec in specs])
+        return [_feed(spec, given.get(spec.name)) for spec in specs]
+
+    def close(self) -> None:
+        """Release the runtime."""
+        self._runner.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _feed(spec: TensorSpec, value: Array | None) -> Array:
+    if value is None:
+        raise ArtifactError("input missing", got=None, allowed=spec.name)
+    array = np.asarray(value)
+    if array.shape != spec.shape:
+        raise ArtifactError(f"input {spec.name} has another shape", got=array.shape, allowed=spec.shape)
+    if array.dtype.kind not in "fiub":
+        raise ArtifactError(f"input {spec.name} is not numeric", got=array.dtype, allowed="float32")
+    if spec.dtype in ("int32", "int64") and spec.scale is None and array.dtype.kind == "f":
+        raise ArtifactError(f"input {spec.name} has another dtype", got=array.dtype, allowed=spec.dtype)
+    return real_to_file(array, spec.dtype, spec.scale, spec.zero_point)

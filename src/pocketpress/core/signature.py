@@ -1,0 +1,177 @@
+"""Names, shapes and dtypes at the border of an artifact, embedded in every artifact as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pocketpress.core.errors import ArtifactError
+from pocketpress.core.program.ir import Program, TensorType
+
+FORMAT = 1
+MAX_JSON_BYTES = 1 << 20
+MAX_TENSORS = 256
+MAX_RANK = 8
+MAX_ELEMENTS = 1 << 31
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes the network's input, declared once and saved with the artifact.
+
+    Attributes:
+        resize: shorter side in pixels before the crop, or None to resize straight to ``crop``.
+        crop: (height, width) of the centre crop; None keeps the image's size.
+        mean: per channel, in units of [0, 1] pixels.
+        std: per channel, in units of [0, 1] pixels.
+        layout: "nchw" or "nhwc" of the network's input.
+        scale: factor that takes a 0-255 pixel to the range ``mean`` and ``std`` speak of.
+    """
+
+    resize: int | None = None
+    crop: tuple[int, int] | None = None
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    layout: str = "nchw"
+    scale: float = 1 / 255
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean has {len(self.mean)} entries and std {len(self.std)}")
+        if any(not s > 0 for s in self.std):
+            raise ValueError(f"std must be positive, got {self.std}")
+        if self.layout not in ("nchw", "nhwc"):
+            raise ValueError(f"layout: got {self.layout}; allowed: nchw, nhwc")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of an artifact.
+
+    Attributes:
+        name: the name the caller uses.
+        shape: static shape, batch included.
+        dtype: dtype in the file; integers with ``scale`` stand for ``scale * (q - zero_point)``.
+        scale: float32 step, or None when the file holds the values themselves.
+        zero_point: the integer that stands for 0.
+        grid_scale: step of the integer grid the values lie on even when the file holds floats
+            (an int8 network with float borders), or None for a network computed in float.
+        grid_zero_point: zero point of that grid.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None = None
+    zero_point: int = 0
+    grid_scale: float | None = None
+    grid_zero_point: int = 0
+
+
+@dataclass(frozen=True)
+class Signature:
+    """All inputs and outputs of an artifact, and how images become inputs."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    preprocessing: Preprocessing | None = None
+    precision: str = "fp32"
+
+    def to_json(self) -> str:
+        """Serialise to the JSON text that is embedded in artifacts."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Signature:
+        """Parse embedded JSON, which is untrusted: sizes and types are limited.
+
+        Raises:
+            ArtifactError: the text is not a signature of this format.
+        """
+        if len(text) > MAX_JSON_BYTES:
+            raise ArtifactError("embedded signature too long", got=len(text), allowed=MAX_JSON_BYTES)
+        try:
+            data = json.loads(text)
+            if data.get("format") != FORMAT:
+                raise ArtifactError("unknown signature format", got=data.get("format"), allowed=FORMAT)
+            prep = data.get("preprocessing")
+            return cls(
+                inputs=_tensors(data["inputs"]),
+                outputs=_tensors(data["outputs"]),
+                preprocessing=_preprocessing(prep) if prep else None,
+                precision=str(data.get("precision", "fp32")),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ArtifactError("embedded signature is malformed", got=type(error).__name__) from error
+
+
+def _tensors(items: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+    if len(items) > MAX_TENSORS:
+        raise ValueError("too many tensors")
+    return tuple(_tensor(item) for item in items)
+
+
+def _tensor(item: Mapping[str, Any]) -> TensorSpec:
+    shape = tuple(int(d) for d in item["shape"])
+    elements = 1
+    for d in shape:
+        elements *= d
+    if len(shape) > MAX_RANK or any(d < 0 for d in shape) or elements > MAX_ELEMENTS:
+        raise ValueError("shape out of limits")
+    return TensorSpec(
+        name=str(item["name"]),
+        shape=shape,
+        dtype=str(item["dtype"]),
+        scale=None if item.get("scale") is None else float(item["scale"]),
+        zero_point=int(item.get("zero_point", 0)),
+        grid_scale=None if item.get("grid_scale") is None else float(item["grid_scale"]),
+        grid_zero_point=int(item.get("grid_zero_point", 0)),
+    )
+
+
+def _preprocessing(item: Mapping[str, Any]) -> Preprocessing:
+    crop = item.get("crop")
+    return Preprocessing(
+        resize=None if item.get("resize") is None else int(item["resize"]),
+        crop=None if crop is None else (int(crop[0]), int(crop[1])),
+        mean=tuple(float(v) for v in item["mean"]),
+        std=tuple(float(v) for v in item["std"]),
+        layout=str(item["layout"]),
+        scale=float(item["scale"]),
+    )
+
+
+def signature_of(
+    program: Program, *, precision: str, preprocessing: Preprocessing | None = None
+) -> Signature:
+    """Derive the signature of the artifact that a program lowers to."""
+    producers = program.producers()
+
+    def output(name: str) -> TensorSpec:
+        node = producers.get(name)
+        grid = None
+        if node is not None and node.op == "dequantize":
+            grid = program.type(node.inputs[0])
+        return _spec(name, program.type(name), grid)
+
+    return Signature(
+        inputs=tuple(_spec(n, program.type(n), None) for n in program.inputs),
+        outputs=tuple(output(n) for n in program.outputs),
+        preprocessing=preprocessing,
+        precision=precision,
+    )
+
+
+def _spec(name: str, type_: TensorType, grid: TensorType | None) -> TensorSpec:
+    quant, grid_quant = type_.quant, None if grid is None else grid.quant
+    return TensorSpec(
+        name=name,
+        shape=type_.shape,
+        dtype=type_.dtype,
+        scale=None if quant is None else float(quant.step),
+        zero_point=0 if quant is None else quant.zero_point,
+        grid_scale=None if grid_quant is None else float(grid_quant.step),
+        grid_zero_point=0 if grid_quant is None else grid_quant.zero_point,
+    )

@@ -1,0 +1,155 @@
+"""What a target is: a light card, a `lower` function and a `Runner`.
+
+A target is one folder.  ``spec.py`` needs only the standard library and this module and holds ``SPEC``;
+``lower.py`` and ``run.py`` are imported on first use.  ``lower.py`` defines ``lower`` and, if it can check
+its own work, ``audit``; ``run.py`` defines ``open_runner``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pocketpress.core.errors import MissingExtraError
+from pocketpress.core.program.ir import Program
+from pocketpress.core.signature import Signature
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something left alone, with the reason: nothing is skipped in silence."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """What a lowering did.
+
+    Attributes:
+        skipped: what is not as asked (an operator in float inside an int8 file), and why.
+        notes: facts worth a line in the record.
+    """
+
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Runner(Protocol):
+    """An artifact loaded in its runtime.  Arrays are in the file's own dtypes, in signature order."""
+
+    @property
+    def signature(self) -> Signature:
+        """The signature embedded in the artifact."""
+
+    def run(self, feeds: list[Array]) -> list[Array]:
+        """Compute one inference; inputs already have the file's dtype and shape."""
+
+    def close(self) -> None:
+        """Release the runtime's memory."""
+
+
+class LowerFunction(Protocol):
+    """``lower``: translate the program into a file.  Deterministic; decides no scale, rounds no weight."""
+
+    def __call__(self, program: Program, signature: Signature, path: Path) -> Lowered:
+        """Write the artifact at ``path`` (a file, or a folder for bundle formats)."""
+
+
+class AuditFunction(Protocol):
+    """``audit``: ask the real runtime what it will execute; returns what is not an integer kernel."""
+
+    def __call__(self, path: Path, program: Program) -> tuple[Skipped, ...]:
+        """Inspect the artifact as the runtime loads it."""
+
+
+class OpenFunction(Protocol):
+    """``open_runner``: load an artifact in its runtime."""
+
+    def __call__(self, path: Path, threads: int) -> Runner:
+        """Load; raises ArtifactError when the file is not one of this target's artifacts."""
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """The card of a target.
+
+    Attributes:
+        name: as typed after ``--target``.
+        title: for people.
+        suffix: of the artifact, dot included.
+        package: dotted name of the folder holding ``lower`` and ``run``.
+        requires: import names of the packages needed to lower and run.
+        groups: the group names (android, ios, web) it belongs to.
+        precisions: the precisions it can be lowered to.
+        executes_on: values of ``sys.platform`` on which ``run`` works.
+        float_ops: operators it can compute in float.
+        integer_ops: operators it computes in integers when quantised.
+        remarks: operator name to the reason it is missing or stays in float.
+    """
+
+    name: str
+    title: str
+    suffix: str
+    package: str
+    requires: tuple[str, ...]
+    groups: tuple[str, ...]
+    precisions: tuple[str, ...]
+    executes_on: tuple[str, ...] = ("linux", "darwin", "win32")
+    float_ops: frozenset[str] = field(default_factory=frozenset)
+    integer_ops: frozenset[str] = field(default_factory=frozenset)
+    remarks: dict[str, str] = field(default_factory=dict, hash=False)
+
+    def check_installed(self) -> None:
+        """Raise MissingExtraError, naming the command to type, when a required package is absent."""
+        missing = [name for name in self.requires if importlib.util.find_spec(name) is None]
+        if missing:
+            raise MissingExtraError(
+                f"target {self.name} needs packages that are not installed",
+                got=f"missing {', '.join(missing)}",
+                next_step=f"run: pip install 'pocketpress[{self.name}]'",
+            )
+
+    def lower(self, program: Program, signature: Signature, path: Path) -> Lowered:
+        """Import ``lower.py`` and translate."""
+        self.check_installed()
+        function: LowerFunction = importlib.import_module(f"{self.package}.lower").lower
+        return function(program, signature, path)
+
+    def audit(self, path: Path, program: Program) -> tuple[Skipped, ...]:
+        """Import ``lower.py`` and ask the runtime what it executes."""
+        function: AuditFunction = importlib.import_module(f"{self.package}.lower").audit
+        return function(path, program)
+
+    def open_runner(self, path: Path, threads: int = 1) -> Runner:
+        """Import ``run.py`` and load an artifact."""
+        self.check_installed()
+        function: OpenFunction = importlib.import_module(f"{self.package}.run").open_runner
+        return function(path, threads)
+
+
+def real_to_file(values: Array, dtype: str, scale: float | None, zero_point: int) -> Array:
+    """Real values to the file's dtype: cast, or ``clip(rint(x * (1/scale)) + zero_point)`` in float32."""
+    if scale is None:
+        return np.ascontiguousarray(values, dtype=dtype)
+    info = np.iinfo(np.dtype(dtype))
+    inverse = np.float32(1) / np.float32(scale)
+    grid = np.rint(values.astype(np.float32) * inverse) + np.float32(zero_point)
+    return np.clip(grid, info.min, info.max).astype(dtype)
+
+
+def file_to_real(values: Array, scale: float | None, zero_point: int) -> Array:
+    """The file's values to real values, float32 for quantised tensors."""
+    if scale is None:
+        return values
+    real = (values.astype(np.int32) - zero_point).astype(np.float32) * np.float32(scale)
+    return np.asarray(real)

@@ -1,0 +1,1 @@
+"""Proof: what every artifact must compute, and where it first does not."""

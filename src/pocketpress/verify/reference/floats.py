@@ -1,0 +1,148 @@
+"""Float operators, by torch in float32.  float16 weights are widened: they are stored, not computed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from pocketpress.core.program.ir import Array
+from pocketpress.verify.reference import movement
+from pocketpress.verify.reference.context import Context
+
+
+def _tensor(value: Array) -> torch.Tensor:
+    array = np.ascontiguousarray(value)
+    return torch.from_numpy(array.astype(np.float32) if array.dtype == np.float16 else array)
+
+
+def _inputs(c: Context) -> list[torch.Tensor]:
+    return [_tensor(value) for value in c.inputs]
+
+
+def _clamped(c: Context, out: torch.Tensor) -> Array:
+    clamp = c.node.attrs.get("clamp")
+    if clamp is not None:
+        out = torch.clamp(out, clamp[0], clamp[1])
+    return np.asarray(out.numpy())
+
+
+def _padded(c: Context, x: torch.Tensor) -> torch.Tensor:
+    top, left, bottom, right = c.attr("pads")
+    return F.pad(x, (left, right, top, bottom))
+
+
+def conv2d(c: Context) -> Array:
+    """2-D convolution."""
+    x, *rest = _inputs(c)
+    out = F.conv2d(
+        _padded(c, x),
+        *rest,
+        stride=tuple(c.attr("stride")),
+        dilation=tuple(c.attr("dilation")),
+        groups=c.attr("groups"),
+    )
+    return _clamped(c, out)
+
+
+def conv_transpose2d(c: Context) -> Array:
+    """Transposed convolution; ``pads`` are cut from the full result."""
+    x, weight, *bias = _inputs(c)
+    out = F.conv_transpose2d(x, weight, stride=tuple(c.attr("stride")), groups=c.attr("groups"))
+    top, left, bottom, right = c.attr("pads")
+    grow_h, grow_w = c.attr("output_padding")
+    out = F.pad(out, (-left, grow_w - right, -top, grow_h - bottom))
+    if bias:
+        out = out + bias[0].reshape(1, -1, 1, 1)
+    return _clamped(c, out)
+
+
+def linear(c: Context) -> Array:
+    """Fully connected layer over the last axis."""
+    return _clamped(c, F.linear(*_inputs(c)))
+
+
+def avg_pool2d(c: Context) -> Array:
+    """Mean over windows."""
+    top, left, bottom, right = c.attr("pads")
+    x, kernel, stride = _inputs(c)[0], tuple(c.attr("kernel")), tuple(c.attr("stride"))
+    total = F.avg_pool2d(_padded(c, x), kernel, stride=stride)
+    if c.attr("count_include_pad") or not any((top, left, bottom, right)):
+        return np.asarray(total.numpy())
+    share = F.avg_pool2d(_padded(c, torch.ones_like(x)), kernel, stride=stride)
+    return np.asarray((total / share).numpy())
+
+
+def layer_norm(c: Context) -> Array:
+    """Normalise over trailing axes, then scale and shift."""
+    x, weight, bias = _inputs(c)
+    return np.asarray(F.layer_norm(x, weight.shape, weight, bias, c.attr("eps")).numpy())
+
+
+def resize_bilinear(c: Context) -> Array:
+    """Bilinear resize."""
+    x = _inputs(c)[0]
+    size, corners = tuple(c.attr("size")), c.attr("align_corners")
+    return np.asarray(F.interpolate(x, size=size, mode="bilinear", align_corners=corners).numpy())
+
+
+def prelu(c: Context) -> Array:
+    """Leaky ReLU with a learned slope per channel."""
+    return np.asarray(F.prelu(*_inputs(c)).numpy())
+
+
+def _unary(function: Callable[..., torch.Tensor]) -> Callable[[Context], Array]:
+    def kernel(c: Context) -> Array:
+        return np.asarray(function(_inputs(c)[0], c.node.attrs).numpy())
+
+    return kernel
+
+
+def _binary(function: Callable[..., torch.Tensor]) -> Callable[[Context], Array]:
+    def kernel(c: Context) -> Array:
+        return _clamped(c, function(*_inputs(c)))
+
+    return kernel
+
+
+def _mean(x: torch.Tensor, a: Any) -> torch.Tensor:
+    return x.mean(dim=tuple(a["axes"]), keepdim=a["keepdims"])
+
+
+KERNELS: dict[str, Callable[[Context], Array]] = {
+    "conv2d": conv2d,
+    "conv_transpose2d": conv_transpose2d,
+    "linear": linear,
+    "matmul": _binary(torch.matmul),
+    "add": _binary(torch.add),
+    "sub": _binary(torch.sub),
+    "mul": _binary(torch.mul),
+    "div": _binary(torch.div),
+    "minimum": _binary(torch.minimum),
+    "maximum": _binary(torch.maximum),
+    "pow": _unary(lambda x, a: torch.pow(x, a["exponent"])),
+    "clamp": _unary(lambda x, a: torch.clamp(x, a["low"], a["high"])),
+    "sigmoid": _unary(lambda x, a: torch.sigmoid(x)),
+    "tanh": _unary(lambda x, a: torch.tanh(x)),
+    "hardswish": _unary(lambda x, a: F.hardswish(x)),
+    "hardsigmoid": _unary(lambda x, a: F.hardsigmoid(x)),
+    "leaky_relu": _unary(lambda x, a: F.leaky_relu(x, a["slope"])),
+    "elu": _unary(lambda x, a: F.elu(x, a["alpha"])),
+    "gelu": _unary(lambda x, a: F.gelu(x, approximate=a["approximate"])),
+    "exp": _unary(lambda x, a: torch.exp(x)),
+    "log": _unary(lambda x, a: torch.log(x)),
+    "sqrt": _unary(lambda x, a: torch.sqrt(x)),
+    "rsqrt": _unary(lambda x, a: torch.rsqrt(x)),
+    "abs": _unary(lambda x, a: torch.abs(x)),
+    "neg": _unary(lambda x, a: torch.neg(x)),
+    "prelu": prelu,
+    "avg_pool2d": avg_pool2d,
+    "mean": _unary(_mean),
+    "softmax": _unary(lambda x, a: torch.softmax(x, a["axis"])),
+    "layer_norm": layer_norm,
+    "resize_bilinear": resize_bilinear,
+    **movement.KERNELS,
+}
