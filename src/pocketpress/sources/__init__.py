@@ -1,0 +1,1 @@
+"""Sources: a trained network, in any of its formats, becomes a float program."""

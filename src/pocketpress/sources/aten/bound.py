@@ -1,0 +1,105 @@
+"""One ATen call with its arguments bound to schema names, and helpers to emit program nodes for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from pocketpress.core.errors import UnsupportedError
+from pocketpress.core.program import ProgramBuilder, TensorType
+from pocketpress.core.program.ir import Array
+
+Operand = str | torch.Tensor | float | int
+
+
+@dataclass
+class Bound:
+    """An ATen call.  Activations are tensor names (str); constants are torch tensors or numbers."""
+
+    node: torch.fx.Node
+    args: dict[str, Any]
+    builder: ProgramBuilder
+    source: str
+
+    @classmethod
+    def of(
+        cls, node: torch.fx.Node, schema: Any, args: Any, kwargs: Any, builder: ProgramBuilder, source: str
+    ) -> Bound:
+        """Bind positional and keyword arguments to the operator's schema, defaults included."""
+        bound: dict[str, Any] = {}
+        for index, argument in enumerate(schema.arguments):
+            if index < len(args):
+                bound[argument.name] = args[index]
+            elif argument.name in kwargs:
+                bound[argument.name] = kwargs[argument.name]
+            else:
+                bound[argument.name] = argument.default_value
+        return cls(node, bound, builder, source)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.args[name]
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """Shape of the (first) result."""
+        value = self.node.meta["val"]
+        if isinstance(value, (tuple, list)):
+            value = value[0]
+        return tuple(int(d) for d in value.shape)
+
+    def shape(self, value: Operand) -> tuple[int, ...]:
+        """Shape of an operand."""
+        if isinstance(value, str):
+            return self.builder.type(value).shape
+        return tuple(value.shape) if isinstance(value, torch.Tensor) else ()
+
+    def activation(self, name: str = "self") -> str:
+        """Argument ``name``, which must be computed at run time."""
+        value = self.args[name]
+        return value if isinstance(value, str) else self.tensor(value)
+
+    def tensor(self, value: Operand, stem: str = "constant") -> str:
+        """Any operand as a tensor name; numbers and constants become float32 constants."""
+        if isinstance(value, str):
+            return value
+        array: Array = (
+            value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value, np.float32)
+        )
+        if array.dtype == np.float64:
+            array = array.astype(np.float32)
+        return self.builder.constant(f"{self.node.name}_{stem}", array)
+
+    def constant(self, name: str) -> Array:
+        """Argument ``name`` as a NumPy constant.
+
+        Raises:
+            UnsupportedError: it is computed at run time.
+        """
+        value = self.args[name]
+        if isinstance(value, str):
+            raise UnsupportedError(f"{self.source}: {name} must be a constant", got="a computed tensor")
+        return np.asarray(value.detach().cpu().numpy())
+
+    def emit(self, op: str, inputs: list[str], shape: tuple[int, ...], /, *, last: bool = True, **attrs: Any) -> str:
+        """Append one node; ``last`` marks the one that stands for the ATen call itself."""
+        name = self.node.name if last else f"{self.node.name}_{op}"
+        dtype = self.builder.type(inputs[0]).dtype
+        return self.builder.node(op, inputs, TensorType(shape, dtype), name=name, source=self.source, **attrs)
+
+    def refuse(self, what: str, next_step: str | None = None) -> UnsupportedError:
+        """An error naming the user's line, to be raised."""
+        return UnsupportedError(f"{self.source}: {what}", next_step=next_step)
+
+
+def pair(value: Any) -> tuple[int, int]:
+    """An int, a list of one or a list of two as a pair."""
+    items = [value] if isinstance(value, int) else list(value)
+    return (int(items[0]), int(items[0])) if len(items) == 1 else (int(items[0]), int(items[1]))
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """A possibly negative axis as a non-negative one."""
+    return axis + rank if axis < 0 else axis

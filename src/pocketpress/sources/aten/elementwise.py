@@ -1,0 +1,200 @@
+"""Arithmetic and activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from pocketpress.sources.aten.bound import Bound
+
+
+def _binary(op: str) -> Callable[[Bound], str]:
+    def handler(b: Bound) -> str:
+        left, right = b["self"], b["other"]
+        if b.args.get("alpha", 1) != 1:
+            right = right * b["alpha"] if not isinstance(right, str) else _scaled(b, right, b["alpha"])
+        return emit_binary(b, op, left, right)
+
+    return handler
+
+
+def _scaled(b: Bound, value: str, factor: float) -> str:
+    return b.emit("mul", [value, b.tensor(factor, "alpha")], b.shape(value), last=False, clamp=None)
+
+
+def emit_binary(b: Bound, op: str, left: Any, right: Any, *, last: bool = True) -> str:
+    """Append a binary operator; add, sub and mul carry a clamp; a constant left operand of add/mul moves right."""
+    if op in ("add", "mul") and not isinstance(left, str):
+        left, right = right, left
+    if op == "div" and not isinstance(right, str):
+        op, right = "mul", 1.0 / right
+    if op == "sub" and not isinstance(right, str):
+        op, right = "add", -right
+    inputs = [b.tensor(left), b.tensor(right)]
+    if b.builder.type(inputs[0]).dtype != "float32" or b.builder.type(inputs[1]).dtype != "float32":
+        raise b.refuse(f"{op} of integer tensors")
+    shape = tuple(torch.broadcast_shapes(b.shape(inputs[0]), b.shape(inputs[1])))
+    attrs = {"clamp": None} if op in ("add", "sub", "mul") else {}
+    return b.emit(op, inputs, shape, last=last, **attrs)
+
+
+def div(b: Bound) -> str:
+    """aten::div without rounding."""
+    if b.args.get("rounding_mode"):
+        raise b.refuse("division with rounding")
+    return emit_binary(b, "div", b["self"], b["other"])
+
+
+def rsub(b: Bound) -> str:
+    """aten::rsub: other - alpha * self."""
+    return emit_binary(b, "sub", b["other"], _scaled(b, b["self"], b["alpha"]) if b["alpha"] != 1 else b["self"])
+
+
+def _unary(op: str) -> Callable[[Bound], str]:
+    def handler(b: Bound) -> str:
+        return b.emit(op, [b.activation()], b.out_shape)
+
+    return handler
+
+
+def _clamp(low: Any, high: Any) -> Callable[[Bound], str]:
+    def handler(b: Bound) -> str:
+        lo = b[low] if isinstance(low, str) else low
+        hi = b[high] if isinstance(high, str) else high
+        if isinstance(lo, torch.Tensor) or isinstance(hi, torch.Tensor):
+            raise b.refuse("clamp with tensor limits")
+        return b.emit(
+            "clamp",
+            [b.activation()],
+            b.out_shape,
+            low=None if lo is None else float(lo),
+            high=None if hi is None else float(hi),
+        )
+
+    return handler
+
+
+def silu(b: Bound) -> str:
+    """x * sigmoid(x)."""
+    x = b.activation()
+    gate = b.emit("sigmoid", [x], b.out_shape, last=False)
+    return emit_binary(b, "mul", x, gate)
+
+
+def mish_refused(b: Bound) -> str:
+    """Operators with no mobile kernel."""
+    raise b.refuse("this activation has no mobile kernel", "use hardswish, SiLU or ReLU6")
+
+
+def leaky_relu(b: Bound) -> str:
+    """x or slope * x."""
+    return b.emit("leaky_relu", [b.activation()], b.out_shape, slope=float(b["negative_slope"]))
+
+
+def elu(b: Bound) -> str:
+    """aten::elu with unit scales."""
+    if b["scale"] != 1 or b["input_scale"] != 1:
+        raise b.refuse("elu with scales (SELU)")
+    return b.emit("elu", [b.activation()], b.out_shape, alpha=float(b["alpha"]))
+
+
+def gelu(b: Bound) -> str:
+    """Gaussian error linear unit."""
+    return b.emit("gelu", [b.activation()], b.out_shape, approximate=str(b["approximate"]))
+
+
+def prelu(b: Bound) -> str:
+    """Learned slope: one number or one per channel."""
+    weight = b["weight"]
+    channels = b.out_shape[1] if len(b.out_shape) > 1 else 1
+    return b.emit("prelu", [b.activation(), b.tensor(weight.reshape(-1).expand(channels), "slope")], b.out_shape)
+
+
+def power(b: Bound) -> str:
+    """x ** number; squares become products."""
+    exponent = b["exponent"]
+    if isinstance(exponent, (str, torch.Tensor)):
+        raise b.refuse("power with a tensor exponent")
+    if exponent == 2:
+        return emit_binary(b, "mul", b["self"], b["self"])
+    if exponent == 0.5:
+        return b.emit("sqrt", [b.activation()], b.out_shape)
+    return b.emit("pow", [b.activation()], b.out_shape, exponent=float(exponent))
+
+
+def square(b: Bound) -> str:
+    """x * x."""
+    return emit_binary(b, "mul", b["self"], b["self"])
+
+
+def identity(b: Bound) -> str:
+    """Nothing at inference."""
+    return b.activation("input" if "input" in b.args else "self")
+
+
+def to_dtype(b: Bound) -> str:
+    """A cast to the dtype the tensor already has."""
+    x = b.activation()
+    wanted = b.args.get("dtype")
+    if wanted not in (None, torch.float32) or b.builder.type(x).dtype != "float32":
+        raise b.refuse(f"cast to {wanted}", "keep the network in float32")
+    return x
+
+
+def dropout(b: Bound) -> str:
+    """Nothing at inference."""
+    if b.args.get("train"):
+        raise b.refuse("dropout in training mode", "call .eval() on the network")
+    return b.activation("input")
+
+
+_UNARY = ("sigmoid", "tanh", "hardswish", "hardsigmoid", "exp", "log", "sqrt", "rsqrt", "abs", "neg")
+
+HANDLERS: dict[str, Callable[[Bound], Any]] = {
+    **{f"aten::{name}": _unary(name) for name in _UNARY},
+    **{f"aten::{name}_": _unary(name) for name in _UNARY},
+    "aten::add": _binary("add"),
+    "aten::add_": _binary("add"),
+    "aten::sub": _binary("sub"),
+    "aten::sub_": _binary("sub"),
+    "aten::mul": _binary("mul"),
+    "aten::mul_": _binary("mul"),
+    "aten::div": div,
+    "aten::div_": div,
+    "aten::rsub": rsub,
+    "aten::minimum": _binary("minimum"),
+    "aten::maximum": _binary("maximum"),
+    "aten::relu": _clamp(0.0, None),
+    "aten::relu_": _clamp(0.0, None),
+    "aten::relu6": _clamp(0.0, 6.0),
+    "aten::relu6_": _clamp(0.0, 6.0),
+    "aten::hardtanh": _clamp("min_val", "max_val"),
+    "aten::hardtanh_": _clamp("min_val", "max_val"),
+    "aten::clamp": _clamp("min", "max"),
+    "aten::clamp_": _clamp("min", "max"),
+    "aten::clamp_min": _clamp("min", None),
+    "aten::clamp_max": _clamp(None, "max"),
+    "aten::silu": silu,
+    "aten::silu_": silu,
+    "aten::mish": mish_refused,
+    "aten::leaky_relu": leaky_relu,
+    "aten::leaky_relu_": leaky_relu,
+    "aten::elu": elu,
+    "aten::elu_": elu,
+    "aten::gelu": gelu,
+    "aten::prelu": prelu,
+    "aten::pow": power,
+    "aten::square": square,
+    "aten::dropout": dropout,
+    "aten::dropout_": dropout,
+    "aten::feature_dropout": dropout,
+    "aten::contiguous": identity,
+    "aten::clone": identity,
+    "aten::detach": identity,
+    "aten::alias": identity,
+    "aten::lift_fresh_copy": identity,
+    "aten::to": to_dtype,
+    "aten::_to_copy": to_dtype,
+}

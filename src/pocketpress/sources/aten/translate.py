@@ -1,0 +1,167 @@
+"""Walk an exported program's graph and build the float program.
+
+Operators whose inputs are all constants are evaluated here (constant folding); operators that do nothing
+at inference (dropout, detach, contiguous) disappear; an operator outside the vocabulary is an error that
+names the user's line.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from pocketpress.core.errors import UnsupportedError
+from pocketpress.core.program import Program, ProgramBuilder, TensorType
+from pocketpress.core.program.ir import Array
+from pocketpress.sources.aten import attention, elementwise, normalization, products, reductions, shapes
+from pocketpress.sources.aten.bound import Bound
+
+Handler = Callable[[Bound], Any]
+
+HANDLERS: dict[str, Handler] = {
+    **products.HANDLERS,
+    **elementwise.HANDLERS,
+    **normalization.HANDLERS,
+    **reductions.HANDLERS,
+    **shapes.HANDLERS,
+    **attention.HANDLERS,
+}
+IGNORED_MODULES = ("_guards_fn",)
+_DTYPES = {torch.float32: "float32", torch.int64: "int64", torch.int32: "int32", torch.bool: "bool"}
+
+
+def to_program(exported: torch.export.ExportedProgram) -> tuple[Program, tuple[tuple[str, str], ...]]:
+    """Translate; returns the program and what was left out, with reasons.
+
+    Raises:
+        UnsupportedError: an operator or dtype outside the vocabulary.
+    """
+    module = exported.module(check_guards=False)
+    builder = ProgramBuilder()
+    values: dict[torch.fx.Node, Any] = {}
+    outputs: list[str] = []
+    for node in module.graph.nodes:
+        if node.op == "placeholder":
+            values[node] = builder.input(str(node.target), _type_of(node))
+        elif node.op == "get_attr":
+            values[node] = _attribute(module, str(node.target))
+        elif node.op == "call_function":
+            values[node] = _call(node, values, builder)
+        elif node.op == "output":
+            outputs = _outputs(node, values, builder, exported)
+        elif node.op == "call_module" and str(node.target) not in IGNORED_MODULES:
+            raise UnsupportedError("submodule call in exported program", got=node.target)
+    program = builder.build(outputs)
+    unused = [n for n in program.inputs if n not in program.consumers() and n not in outputs]
+    return program, tuple((name, "input is never used by the network") for name in unused)
+
+
+def _type_of(node: torch.fx.Node) -> TensorType:
+    value = node.meta["val"]
+    if any(not isinstance(d, int) for d in value.shape):
+        raise UnsupportedError(
+            f"input {node.target} has a dynamic shape",
+            got=tuple(value.shape),
+            next_step="export with static shapes (batch of one)",
+        )
+    return TensorType(tuple(value.shape), _dtype(value.dtype, str(node.target)))
+
+
+def _dtype(dtype: torch.dtype, what: str) -> str:
+    if dtype not in _DTYPES:
+        raise UnsupportedError(
+            f"{what} has dtype {dtype}", allowed=[str(d) for d in _DTYPES], next_step="call .float() on the network"
+        )
+    return _DTYPES[dtype]
+
+
+def _attribute(module: torch.nn.Module, path: str) -> torch.Tensor:
+    value: Any = module
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value.detach()  # type: ignore[no-any-return]
+
+
+def source_line(node: torch.fx.Node) -> str:
+    """``file:line: code`` of the user's line that made this node, or the node's name."""
+    lines = (node.meta.get("stack_trace") or "").strip().split("\n")
+    best = ""
+    for head, code in zip(lines, lines[1:], strict=False):
+        if head.strip().startswith("File ") and "site-packages" not in head:
+            parts = head.strip().split('"')
+            number = head.rpartition("line ")[2].split(",")[0]
+            best = f"{parts[1]}:{number}: {code.strip()}"
+    return best or node.name
+
+
+def _call(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: ProgramBuilder) -> Any:
+    args = torch.fx.node.map_arg(node.args, lambda n: values[n])
+    kwargs = torch.fx.node.map_arg(node.kwargs, lambda n: values[n])
+    if node.target is operator.getitem:
+        return args[0][args[1]]  # type: ignore[index]
+    if not _touches_activation(args, kwargs):
+        assert callable(node.target)  # noqa: S101 - call_function nodes carry a callable
+        return node.target(*args, **kwargs)
+    schema = getattr(node.target, "_schema", None)
+    name = schema.name if schema is not None else str(node.target)
+    handler = HANDLERS.get(name)
+    if handler is None or schema is None:
+        raise UnsupportedError(
+            f"{source_line(node)}: operator {name} is not supported",
+            next_step="replace it by supported operators (docs/support.md)",
+        )
+    return handler(Bound.of(node, schema, args, kwargs, builder, source_line(node)))
+
+
+def _touches_activation(*containers: Any) -> bool:
+    found = False
+
+    def visit(value: Any) -> Any:
+        nonlocal found
+        if isinstance(value, str):
+            found = True
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                visit(item)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                if key not in ("mode", "rounding_mode", "approximate"):
+                    visit(item)
+
+    for container in containers:
+        visit(container)
+    return found
+
+
+def _outputs(
+    node: torch.fx.Node,
+    values: dict[torch.fx.Node, Any],
+    builder: ProgramBuilder,
+    exported: torch.export.ExportedProgram,
+) -> list[str]:
+    flat: list[Any] = []
+    torch.fx.node.map_arg(node.args[0], lambda n: flat.append(values[n]))
+    names = _output_names(exported, len(flat))
+    return [_name_output(value, name, builder) for value, name in zip(flat, names, strict=True)]
+
+
+def _output_names(exported: torch.export.ExportedProgram, count: int) -> list[str]:
+    spec = exported.call_spec.out_spec
+    keys = spec.context if spec is not None and spec.type is dict else None
+    if isinstance(keys, list) and len(keys) == count and all(isinstance(k, str) for k in keys):
+        return keys
+    return ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
+
+
+def _name_output(value: Any, name: str, builder: ProgramBuilder) -> str:
+    """A computed tensor under the output's public name (an identity reshape that passes remove or keep)."""
+    tensor = value if isinstance(value, str) else builder.constant(name, _array(value))
+    type_ = builder.type(tensor)
+    return builder.node("reshape", [tensor], type_, name=name, shape=type_.shape)
+
+
+def _array(value: torch.Tensor) -> Array:
+    return value.detach().cpu().numpy()

@@ -1,0 +1,241 @@
+"""PyTorch networks: ``package.module:factory``, ``path/to/file.py:factory`` or a saved ``.pt2`` program."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pocketpress.core.errors import PocketpressError, SourceError
+from pocketpress.sources.aten.translate import to_program
+from pocketpress.sources.safe_load import load_exported, load_weights
+from pocketpress.sources.source import Source
+
+Shapes = Mapping[str, tuple[int, ...]] | tuple[tuple[int, ...], ...]
+
+
+def load_pytorch(spec: str, *, weights: Path | None = None, shapes: Shapes | None = None) -> Source:
+    """Load, export and translate a PyTorch network.
+
+    Args:
+        spec: factory specification or path of a ``.pt2`` file.
+        weights: safetensors, or a ``.pt``/``.pth`` state dict (read with ``weights_only=True``).
+        shapes: input shapes, when the factory gives no example inputs; batch included.
+
+    Raises:
+        SourceError: with the offending line of the user's code where there is one.
+    """
+    if spec.endswith(".pt2"):
+        exported = load_exported(Path(spec))
+        return _finish(exported, spec, Path(spec).stem)
+    module, examples = _call_factory(spec)
+    if weights is not None:
+        _apply_weights(module, weights)
+    _check_eval(module, spec)
+    _check_finite(module)
+    exported = _export(module, _examples(module, examples, shapes, spec), spec)
+    return _finish(exported, spec, spec.rpartition(":")[2])
+
+
+def _finish(exported: torch.export.ExportedProgram, spec: str, name: str) -> Source:
+    program, skipped = to_program(exported)
+    count = sum(p.numel() for p in exported.parameters())
+    return Source(program, name, spec, int(count), skipped)
+
+
+def find_factory(spec: str) -> Callable[..., Any]:
+    """Import ``module:function`` or ``file.py:function``.
+
+    Raises:
+        SourceError: the file, module or function does not exist, or importing it fails.
+    """
+    where, _, name = spec.rpartition(":")
+    if not where or not name:
+        raise SourceError(
+            "not a network",
+            got=spec,
+            allowed="package.module:factory, path/to/file.py:factory, program.pt2",
+        )
+    module = _import_file(Path(where)) if where.endswith(".py") else _import_module(where)
+    function = getattr(module, name, None)
+    if not callable(function):
+        names = sorted(n for n, v in vars(module).items() if inspect.isfunction(v) and not n.startswith("_"))
+        raise SourceError(f"{where} has no function {name}", got=name, allowed=names or "none defined")
+    return function  # type: ignore[no-any-return]
+
+
+def _import_file(path: Path) -> Any:
+    if not path.is_file():
+        raise SourceError("no such file", got=path, next_step="give the path of the Python file")
+    name = f"_pocketpress_user_{path.stem}"
+    module_spec = importlib.util.spec_from_file_location(name, path)
+    assert module_spec is not None and module_spec.loader is not None  # noqa: S101 - a .py path always has one
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[name] = module
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return _guard(lambda: module_spec.loader.exec_module(module), f"importing {path} failed") or module  # type: ignore[union-attr]
+
+
+def _import_module(name: str) -> Any:
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        raise SourceError("no such module", got=name, next_step="check PYTHONPATH or give path/to/file.py:factory")
+    return _guard(lambda: importlib.import_module(name), f"importing {name} failed")
+
+
+def _guard(action: Callable[[], Any], what: str) -> Any:
+    try:
+        return action()
+    except PocketpressError:
+        raise
+    except Exception as error:
+        raise SourceError(what, got=_reason(error), next_step=f"see {user_line(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    first = str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}: {first}"[:300]
+
+
+def user_line(error: BaseException) -> str:
+    """``file:line: code`` of the innermost frame that is neither torch's nor ours."""
+    ours = str(Path(__file__).resolve().parents[1])
+    best = "the traceback (-v)"
+    seen: BaseException | None = error
+    while seen is not None:
+        for frame in traceback.extract_tb(seen.__traceback__):
+            installed = "site-packages" in frame.filename or frame.filename.startswith(("<", ours))
+            if not installed and "/lib/python3" not in frame.filename:
+                best = f"{frame.filename}:{frame.lineno}: {frame.line}"
+        seen = seen.__cause__ or seen.__context__
+    return best
+
+
+def _call_factory(spec: str) -> tuple[torch.nn.Module, tuple[Any, ...] | None]:
+    factory = find_factory(spec)
+    result = _guard(factory, f"{spec} failed")
+    examples: tuple[Any, ...] | None = None
+    if isinstance(result, tuple) and len(result) == 2:
+        result, given = result
+        examples = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+    if not isinstance(result, torch.nn.Module):
+        raise SourceError(
+            f"{spec} did not return a network",
+            got=type(result).__name__,
+            allowed="torch.nn.Module, or (Module, tuple of example inputs)",
+        )
+    return result, examples
+
+
+def _apply_weights(module: torch.nn.Module, path: Path) -> None:
+    state = load_weights(path)
+    own = module.state_dict()
+    optional = {name for name in own if name.endswith("num_batches_tracked")}
+    missing = sorted(set(own) - set(state) - optional)
+    unexpected = sorted(set(state) - set(own) - optional)
+    if missing or unexpected:
+        raise SourceError(
+            f"{path} does not fit the network",
+            got=f"{len(missing)} missing (first: {missing[:1]}), {len(unexpected)} unexpected (first: {unexpected[:1]})",
+            next_step="use the factory the weights were trained with",
+        )
+    for name in sorted(set(state) & set(own)):
+        if state[name].shape != own[name].shape:
+            raise SourceError(
+                f"{path}: {name} has another shape",
+                got=tuple(state[name].shape),
+                allowed=tuple(own[name].shape),
+            )
+    module.load_state_dict({k: v for k, v in state.items() if k in own}, strict=False)
+
+
+def _check_eval(module: torch.nn.Module, spec: str) -> None:
+    if module.training:
+        factory = find_factory(spec)
+        line = ""
+        if inspect.isfunction(factory):
+            line = f"{factory.__code__.co_filename}:{factory.__code__.co_firstlineno}: "
+        raise SourceError(
+            f"{line}the network is in training mode",
+            got="module.training is True",
+            next_step="return module.eval() from the factory",
+        )
+
+
+def _check_finite(module: torch.nn.Module) -> None:
+    for name, value in module.state_dict().items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            bad = int((~torch.isfinite(value)).sum())
+            raise SourceError(
+                f"weight {name} holds NaN or infinity",
+                got=f"{bad} of {value.numel()} values",
+                next_step="check the training run",
+            )
+
+
+def _examples(
+    module: torch.nn.Module, examples: tuple[Any, ...] | None, shapes: Shapes | None, spec: str
+) -> tuple[Any, ...]:
+    if shapes is not None:
+        listed = list(shapes.values()) if isinstance(shapes, Mapping) else list(shapes)
+        dtypes = [e.dtype if isinstance(e, torch.Tensor) else torch.float32 for e in examples or ()]
+        dtypes += [torch.float32] * (len(listed) - len(dtypes))
+        generator = torch.Generator().manual_seed(0)
+        return tuple(
+            torch.randn(s, generator=generator) if d.is_floating_point else torch.zeros(s, dtype=d)
+            for s, d in zip(listed, dtypes, strict=False)
+        )
+    if examples is None:
+        raise SourceError(
+            f"the input shape of {spec} is unknown",
+            next_step="give --input 1,3,224,224 or return (module, (example_input,)) from the factory",
+        )
+    wrong = [type(e).__name__ for e in examples if not isinstance(e, torch.Tensor)]
+    if wrong:
+        raise SourceError("example inputs must be tensors", got=wrong, allowed="torch.Tensor")
+    return examples
+
+
+def _export(
+    module: torch.nn.Module, examples: tuple[Any, ...], spec: str
+) -> torch.export.ExportedProgram:
+    try:
+        with torch.no_grad():
+            module(*examples)
+    except Exception as error:
+        shapes = ", ".join(str(tuple(e.shape)) for e in examples)
+        raise SourceError(
+            f"the network fails on its example input of shape {shapes}",
+            got=_reason(error),
+            next_step=f"fix {user_line(error)}",
+        ) from error
+    try:
+        with torch.no_grad():
+            return torch.export.export(module, examples)
+    except Exception as error:
+        data_dependent = "data-dependent" in str(error).lower() or "GuardOnDataDependent" in type(error).__name__
+        what = "data-dependent control flow" if data_dependent else "the network cannot be exported"
+        advice = "replace the branch on tensor values by torch.where" if data_dependent else "rewrite that line"
+        raise SourceError(
+            f"{user_line(error)}: {what}", got=_reason(error), next_step=advice
+        ) from error
+
+
+def is_archive(path: Path) -> bool:
+    """Whether ``path`` is a zip archive, as ``.pt2`` and ``.pt`` files are."""
+    return zipfile.is_zipfile(path)
