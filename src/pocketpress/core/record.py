@@ -1,0 +1,386 @@
+"""The record: what a press did, what it left alone and why, and what was measured.
+
+One JSON file (``record.json``, described in ``docs/formats/record.md``).  A stage that did not run leaves
+its field empty, so that a missing number is never mistaken for a good one.  Times are in seconds, sizes
+in bytes, shares between 0 and 1, and a drop is positive when the artifact is worse than the float network,
+whichever way the metric points.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pocketpress.core.errors import ArtifactError, DeviceError
+from pocketpress.core.signature import Signature
+
+FORMAT: Literal[1] = 1
+MAX_RECORD_BYTES = 16 << 20
+
+Verdict = Literal["pass", "fail", "vacuous", "not executed here", "skipped"]
+
+Text = Annotated[str, Field(max_length=4096)]
+Name = Annotated[str, Field(max_length=512)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+Decibels = Annotated[
+    float, Field(ge=-10_000, description='decibels; "Infinity" when there is no error at all')
+]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Interval = tuple[Finite, Finite]
+Option = bool | int | Finite | Text | None
+
+
+class Part(BaseModel):
+    """Common rules: frozen, no unknown field, infinity written as the string "Infinity"."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class SkippedEntry(Part):
+    """Something left alone, and why."""
+
+    name: Name = Field(description="operator, stage or target that was left alone")
+    reason: Text = Field(description="why, in words")
+
+
+class Source(Part):
+    """Where the network came from."""
+
+    reference: Text = Field(description="as the user named it, for example `mynet.py:model`")
+    kind: Name = Field(default="pytorch", description="`pytorch`, `pt2`, ...")
+    sha256: Sha256 | None = Field(default=None, description="of the source file")
+    weights: Text | None = Field(default=None, description="weight file, as the user named it")
+    weights_sha256: Sha256 | None = Field(default=None, description="of the weight file")
+    parameters: Count | None = Field(default=None, description="number of weights")
+    multiply_accumulates: Count | None = Field(default=None, description="per inference")
+
+
+class RecipeEntry(Part):
+    """What was asked of the compression."""
+
+    precision: Name = Field(description="`fp32`, `fp16` or `w8a8-static`")
+    estimator: Name | None = Field(default=None, description="range estimator: `minmax`, `percentile`, `mse`")
+    options: dict[Name, Option] = Field(default_factory=dict, description="every other choice, by name")
+    seed: int | None = Field(default=None, description="of everything random in the press")
+
+
+class Host(Part):
+    """The machine that built and measured."""
+
+    cpu: Text | None = Field(default=None, description="processor model")
+    architecture: Name | None = Field(default=None, description="`x86_64`, `arm64`, ...")
+    cores: Count | None = Field(default=None, description="logical cores this process may use")
+    memory_bytes: Count | None = Field(default=None, description="physical memory")
+    os: Text | None = Field(default=None, description="system and release")
+    python: Name | None = Field(default=None, description="interpreter version")
+    packages: dict[Name, Name] = Field(default_factory=dict, description="versions by package name")
+
+
+class DataSetEntry(Part):
+    """One set of samples."""
+
+    reference: Text = Field(description="as the user named it")
+    kind: Name | None = Field(default=None, description="`folder`, `npz`, `parquet` or `callable`")
+    samples: Count = Field(description="number of samples used")
+    labelled: bool = Field(default=False, description="whether labels or target values were given")
+    sha256: Sha256 | None = Field(default=None, description="of the samples as they reached the network")
+
+
+class Data(Part):
+    """The samples the press saw."""
+
+    calibration: DataSetEntry | None = Field(default=None, description="for the ranges of activations")
+    evaluation: DataSetEntry | None = Field(default=None, description="for parity and the task metric")
+
+
+class FloatMetric(Part):
+    """The task metric of the float network."""
+
+    name: Name = Field(description="`top1`, `psnr`, ...")
+    value: Finite = Field(description="in the metric's own unit")
+    unit: Name = Field(default="", description="`share`, `dB` or empty")
+    larger_is_better: bool = Field(default=True, description="direction of the metric")
+    samples: Count = Field(description="number of evaluation samples")
+
+
+class Metric(Part):
+    """The task metric of an artifact in its runtime, against the float network on the same samples."""
+
+    name: Name = Field(description="`top1`, `psnr`, ...")
+    value: Finite = Field(description="of the artifact in its runtime")
+    float_value: Finite | None = Field(default=None, description="of the float network, same samples")
+    drop: Finite | None = Field(default=None, description="how much worse; positive is worse")
+    drop_ci95: Interval | None = Field(default=None, description="95 % interval of `drop`, paired")
+    p_value: Share | None = Field(default=None, description="of the paired test of no difference")
+    test: Name | None = Field(default=None, description="`mcnemar-exact`, `mcnemar`, `paired-bootstrap`")
+    distinguishable: bool | None = Field(default=None, description="whether `drop_ci95` excludes zero")
+    samples: Count = Field(description="number of pairs")
+    samples_to_tell: Count | None = Field(
+        default=None, description="samples that would tell a drop of this size from zero, where one exists"
+    )
+    unit: Name = Field(default="", description="`share`, `dB` or empty")
+    larger_is_better: bool = Field(default=True, description="direction of the metric")
+    words: Text | None = Field(default=None, description="the comparison as a sentence")
+
+
+class Latency(Part):
+    """Time of one inference after warm-up; float and compressed interleaved in one process."""
+
+    median: Seconds = Field(description="of the artifact")
+    p90: Seconds = Field(description="of the artifact")
+    float_median: Seconds | None = Field(default=None, description="of the float artifact, same runtime")
+    float_p90: Seconds | None = Field(default=None, description="of the float artifact, same runtime")
+    speedup: Finite | None = Field(default=None, description="float time / artifact time, paired")
+    speedup_ci95: Interval | None = Field(default=None, description="95 % interval of `speedup`")
+    threads: Count = Field(description="threads given to the runtime")
+    runs: Count = Field(description="timed inferences of each")
+    warmup: Count = Field(default=0, description="untimed inferences of each before")
+    timer_overhead: Seconds | None = Field(default=None, description="time of an empty measurement")
+
+
+class FirstDifference(Part):
+    """The first tensor, in execution order, that an artifact computes otherwise."""
+
+    tensor: Name = Field(description="its name in the program")
+    op: Name = Field(description="operator that computes it")
+    max_lsb: Count | None = Field(default=None, description="largest difference in steps")
+    equal: Share | None = Field(default=None, description="share of equal elements in that tensor")
+    source: Text | None = Field(default=None, description="line of the user's code")
+    note: Text | None = Field(default=None, description="explanation, where one is known")
+
+
+class Parity(Part):
+    """Agreement of two computations of the same program, element by element of the outputs."""
+
+    samples: Count = Field(description="number of inputs compared")
+    elements: Count = Field(description="number of output elements compared")
+    equal: Share | None = Field(default=None, description="share of equal elements")
+    within_1_lsb: Share | None = Field(default=None, description="share at most one step apart")
+    max_lsb: Count | None = Field(default=None, description="largest difference in steps of the output grid")
+    max_abs: Finite | None = Field(default=None, description="largest difference in real values")
+    tolerance: Finite | None = Field(
+        default=None, description="largest `max_abs` accepted, float programs only"
+    )
+    sqnr_reference_db: Decibels | None = Field(default=None, description="against the reference interpreter")
+    sqnr_float_db: Decibels | None = Field(default=None, description="against the float network")
+    argmax_agreement: Share | None = Field(
+        default=None, description="share of samples, against the reference"
+    )
+    vacuous: bool | None = Field(
+        default=None, description="the outputs hardly depend on the input, so agreement proves nothing"
+    )
+    spread: Finite | None = Field(
+        default=None, description="typical difference between outputs of different inputs, in steps or reals"
+    )
+    variant: Name | None = Field(
+        default=None, description="documented variant of the reference, where one applies"
+    )
+    first_difference: FirstDifference | None = Field(default=None, description="where the two part ways")
+
+
+class PairParity(Part):
+    """Agreement between two targets' artifacts on the same inputs."""
+
+    first: Name = Field(description="target name")
+    second: Name = Field(description="target name")
+    parity: Parity
+
+
+class TargetEntry(Part):
+    """One target: its artifact, what was measured, and the verdict."""
+
+    name: Name = Field(description="as typed after `--target`")
+    title: Name | None = Field(default=None, description="for people")
+    runtime: Name | None = Field(default=None, description="runtime and version that executed the artifact")
+    artifact: Text | None = Field(default=None, description="file or folder name, relative to the record")
+    sha256: Sha256 | None = Field(default=None, description="of the artifact")
+    size_bytes: Count | None = Field(default=None, description="of the artifact")
+    size_compressed_bytes: Count | None = Field(default=None, description="zlib level 9, as stores ship it")
+    float_size_bytes: Count | None = Field(default=None, description="the same network at fp32, same target")
+    float_size_compressed_bytes: Count | None = Field(default=None, description="zlib level 9")
+    executed: bool = Field(default=False, description="whether the artifact ran on this machine")
+    metric: Metric | None = None
+    latency_s: Latency | None = None
+    load_s: Seconds | None = Field(default=None, description="time to load the artifact")
+    peak_rss_bytes: Count | None = Field(
+        default=None, description="peak memory of a process that loads and runs"
+    )
+    memory_delta_bytes: Count | None = Field(
+        default=None, description="peak memory above that process before it loads the artifact"
+    )
+    float_peak_rss_bytes: Count | None = Field(default=None, description="the same for the float artifact")
+    lower_s: Seconds | None = Field(default=None, description="time to write the artifact")
+    parity: Parity | None = None
+    skipped: tuple[SkippedEntry, ...] = Field(default=(), max_length=10_000)
+    notes: tuple[Text, ...] = Field(default=(), max_length=1000)
+    verdict: Verdict = Field(description="what the measurements say")
+    reasons: tuple[Text, ...] = Field(default=(), max_length=1000, description="of the verdict, in words")
+
+
+class LayerError(Part):
+    """Quantisation error at one tensor of the program, against the float network."""
+
+    name: Name = Field(description="tensor")
+    op: Name | None = Field(default=None, description="operator that computes it")
+    sqnr_db: Decibels = Field(description="signal over quantisation noise; larger is better")
+    source: Text | None = Field(default=None, description="line of the user's code")
+
+
+class Stage(Part):
+    """One step of the press."""
+
+    name: Name
+    seconds: Seconds
+    cached: bool = Field(default=False, description="whether the result came from the cache")
+    note: Text | None = None
+
+
+class Limits(Part):
+    """What was promised; None promises nothing."""
+
+    max_drop: Finite | None = Field(
+        default=None, description="largest drop, in the metric's unit (shares: 0.01 = 1 point)"
+    )
+    max_size_bytes: Count | None = Field(default=None, description="largest artifact")
+    max_latency_s: Seconds | None = Field(default=None, description="largest median latency on this machine")
+    allow_slower: bool = Field(default=False, description="an artifact slower than float may pass")
+    allow_larger: bool = Field(default=False, description="an artifact larger than float may pass")
+    allow_difference: bool = Field(default=False, description="an artifact out of parity may pass")
+    allow_vacuous: bool = Field(default=False, description="outputs that hardly depend on the input may pass")
+    min_equal: Share = Field(
+        default=0.99, description="least share of output elements equal to the reference"
+    )
+    max_lsb: Count | None = Field(default=None, description="largest difference from the reference in steps")
+
+
+class Record(Part):
+    """A whole press."""
+
+    format: Literal[1] = FORMAT
+    pocketpress: Name = Field(description="version that wrote the record")
+    created: Name | None = Field(default=None, description="ISO 8601 in UTC, as given by the caller")
+    source: Source
+    signature: Signature | None = Field(default=None, description="inputs and outputs of the artifacts")
+    recipe: RecipeEntry
+    limits: Limits = Field(default_factory=Limits)
+    host: Host = Field(default_factory=Host)
+    data: Data = Field(default_factory=Data)
+    float_metric: FloatMetric | None = None
+    verdict: Verdict = Field(description="the worst of the targets'")
+    targets: tuple[TargetEntry, ...] = Field(default=(), max_length=64)
+    between: tuple[PairParity, ...] = Field(
+        default=(), max_length=4096, description="parity between runtimes"
+    )
+    layers: tuple[LayerError, ...] = Field(default=(), max_length=100_000, description="error per layer")
+    stages: tuple[Stage, ...] = Field(default=(), max_length=1000, description="time per step")
+    skipped: tuple[SkippedEntry, ...] = Field(
+        default=(), max_length=10_000, description="stages that did not run"
+    )
+
+    def to_json(self) -> str:
+        """Serialise: two-space indent, final newline, infinity as a string."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, name: str = "record") -> Record:
+        """Parse untrusted JSON.
+
+        Raises:
+            ArtifactError: too large, not JSON, of another format, or a field does not fit.
+        """
+        if len(text) > MAX_RECORD_BYTES:
+            raise ArtifactError(f"{name} is too large", got=f"{len(text)} bytes", allowed=MAX_RECORD_BYTES)
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise _one_line(error, name) from None
+
+    def write(self, path: Path) -> None:
+        """Write atomically: the old file or the new one is on disk, never a part.
+
+        Raises:
+            DeviceError: no room, no permission, or no such folder.
+        """
+        write_atomically(path, self.to_json().encode())
+
+    @classmethod
+    def read(cls, path: Path) -> Record:
+        """Read a record.
+
+        Raises:
+            ArtifactError: the file is missing, too large, or not a record of a known format.
+        """
+        try:
+            with path.open("rb") as file:
+                content = file.read(MAX_RECORD_BYTES + 1)
+        except OSError as error:
+            raise ArtifactError("cannot read record", got=f"{path}: {error.strerror}") from error
+        return cls.from_json(content, name=path.name)
+
+
+def worst(verdicts: tuple[Verdict, ...]) -> Verdict:
+    """The verdict of a press: fail, then vacuous, then skipped, then not executed here, then pass.
+
+    A press whose other targets ran is not degraded by one that cannot run on this machine.
+    """
+    if any(verdict == "pass" for verdict in verdicts):
+        verdicts = tuple(verdict for verdict in verdicts if verdict != "not executed here")
+    order: tuple[Verdict, ...] = ("fail", "vacuous", "skipped", "not executed here", "pass")
+    return next((verdict for verdict in order if verdict in verdicts), "skipped")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file through a temporary name in the same folder and a rename.
+
+    Raises:
+        DeviceError: the disk or the folder refuses; nothing is left behind.
+    """
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        raise DeviceError(
+            f"cannot write {path.name}",
+            got=f"{error.strerror} in {path.parent}",
+            next_step="check the folder, its permissions and the free space",
+        ) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _one_line(error: ValidationError, name: str) -> ArtifactError:
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(map(str, first["loc"]))[:200]
+    if first["type"] == "json_invalid":
+        return ArtifactError(f"{name} is not JSON", got=str(first["msg"])[:200])
+    if where == "format":
+        return ArtifactError(
+            f"{name} has another format",
+            got=repr(first.get("input"))[:40],
+            allowed=FORMAT,
+            next_step="read it with the version of pocketpress that wrote it",
+        )
+    return ArtifactError(
+        f"{name} is malformed at {where or 'the top'}",
+        got=repr(first.get("input"))[:80],
+        next_step=str(first["msg"])[:200],
+    )
