@@ -1,0 +1,1 @@
+"""One folder per runtime: a light card (`spec`), and `lower` and `run`, imported on first use."""

@@ -1,0 +1,1 @@
+"""LiteRT (TensorFlow Lite): a program written directly as a ``.tflite`` flatbuffer."""

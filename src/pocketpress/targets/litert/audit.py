@@ -1,0 +1,103 @@
+"""Ask LiteRT which operators its XNNPACK delegate takes, and say what is not an integer kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pocketpress.core.errors import ArtifactError
+from pocketpress.core.program import Node, Program
+from pocketpress.core.target import Skipped
+from pocketpress.targets.litert.inspection import read_model
+from pocketpress.targets.litert.quiet import quiet_stderr
+from pocketpress.targets.litert.spec import REMARKS
+
+_BORDER_OPS = frozenset({"quantize", "dequantize", "requantize"})
+_DELEGATE = "DELEGATE"
+
+
+def audit(path: Path, program: Program) -> tuple[Skipped, ...]:
+    """What of an int8 program is computed in float, and what of any program runs outside XNNPACK.
+
+    Raises:
+        ArtifactError: LiteRT cannot load the file.
+    """
+    skipped = [*_float_nodes(program), *_islands(path, program)]
+    for name, codes in _outside(path).items():
+        reason = f"{', '.join(dict.fromkeys(codes))} runs in LiteRT's own kernel: XNNPACK lacks this form of it"
+        skipped.append(Skipped(name, reason))
+    return tuple(skipped)
+
+
+def _float_nodes(program: Program) -> Iterable[Skipped]:
+    """Operators that the int8 program itself keeps in float."""
+    if not program.is_quantized:
+        return
+    for node in program.nodes:
+        if node.op in _BORDER_OPS or program.type(node.outputs[0]).dtype != "float32":
+            continue
+        yield Skipped(node.name, f"{node.op} is computed in float: {REMARKS.get(node.op, 'so in the program')}")
+
+
+def _islands(path: Path, program: Program) -> Iterable[Skipped]:
+    """Integer operators of the program that the file computes between DEQUANTIZE and QUANTIZE."""
+    names = {t.name.decode() for t in read_model(path).subgraphs[0].tensors}
+    for node in program.nodes:
+        if _is_table(node, program) and any(f"{out}/real" in names for out in _file_names(node)):
+            yield Skipped(node.name, f"{node.op} is computed in float with equal integers: {REMARKS[node.op]}")
+
+
+def _is_table(node: Node, program: Program) -> bool:
+    return node.op not in _BORDER_OPS and program.type(node.outputs[0]).quant is not None and node.op in REMARKS
+
+
+def _file_names(node: Node) -> tuple[str, str]:
+    return node.outputs[0], f"{node.outputs[0]}:nhwc"
+
+
+def _outside(path: Path) -> dict[str, list[str]]:
+    """LiteRT operators that no delegate took, by the program's tensor that they help to compute."""
+    operators, outputs, names = _as_loaded(path)
+    delegated: dict[int, Sequence[int]] = {}
+    makers: dict[int, Any] = {}
+    for operator in operators:
+        for out in operator["outputs"]:
+            if operator["op_name"] == _DELEGATE:
+                delegated[int(out)] = [int(i) for i in operator["inputs"]]
+            else:
+                makers[int(out)] = operator
+    outside: dict[str, list[str]] = {}
+    seen: set[int] = set()
+    waiting = list(outputs)
+    while waiting:
+        tensor = waiting.pop()
+        if tensor < 0 or tensor in seen:
+            continue
+        seen.add(tensor)
+        if tensor in delegated:
+            waiting += delegated[tensor]
+        elif tensor in makers:
+            operator = makers[tensor]
+            waiting += [int(i) for i in operator["inputs"]]
+            outside.setdefault(_program_name(names.get(tensor, "")), []).append(operator["op_name"])
+    return dict(sorted(outside.items()))
+
+
+def _as_loaded(path: Path) -> tuple[list[Any], list[int], dict[int, str]]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        with quiet_stderr():
+            interpreter = Interpreter(model_path=str(path), num_threads=1)
+            interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise ArtifactError("LiteRT cannot load the artifact", got=str(error).splitlines()[:1]) from error
+    names = {int(d["index"]): str(d["name"]) for d in interpreter.get_tensor_details()}
+    outputs = [int(d["index"]) for d in interpreter.get_output_details()]
+    return list(interpreter._get_ops_details()), outputs, names
+
+
+def _program_name(tensor: str) -> str:
+    """The program's tensor behind a name of the file (``conv:nhwc/pad`` belongs to ``conv``)."""
+    return tensor.split("/")[0].split(":")[0]

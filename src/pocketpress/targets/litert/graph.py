@@ -1,0 +1,197 @@
+"""A ``.tflite`` graph under construction, and its bytes.
+
+Tensors, buffers and operator codes are numbered in the order of their first use, so equal programs give
+equal bytes.  Equal constants are stored once.  Source of the format: LiteRT ``schema.fbs``, version 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from pocketpress.core.program import Quantization, TensorType
+from pocketpress.core.program.ir import Array
+
+SCHEMA_VERSION = 3
+IDENTIFIER = b"TFL3"
+SIGNATURE_METADATA = "pocketpress.signature"
+SIGNATURE_KEY = "serving_default"
+_CONSTANT_ALIGNMENT = 16
+_PLACEHOLDER_CODE = 127
+
+_TYPES: dict[str, int] = {
+    "float32": schema.TensorType.FLOAT32,
+    "float16": schema.TensorType.FLOAT16,
+    "int8": schema.TensorType.INT8,
+    "uint8": schema.TensorType.UINT8,
+    "int16": schema.TensorType.INT16,
+    "int32": schema.TensorType.INT32,
+    "int64": schema.TensorType.INT64,
+    "bool": schema.TensorType.BOOL,
+}
+
+# Lowest operator version whose definition covers an int8 operand; all other uses are version 1.
+_INT8_VERSIONS: dict[str, int] = {
+    "ADD": 2,
+    "BATCH_MATMUL": 2,
+    "CONCATENATION": 2,
+    "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
+    "DEQUANTIZE": 2,
+    "FULLY_CONNECTED": 5,
+    "GATHER": 2,
+    "LEAKY_RELU": 2,
+    "LOGISTIC": 2,
+    "MAXIMUM": 2,
+    "MAX_POOL_2D": 2,
+    "MEAN": 2,
+    "MINIMUM": 2,
+    "MUL": 2,
+    "PAD": 2,
+    "PADV2": 2,
+    "QUANTIZE": 2,
+    "RELU": 2,
+    "RELU6": 2,
+    "RESIZE_NEAREST_NEIGHBOR": 2,
+    "SLICE": 2,
+    "STRIDED_SLICE": 2,
+    "SUB": 2,
+    "TANH": 2,
+    "TRANSPOSE": 2,
+    "TRANSPOSE_CONV": 3,
+}
+
+
+class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
+    """Byte vectors (the constants) start at multiples of 16, as XNNPACK wants them."""
+
+    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:  # noqa: N802, N803
+        wanted = _CONSTANT_ALIGNMENT if elemSize == 1 else alignment
+        return super().StartVector(elemSize, numElems, wanted)
+
+
+class Graph:
+    """Tensors and operators of the one subgraph, by index."""
+
+    def __init__(self) -> None:
+        self._tensors: list[Any] = []
+        self._types: list[TensorType] = []
+        self._operators: list[Any] = []
+        self._buffers: list[Array | None] = [None]
+        self._buffer_of: dict[bytes, int] = {}
+        self._constant_of: dict[tuple[Any, ...], int] = {}
+        self._codes: dict[tuple[str, int], int] = {}
+
+    def type(self, index: int) -> TensorType:
+        """The type of tensor ``index``."""
+        return self._types[index]
+
+    def tensor(self, name: str, type_: TensorType, buffer: int = 0) -> int:
+        """Add a tensor; buffer 0 means that it is computed."""
+        tensor = schema.TensorT(
+            shape=np.asarray(type_.shape, np.int32),
+            type=_TYPES[type_.dtype],
+            buffer=buffer,
+            name=name,
+            quantization=_quantization(type_.quant),
+            hasRank=True,
+        )
+        self._tensors.append(tensor)
+        self._types.append(type_)
+        return len(self._tensors) - 1
+
+    def constant(self, name: str, value: Array, quant: Quantization | None = None) -> int:
+        """Add a constant, or return the equal one that exists."""
+        value = np.asarray(value)
+        type_ = TensorType(tuple(value.shape), str(value.dtype), quant)
+        content = value.tobytes()
+        key = (type_, content)
+        if key not in self._constant_of:
+            self._constant_of[key] = self.tensor(name, type_, self._buffer(content))
+        return self._constant_of[key]
+
+    def integers(self, name: str, values: Sequence[int] | Array) -> int:
+        """A constant of int32 values: a shape, axes, paddings."""
+        return self.constant(name, np.asarray(values, np.int32))
+
+    def _buffer(self, content: bytes) -> int:
+        if content not in self._buffer_of:
+            self._buffer_of[content] = len(self._buffers)
+            self._buffers.append(np.frombuffer(content, np.uint8))
+        return self._buffer_of[content]
+
+    def operator(
+        self, code: str, inputs: Sequence[int], outputs: Sequence[int], options: Any = None
+    ) -> None:
+        """Append an operator; ``code`` is a name of ``BuiltinOperator``, -1 an input left out."""
+        kind = 0 if options is None else getattr(schema.BuiltinOptions, type(options).__name__[:-1])
+        self._operators.append(
+            schema.OperatorT(
+                opcodeIndex=self._code(code, inputs),
+                inputs=np.asarray(inputs, np.int32),
+                outputs=np.asarray(outputs, np.int32),
+                builtinOptionsType=kind,
+                builtinOptions=options,
+            )
+        )
+
+    def _code(self, code: str, inputs: Sequence[int]) -> int:
+        dtypes = {self._types[i].dtype for i in inputs if i >= 0}
+        version = _INT8_VERSIONS.get(code, 1) if dtypes & {"int8", "uint8"} else 1
+        if code == "DEQUANTIZE" and "float16" in dtypes:
+            version = 3
+        return self._codes.setdefault((code, version), len(self._codes))
+
+    def pack(self, inputs: Mapping[str, int], outputs: Mapping[str, int], signature: str) -> bytes:
+        """The file: inputs and outputs by name in order, and the signature's JSON."""
+        text = self._buffer(signature.encode())
+        model = schema.ModelT(
+            version=SCHEMA_VERSION,
+            operatorCodes=[_operator_code(code, version) for code, version in self._codes],
+            subgraphs=[
+                schema.SubGraphT(
+                    tensors=self._tensors,
+                    inputs=np.asarray(list(inputs.values()), np.int32),
+                    outputs=np.asarray(list(outputs.values()), np.int32),
+                    operators=self._operators,
+                    name="main",
+                )
+            ],
+            description="pocketpress",
+            buffers=[schema.BufferT(data=data) for data in self._buffers],
+            metadata=[schema.MetadataT(name=SIGNATURE_METADATA, buffer=text)],
+            signatureDefs=[
+                schema.SignatureDefT(
+                    inputs=_tensor_maps(inputs), outputs=_tensor_maps(outputs), signatureKey=SIGNATURE_KEY
+                )
+            ],
+        )
+        size = sum(len(data) for data in self._buffers if data is not None)
+        builder = _AlignedBuilder(size + 512 * len(self._tensors) + 4096)
+        builder.Finish(model.Pack(builder), IDENTIFIER)
+        return bytes(builder.Output())
+
+
+def _operator_code(code: str, version: int) -> Any:
+    number = getattr(schema.BuiltinOperator, code)
+    return schema.OperatorCodeT(
+        deprecatedBuiltinCode=min(number, _PLACEHOLDER_CODE), builtinCode=number, version=version
+    )
+
+
+def _tensor_maps(tensors: Mapping[str, int]) -> list[Any]:
+    return [schema.TensorMapT(name=name, tensorIndex=index) for name, index in tensors.items()]
+
+
+def _quantization(quant: Quantization | None) -> Any:
+    if quant is None:
+        return None
+    return schema.QuantizationParametersT(
+        scale=quant.scales(),
+        zeroPoint=np.full(len(quant.scale), quant.zero_point, np.int64),
+        quantizedDimension=quant.axis or 0,
+    )

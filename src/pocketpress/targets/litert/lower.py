@@ -1,0 +1,63 @@
+"""Translate a program into a ``.tflite`` file; `audit` asks the runtime what became of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from pocketpress.core.errors import UnsupportedError
+from pocketpress.core.program import Node, Program
+from pocketpress.core.program.channels_last import to_channels_last
+from pocketpress.core.signature import Signature
+from pocketpress.core.target import Lowered
+from pocketpress.targets.litert import (
+    activation,
+    borders,
+    elementwise,
+    movement,
+    products,
+    reductions,
+)
+from pocketpress.targets.litert.audit import audit
+from pocketpress.targets.litert.emission import Emission
+
+__all__ = ["audit", "lower", "to_bytes"]
+
+EMITTERS: dict[str, Callable[[Emission, Node], None]] = {
+    **activation.EMITTERS,
+    **borders.EMITTERS,
+    **elementwise.EMITTERS,
+    **movement.EMITTERS,
+    **products.EMITTERS,
+    **reductions.EMITTERS,
+}
+
+
+def lower(program: Program, signature: Signature, path: Path) -> Lowered:
+    """Write ``path``; names, shapes and dtypes at the border are the program's.
+
+    Raises:
+        UnsupportedError: the program has an operator that this target lacks.
+    """
+    content = to_bytes(program, signature)
+    partial = path.with_name(path.name + ".part")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+    return Lowered()
+
+
+def to_bytes(program: Program, signature: Signature) -> bytes:
+    """The file's content."""
+    rewritten = to_channels_last(program).program
+    emission = Emission(rewritten)
+    for node in rewritten.nodes:
+        emit = EMITTERS.get(node.op)
+        if emit is None:
+            raise UnsupportedError(
+                "target litert lacks an operator", got=f"{node.op} ({node.name})", allowed=sorted(EMITTERS)
+            )
+        emit(emission, node)
+    inputs = {name: emission.index(name) for name in program.inputs}
+    outputs = {name: emission.index(name) for name in program.outputs}
+    return emission.graph.pack(inputs, outputs, signature.to_json())

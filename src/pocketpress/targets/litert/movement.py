@@ -1,0 +1,207 @@
+"""Operators that move values: concat, reshape, permute, slice, pad, max pooling, nearest resize."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from pocketpress.core.program import Node, TensorType
+from pocketpress.core.program.ir import Array
+from pocketpress.targets.litert.activation import dtype_limits
+from pocketpress.targets.litert.emission import Emission
+from pocketpress.targets.litert.padding import Window, padded
+
+_MOST_CONCAT_INPUTS = 5
+_NON_NEGATIVE_OPS = frozenset({"sigmoid", "hardsigmoid", "exp", "sqrt", "abs", "softmax"})
+
+
+def concat(e: Emission, node: Node) -> None:
+    """CONCATENATION, in steps of five inputs, which is what XNNPACK takes."""
+    axis = int(node.attrs["axis"]) % len(e.out_type(node).shape)
+    parts = e.inputs(node)
+    while len(parts) > _MOST_CONCAT_INPUTS:
+        head, parts = parts[:_MOST_CONCAT_INPUTS], parts[_MOST_CONCAT_INPUTS:]
+        length = sum(e.graph.type(i).shape[axis] for i in head)
+        shape = list(e.out_type(node).shape)
+        shape[axis] = length
+        like = replace(e.out_type(node), shape=tuple(shape))
+        options = schema.ConcatenationOptionsT(axis=axis)
+        parts.insert(0, e.step(node, "CONCATENATION", head, f"first_{length}", like, options))
+    if len(parts) == 1:
+        reshape_to(e, parts[0], e.out(node))
+        return
+    e.graph.operator("CONCATENATION", parts, [e.out(node)], schema.ConcatenationOptionsT(axis=axis))
+
+
+def reshape_to(e: Emission, source: int, target: int) -> None:
+    """RESHAPE of one tensor into another."""
+    shape = e.graph.type(target).shape
+    options = schema.ReshapeOptionsT(newShape=np.asarray(shape, np.int32))
+    e.graph.operator("RESHAPE", [source, e.graph.integers("shape", shape)], [target], options)
+
+
+def reshape(e: Emission, node: Node) -> None:
+    """RESHAPE."""
+    reshape_to(e, e.index(node.inputs[0]), e.out(node))
+
+
+def permute(e: Emission, node: Node) -> None:
+    """TRANSPOSE."""
+    order = e.graph.integers("order", [int(a) for a in node.attrs["axes"]])
+    e.graph.operator("TRANSPOSE", [e.index(node.inputs[0]), order], [e.out(node)])
+
+
+def slice_(e: Emission, node: Node) -> None:
+    """SLICE, or STRIDED_SLICE when a step is not 1."""
+    starts, sizes, steps = (np.asarray(node.attrs[k], np.int32) for k in ("starts", "sizes", "steps"))
+    begin = e.graph.integers("begin", starts)
+    if np.all(steps == 1):
+        e.graph.operator("SLICE", [e.index(node.inputs[0]), begin, e.graph.integers("size", sizes)], [e.out(node)])
+        return
+    end = e.graph.integers("end", starts + (sizes - 1) * steps + 1)
+    inputs = [e.index(node.inputs[0]), begin, end, e.graph.integers("strides", steps)]
+    e.graph.operator("STRIDED_SLICE", inputs, [e.out(node)], schema.StridedSliceOptionsT())
+
+
+def pad(e: Emission, node: Node) -> None:
+    """PAD with real 0, or PADV2."""
+    type_, value = e.in_type(node), float(node.attrs["value"])
+    widths = e.graph.integers("paddings", np.stack([node.attrs["before"], node.attrs["after"]], axis=1))
+    inputs = [e.index(node.inputs[0]), widths]
+    filler = _filler(type_, value)
+    zero = 0 if type_.quant is None else type_.quant.zero_point
+    if filler == zero:
+        e.graph.operator("PAD", inputs, [e.out(node)])
+    else:
+        inputs.append(e.graph.constant("padding_value", filler, type_.quant))
+        e.graph.operator("PADV2", inputs, [e.out(node)])
+
+
+def _filler(type_: TensorType, value: float) -> Array:
+    if type_.quant is None:
+        return np.asarray(value, type_.dtype)
+    low, high = dtype_limits(type_)
+    grid = np.rint(np.float32(value) / type_.quant.step) + type_.quant.zero_point
+    return np.asarray(int(np.clip(grid, low, high)), type_.dtype)
+
+
+def max_pool2d(e: Emission, node: Node) -> None:
+    """MAX_POOL_2D; dilated windows as maxima of slices."""
+    window = pool_window(e, node, tuple(node.attrs["dilation"]))
+    value = None if _is_non_negative(e, node.inputs[0]) else _least(e.in_type(node))
+    if window.is_same():
+        value = None
+    source, padding = padded(e, node, window, value)
+    if max(window.dilation) > 1:
+        _dilated_maximum(e, node, source, window)
+        return
+    e.graph.operator("MAX_POOL_2D", [source], [e.out(node)], pool_options(window, padding))
+
+
+def pool_window(e: Emission, node: Node, dilation: tuple[int, ...] = (1, 1)) -> Window:
+    """Geometry of a pooling node."""
+    return Window(
+        e.in_type(node).shape[1:3],
+        e.out_type(node).shape[1:3],
+        tuple(node.attrs["kernel"]),
+        tuple(node.attrs["stride"]),
+        (int(dilation[0]), int(dilation[1])),
+        tuple(node.attrs["pads"]),
+    )
+
+
+def pool_options(window: Window, padding: int) -> object:
+    """Options of a pooling operator."""
+    return schema.Pool2DOptionsT(
+        padding=padding,
+        strideH=window.stride[0],
+        strideW=window.stride[1],
+        filterHeight=window.kernel[0],
+        filterWidth=window.kernel[1],
+    )
+
+
+def _least(type_: TensorType) -> Array:
+    if type_.quant is None:
+        return np.asarray(np.finfo(np.float32).min, np.float32)
+    return np.asarray(dtype_limits(type_)[0], type_.dtype)
+
+
+def _is_non_negative(e: Emission, name: str) -> bool:
+    """Whether padding with real 0 can never win a maximum, which lets PAD replace PADV2."""
+    type_ = e.program.type(name)
+    if type_.quant is not None:
+        return type_.quant.zero_point == dtype_limits(type_)[0]
+    maker = e.program.producers().get(name)
+    if maker is None:
+        return False
+    if maker.op in ("concat", "reshape", "permute", "slice", "max_pool2d", "resize_nearest", "dequantize"):
+        return all(_is_non_negative(e, n) for n in maker.inputs)
+    low = maker.attrs["low"] if maker.op == "clamp" else (maker.attrs.get("clamp") or (None, None))[0]
+    return maker.op in _NON_NEGATIVE_OPS or (low is not None and low >= 0)
+
+
+def _dilated_maximum(e: Emission, node: Node, source: int, window: Window) -> None:
+    """Maximum over columns, then over rows, each of strided slices."""
+    for axis in (2, 1):
+        source = _maximum_along(e, node, source, axis, window)
+    reshape_to(e, source, e.out(node))
+
+
+def _maximum_along(e: Emission, node: Node, source: int, axis: int, window: Window) -> int:
+    i = axis - 1
+    type_ = e.graph.type(source)
+    shape = [*type_.shape]
+    shape[axis] = window.result[i]
+    like = replace(type_, shape=tuple(shape))
+    best: int | None = None
+    for tap in range(window.kernel[i]):
+        begin, stride, end = [0] * 4, [1] * 4, list(type_.shape)
+        begin[axis], stride[axis] = tap * window.dilation[i], window.stride[i]
+        end[axis] = begin[axis] + (window.result[i] - 1) * window.stride[i] + 1
+        bounds = [e.graph.integers("slice", v) for v in (begin, end, stride)]
+        what = f"tap_{axis}_{tap}"
+        part = e.step(node, "STRIDED_SLICE", [source, *bounds], what, like, schema.StridedSliceOptionsT())
+        best = part if best is None else e.step(node, "MAXIMUM", [best, part], f"max_{axis}_{tap}", like)
+    assert best is not None
+    return best
+
+
+def resize_nearest(e: Emission, node: Node) -> None:
+    """RESIZE_NEAREST_NEIGHBOR where its float32 arithmetic finds the same pixels, else two GATHERs."""
+    image, size = e.in_type(node).shape[1:3], tuple(int(s) for s in node.attrs["size"])
+    source = e.index(node.inputs[0])
+    if all(np.array_equal(_runtime_pixels(i, o), _pixels(i, o)) for i, o in zip(image, size, strict=True)):
+        inputs = [source, e.graph.integers("size", size)]
+        options = schema.ResizeNearestNeighborOptionsT()
+        e.graph.operator("RESIZE_NEAREST_NEIGHBOR", inputs, [e.out(node)], options)
+        return
+    shape = list(e.in_type(node).shape)
+    shape[1] = size[0]
+    rows = e.graph.integers("rows", _pixels(image[0], size[0]))
+    cols = e.graph.integers("cols", _pixels(image[1], size[1]))
+    like = replace(e.out_type(node), shape=tuple(shape))
+    source = e.step(node, "GATHER", [source, rows], "rows", like, schema.GatherOptionsT(axis=1))
+    e.graph.operator("GATHER", [source, cols], [e.out(node)], schema.GatherOptionsT(axis=2))
+
+
+def _pixels(image: int, size: int) -> Array:
+    return np.arange(size) * image // size
+
+
+def _runtime_pixels(image: int, size: int) -> Array:
+    scale = np.float32(image) / np.float32(size)
+    return np.minimum(np.floor(np.arange(size, dtype=np.float32) * scale).astype(np.int64), image - 1)
+
+
+EMITTERS = {
+    "concat": concat,
+    "reshape": reshape,
+    "permute": permute,
+    "slice": slice_,
+    "pad": pad,
+    "max_pool2d": max_pool2d,
+    "resize_nearest": resize_nearest,
+}
