@@ -1,0 +1,108 @@
+"""Time several functions against each other in one loop.
+
+A machine's speed drifts (heat, other work), so the functions are interleaved: every round runs one block of
+consecutive inferences of each, in alternating order.  The first inference of a block is not timed: it finds
+the caches full of the other function's weights, which no application does.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Clock = Callable[[], float]
+MAX_ROUNDS = 10_000
+
+
+@dataclass(frozen=True)
+class TimingPlan:
+    """How long to measure.
+
+    Attributes:
+        warmup: untimed inferences of each function before anything else.
+        block: timed inferences per function and round.
+        min_rounds: rounds even when the budget is spent.
+        max_rounds: rounds at most.
+        budget_s: no new round is begun after this many seconds, warm-up included.
+    """
+
+    warmup: int = 5
+    block: int = 4
+    min_rounds: int = 5
+    max_rounds: int = 100
+    budget_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.block < 1 or self.warmup < 0:
+            raise ValueError(
+                f"TimingPlan: block {self.block} must be at least 1, warmup {self.warmup} at least 0"
+            )
+        if not 1 <= self.min_rounds <= self.max_rounds <= MAX_ROUNDS:
+            raise ValueError(
+                f"TimingPlan: min_rounds {self.min_rounds}, max_rounds {self.max_rounds}: "
+                f"not in order between 1 and {MAX_ROUNDS}"
+            )
+
+
+@dataclass(frozen=True)
+class Times:
+    """Raw measurements.
+
+    Attributes:
+        seconds: of shape (functions, rounds, block).
+        warmup: untimed inferences of each function before.
+        overhead_s: median time of an empty measurement; not subtracted.
+    """
+
+    seconds: npt.NDArray[np.float64]
+    warmup: int
+    overhead_s: float
+
+
+def interleave(
+    calls: Sequence[Callable[[], object]], plan: TimingPlan | None = None, *, clock: Clock = time.perf_counter
+) -> Times:
+    """Run each function in turn as the plan says; ``clock`` returns seconds."""
+    plan = plan or TimingPlan()
+    start = clock()
+    overhead = float(np.median([_empty(clock) for _ in range(101)]))
+    for _ in range(plan.warmup):
+        for call in calls:
+            call()
+    rounds: list[list[list[float]]] = []
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        while len(rounds) < plan.max_rounds:
+            if len(rounds) >= plan.min_rounds and clock() - start >= plan.budget_s:
+                break
+            rounds.append(_round(calls, plan.block, len(rounds) % 2 == 1, clock))
+    finally:
+        if collecting:
+            gc.enable()
+    return Times(np.asarray(rounds, dtype=np.float64).transpose(1, 0, 2), plan.warmup, overhead)
+
+
+def _round(
+    calls: Sequence[Callable[[], object]], block: int, backwards: bool, clock: Clock
+) -> list[list[float]]:
+    times: list[list[float]] = [[] for _ in calls]
+    order = range(len(calls))
+    for index in reversed(order) if backwards else order:
+        call = calls[index]
+        call()
+        for _ in range(block):
+            before = clock()
+            call()
+            times[index].append(clock() - before)
+    return times
+
+
+def _empty(clock: Clock) -> float:
+    before = clock()
+    return clock() - before

@@ -1,0 +1,63 @@
+"""The timing loop, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+
+from pocketpress.devices.timing import TimingPlan, interleave
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.log: list[str] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def takes(self, name: str, seconds: float) -> object:
+        def call() -> None:
+            self.log.append(name)
+            self.now += seconds
+
+        return call
+
+
+def test_rounds_alternate_in_blocks_whose_first_call_is_not_timed() -> None:
+    clock = Clock()
+    calls = [clock.takes("a", 3.0), clock.takes("b", 1.0)]
+    plan = TimingPlan(warmup=1, block=2, min_rounds=2, max_rounds=2, budget_s=0)
+    times = interleave(calls, plan, clock=clock)  # type: ignore[arg-type]
+    assert "".join(clock.log) == "ab" + "aaabbb" + "bbbaaa"
+    np.testing.assert_array_equal(times.seconds, [[[3, 3], [3, 3]], [[1, 1], [1, 1]]])
+    assert times.warmup == 1 and times.overhead_s == 0
+
+
+def test_it_stops_at_the_budget_but_not_before_the_least_number_of_rounds() -> None:
+    clock = Clock()
+    plan = TimingPlan(warmup=0, block=1, min_rounds=2, max_rounds=50, budget_s=9.0)
+    times = interleave([clock.takes("a", 1.0)], plan, clock=clock)  # type: ignore[list-item]
+    assert times.seconds.shape == (1, 5, 1)  # a round lasts 2 s: the fifth begins at 8 s, none at 10 s
+    slow = Clock()
+    times = interleave([slow.takes("a", 100.0)], plan, clock=slow)  # type: ignore[list-item]
+    assert times.seconds.shape == (1, 2, 1)
+
+
+def test_the_garbage_collector_is_put_back_even_after_an_error() -> None:
+    def fail() -> None:
+        assert not gc.isenabled()
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        interleave([fail], TimingPlan(warmup=0))
+    assert gc.isenabled()
+
+
+def test_an_impossible_plan_dies_at_construction() -> None:
+    with pytest.raises(ValueError, match="block 0"):
+        TimingPlan(block=0)
+    with pytest.raises(ValueError, match="min_rounds 5, max_rounds 4"):
+        TimingPlan(min_rounds=5, max_rounds=4)
