@@ -1,0 +1,1 @@
+"""Compression algorithms: a plan as data first, then a small and dumb apply."""

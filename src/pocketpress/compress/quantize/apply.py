@@ -1,0 +1,132 @@
+"""Rewrite a float program into an integer one, as the plan says.  Small and dumb: it decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from pocketpress.compress.quantize.place import PRODUCTS
+from pocketpress.compress.quantize.plan import QuantizationPlan
+from pocketpress.compress.quantize.weights import quantize_bias, quantize_weight
+from pocketpress.core.program import Node, Program, ProgramBuilder, Quantization, TensorType
+
+Adjust = Callable[[Node, np.ndarray], np.ndarray]  # type: ignore[type-arg]
+
+
+class _Apply:
+    def __init__(self, program: Program, plan: QuantizationPlan, raw: Mapping[str, Quantization]) -> None:
+        self.program, self.plan, self.raw = program, plan, raw
+        self.builder = ProgramBuilder()
+        self.real: dict[str, str] = {}
+        self.grid: dict[str, str] = {}
+
+    def run(self) -> Program:
+        for name in self.program.inputs:
+            self._input(name)
+        for node in self.program.nodes:
+            if node.name in self.plan.integer_nodes:
+                self._integer(node)
+            else:
+                self._float(node)
+        outputs = [self._output(name) for name in self.program.outputs]
+        return self.builder.build(outputs)
+
+    def _input(self, name: str) -> None:
+        type_ = self.program.type(name)
+        if name not in self.raw:
+            self.real[name] = self.builder.input(name, type_)
+            return
+        pixels = self.builder.input(name, TensorType(type_.shape, "uint8", self.raw[name]))
+        if name in self.plan.activations:
+            shifted = TensorType(type_.shape, "int8", self.plan.activations[name])
+            self.grid[name] = self.builder.node("requantize", [pixels], shifted, name=f"{name}_int8")
+        self.real[name] = self.builder.node("dequantize", [pixels], type_, name=f"{name}_real")
+
+    def real_of(self, name: str, public: str | None = None) -> str:
+        """The float version of a tensor, dequantised on first use."""
+        if name in self.program.constants:
+            return self._constant(name)
+        if name not in self.real:
+            type_ = self.program.type(name)
+            self.real[name] = self.builder.node(
+                "dequantize", [self.grid[name]], type_, name=public or f"{name}_real"
+            )
+        return self.real[name]
+
+    def grid_of(self, name: str) -> str:
+        """The int8 version of a tensor, quantised on first use."""
+        if name not in self.grid:
+            quant = self.plan.activations[name]
+            type_ = TensorType(self.program.type(name).shape, "int8", quant)
+            if name in self.program.constants:
+                grid = np.rint(self.program.constants[name].astype(np.float64) / float(quant.step)) + quant.zero_point
+                value = np.clip(grid, -128, 127).astype(np.int8)
+                self.grid[name] = self.builder.constant(f"{name}_int8", value, quant)
+            else:
+                self.grid[name] = self.builder.node("quantize", [self.real[name]], type_, name=f"{name}_int8")
+        return self.grid[name]
+
+    def _constant(self, name: str) -> str:
+        if name not in self.real:
+            self.real[name] = self.builder.constant(name, self.program.constants[name])
+        return self.real[name]
+
+    def _float(self, node: Node) -> None:
+        out = node.outputs[0]
+        inputs = [self.real_of(name) for name in node.inputs]
+        held = out in self.plan.activations and out in self.program.outputs
+        name = f"{out}_real" if held else out
+        self.real[out] = self.builder.node(
+            node.op, inputs, self.program.type(out), name=name, source=node.source, **node.attrs
+        )
+        if held:
+            self.grid_of(out)
+            del self.real[out]
+
+    def _integer(self, node: Node) -> None:
+        out = node.outputs[0]
+        type_ = TensorType(self.program.type(out).shape, "int8", self.plan.activations[out])
+        inputs = [self._edge(node, index) for index in range(1 if node.op in PRODUCTS else len(node.inputs))]
+        if node.op in PRODUCTS:
+            inputs += self._weights(node)
+        name = f"{out}_int8" if out in self.program.outputs else out
+        self.grid[out] = self.builder.node(node.op, inputs, type_, name=name, source=node.source, **node.attrs)
+
+    def _edge(self, node: Node, index: int) -> str:
+        name = self.grid_of(node.inputs[index])
+        target = self.plan.requantized_edges.get((node.name, index))
+        if target is None:
+            return name
+        type_ = TensorType(self.builder.type(name).shape, "int8", self.plan.activations[target])
+        return self.builder.node("requantize", [name], type_, name=f"{name}_requantized")
+
+    def _weights(self, node: Node) -> list[str]:
+        quant = self.plan.weights[node.name]
+        axis = quant.axis or 0
+        weight = quantize_weight(self.program.constants[node.inputs[1]], quant.scales(), axis)
+        names = [self.builder.constant(f"{node.name}_weight", weight, quant)]
+        if len(node.inputs) > 2:
+            step = self.plan.activations[node.inputs[0]].step
+            bias = quantize_bias(self.program.constants[node.inputs[2]], step, quant.scales())
+            bias_quant = Quantization.per_channel(np.maximum(step * quant.scales(), np.float32(1e-37)), 0)
+            names.append(self.builder.constant(f"{node.name}_bias", bias, bias_quant))
+        return names
+
+    def _output(self, name: str) -> str:
+        if name in self.real or name in self.program.constants:
+            return self.real_of(name)
+        return self.real_of(name, public=name)
+
+
+def apply_plan(
+    program: Program, plan: QuantizationPlan, raw: Mapping[str, Quantization] | None = None
+) -> Program:
+    """Build the int8 program.
+
+    Args:
+        program: the float program the plan was made for.
+        plan: all decisions.
+        raw: inputs that the artifact takes as raw uint8, with their quantisation.
+    """
+    return _Apply(program, plan, raw or {}).run()

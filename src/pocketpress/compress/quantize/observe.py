@@ -1,0 +1,94 @@
+"""Statistics of activations over calibration samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from pocketpress.core.errors import DataError
+from pocketpress.core.program import Program
+from pocketpress.core.program.ir import Array
+
+MAX_VALUES = 1 << 17
+Run = Callable[[Program, Mapping[str, Array], Iterable[str]], Mapping[str, Array]]
+
+
+@dataclass
+class TensorStats:
+    """Extremes over everything seen and a bounded random subset of the values."""
+
+    low: float = np.inf
+    high: float = -np.inf
+    chunks: list[npt.NDArray[np.float32]] = field(default_factory=list)
+
+    @property
+    def values(self) -> npt.NDArray[np.float32]:
+        """The kept values, shape (n,)."""
+        return np.concatenate(self.chunks) if self.chunks else np.zeros(0, np.float32)
+
+    @classmethod
+    def merged(cls, parts: Iterable[TensorStats]) -> TensorStats:
+        """Statistics of several tensors that must share one scale."""
+        items = list(parts)
+        chunks = [chunk for item in items for chunk in item.chunks]
+        return cls(min(i.low for i in items), max(i.high for i in items), chunks)
+
+    @classmethod
+    def of(cls, values: Array) -> TensorStats:
+        """Statistics of a constant."""
+        flat = np.asarray(values, np.float32).reshape(-1)
+        return cls(float(flat.min(initial=0)), float(flat.max(initial=0)), [flat])
+
+
+def observe(
+    program: Program,
+    names: Iterable[str],
+    samples: Iterable[Mapping[str, Array]],
+    count: int,
+    run: Run,
+    progress: Callable[[], None] = lambda: None,
+) -> dict[str, TensorStats]:
+    """Run the float program over the samples and collect statistics of ``names``.
+
+    Args:
+        program: float program.
+        names: tensors to observe.
+        samples: one mapping input name -> array per inference.
+        count: number of samples, to bound what is kept of each.
+        run: the interpreter.
+        progress: called once per sample.
+
+    Raises:
+        DataError: no samples, or an activation that is NaN or infinite.
+    """
+    wanted = list(names)
+    stats = {name: TensorStats() for name in wanted}
+    per_sample = max(64, MAX_VALUES // max(count, 1))
+    seen = 0
+    for feeds in samples:
+        for name, value in run(program, feeds, wanted).items():
+            _add(stats[name], name, value, per_sample, seen)
+        seen += 1
+        progress()
+    if seen == 0:
+        raise DataError("no calibration samples", next_step="give --data with at least one sample")
+    return stats
+
+
+def _add(stats: TensorStats, name: str, value: Array, keep: int, seed: int) -> None:
+    flat = value.reshape(-1)
+    low, high = float(flat.min()), float(flat.max())
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise DataError(
+            f"activation {name} is NaN or infinite on calibration sample {seed}",
+            next_step="check the sample and the network's weights",
+        )
+    stats.low, stats.high = min(stats.low, low), max(stats.high, high)
+    if flat.size > keep:
+        start = (seed * 7919) % flat.size
+        stride = max(1, flat.size // keep) | 1
+        flat = flat[(start + stride * np.arange(keep)) % flat.size]
+    stats.chunks.append(flat.astype(np.float32, copy=True))

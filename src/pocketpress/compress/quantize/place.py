@@ -1,0 +1,59 @@
+"""Which operators of a float program run in integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pocketpress.core.program import OPS, Node, Program
+from pocketpress.core.target import Skipped
+
+BINARY = ("add", "sub", "mul")
+PRODUCTS = ("conv2d", "conv_transpose2d", "linear")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Names of the integer nodes, and why the others stay in float."""
+
+    integer: frozenset[str]
+    left_in_float: tuple[Skipped, ...]
+
+
+def place(program: Program, integer_ops: frozenset[str]) -> Placement:
+    """Decide node by node, in order.
+
+    Args:
+        program: float, simplified.
+        integer_ops: operators that every chosen runtime computes in integers as the reference does.
+    """
+    integer: set[str] = set()
+    skipped: list[Skipped] = []
+    held = set(program.inputs)
+    for node in program.nodes:
+        reason = _why_float(program, node, integer_ops, held)
+        if reason is None:
+            integer.add(node.name)
+            held |= set(node.outputs)
+        elif OPS[node.op].integer != "move":
+            skipped.append(Skipped(f"{node.op} {node.name}", reason))
+    return Placement(frozenset(integer), tuple(skipped))
+
+
+def _why_float(program: Program, node: Node, integer_ops: frozenset[str], held: set[str]) -> str | None:
+    spec = OPS[node.op]
+    tensors = [*node.inputs, *node.outputs]
+    if any(program.type(n).dtype != "float32" for n in tensors):
+        return "its tensors are not float32"
+    if spec.integer == "float":
+        return "no runtime-independent integer form"
+    if node.op not in integer_ops:
+        return "a chosen runtime has no integer kernel that equals the reference"
+    if spec.integer == "move" and not any(n in held for n in node.inputs if n not in program.constants):
+        return "its input is computed in float"
+    if node.op in PRODUCTS and any(n not in program.constants for n in node.inputs[1:]):
+        return "its weight is computed at run time"
+    if node.op == "conv_transpose2d" and node.attrs["groups"] != 1:
+        return "grouped transposed convolution has no per-channel integer kernel"
+    if node.op == "mul" and node.inputs[0] == node.inputs[1]:
+        return None
+    return None

@@ -1,0 +1,126 @@
+"""The quantisation plan: every decision as data, before anything is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pocketpress.compress.quantize.observe import TensorStats
+from pocketpress.compress.quantize.place import BINARY, PRODUCTS, Placement
+from pocketpress.compress.quantize.ranges import estimator
+from pocketpress.compress.quantize.scales import FIXED_OUTPUTS, ScalePlanner
+from pocketpress.compress.quantize.weights import channel_scales
+from pocketpress.core.program import Node, Program, Quantization
+from pocketpress.core.target import Skipped
+
+
+@dataclass(frozen=True)
+class QuantizationOptions:
+    """What the user may choose.
+
+    Attributes:
+        estimator: "min-max", "percentile" or "mse" for activations.
+        weight_search: least-squares weight scales instead of covering the extremes.
+        tied: scales on which all runtimes round alike.
+    """
+
+    estimator: str = "mse"
+    weight_search: bool = True
+    tied: bool = True
+
+
+@dataclass(frozen=True)
+class QuantizationPlan:
+    """Everything decided.
+
+    Attributes:
+        integer_nodes: names of nodes that run in integers.
+        activations: quantisation of every tensor that exists in int8; constants of binary operators included.
+        weights: per-channel quantisation of the weight of each product, by node name.
+        requantized_edges: (node, input index) -> tensor whose quantisation the edge is converted to.
+        skipped: operators left in float and sums that runtimes may round differently, with reasons.
+    """
+
+    integer_nodes: frozenset[str]
+    activations: Mapping[str, Quantization]
+    weights: Mapping[str, Quantization]
+    requantized_edges: Mapping[tuple[str, int], str]
+    skipped: tuple[Skipped, ...]
+
+
+def int8_tensors(program: Program, placement: Placement) -> list[str]:
+    """Tensors that will exist in int8: around integer nodes, and softmax outputs (fixed by the contract)."""
+    names: dict[str, None] = {}
+    for node in program.nodes:
+        if node.name in placement.integer:
+            names.update(dict.fromkeys(activation_inputs(program, node)))
+            names.update(dict.fromkeys(node.outputs))
+        elif node.op in FIXED_OUTPUTS:
+            names.update(dict.fromkeys(node.outputs))
+    return list(names)
+
+
+def activation_inputs(program: Program, node: Node) -> list[str]:
+    """Inputs held in int8 with a planned scale: activations, and constants of binary operators and concats."""
+    if node.op in PRODUCTS:
+        return [node.inputs[0]]
+    return [n for n in node.inputs if n not in program.constants or node.op in (*BINARY, "concat")]
+
+
+def make_plan(
+    program: Program,
+    placement: Placement,
+    stats: Mapping[str, TensorStats],
+    options: QuantizationOptions,
+    fixed: Mapping[str, Quantization] | None = None,
+) -> QuantizationPlan:
+    """Decide all scales.
+
+    Args:
+        program: float, simplified.
+        placement: which nodes run in integers.
+        stats: statistics of the activations named by `int8_tensors`.
+        options: the user's choices.
+        fixed: quantisation decided elsewhere (raw uint8 inputs).
+    """
+    known = {name: stats.get(name) or TensorStats.of(program.constants[name]) for name in int8_tensors(program, placement)}
+    planner = ScalePlanner(
+        program, placement.integer, known, estimator(options.estimator), fixed or {}, options.tied
+    )
+    scales = planner.plan()
+    weights = {
+        node.name: _weight_quantization(program, node, scales.activations, options)
+        for node in program.nodes
+        if node.name in placement.integer and node.op in PRODUCTS
+    }
+    near = tuple(
+        Skipped(name, f"a result may lie {distance:.1e} steps from a rounding tie: runtimes may differ by one step")
+        for name, distance in scales.near_ties
+        if options.tied
+    )
+    return QuantizationPlan(
+        placement.integer, scales.activations, weights, scales.requantized_edges, placement.left_in_float + near
+    )
+
+
+def _weight_quantization(
+    program: Program, node: Node, activations: Mapping[str, Quantization], options: QuantizationOptions
+) -> Quantization:
+    weight = program.constants[node.inputs[1]]
+    axis = 1 if node.op == "conv_transpose2d" else 0
+    scales = channel_scales(weight, axis, search=options.weight_search)
+    step_in, step_out = activations[node.inputs[0]].step, activations[node.outputs[0]].step
+    floor = _smallest_scale(program, node, float(step_in), float(step_out))
+    return Quantization.per_channel(np.maximum(scales, floor), axis)
+
+
+def _smallest_scale(program: Program, node: Node, step_in: float, step_out: float) -> npt.NDArray[np.float64] | float:
+    """Scales below this overflow the int32 bias or the runtimes' smallest multiplier (2^-20)."""
+    floor = step_out / step_in * 2.0**-20
+    if len(node.inputs) < 3:
+        return floor
+    bias = np.abs(program.constants[node.inputs[2]].astype(np.float64))
+    return np.maximum(floor, bias / (step_in * 2.0**24))

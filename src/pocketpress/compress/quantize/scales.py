@@ -1,0 +1,265 @@
+"""From statistics to one scale and zero point per integer activation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pocketpress.compress.quantize import grids
+from pocketpress.compress.quantize.groups import Groups
+from pocketpress.compress.quantize.observe import TensorStats
+from pocketpress.compress.quantize.ranges import STEPS, Estimator
+from pocketpress.core.program import OPS, Node, Program, Quantization
+
+FIXED_OUTPUTS = {
+    "sigmoid": Quantization.per_tensor(1 / 256, -128),
+    "softmax": Quantization.per_tensor(1 / 256, -128),
+    "tanh": Quantization.per_tensor(1 / 128, 0),
+}
+SMALLEST_SCALE = 2.0**-24
+NUDGES = 64
+
+
+@dataclass
+class ScalePlan:
+    """Result: quantisation by tensor name, edges that need a requantise, and what stays near a tie."""
+
+    activations: dict[str, Quantization]
+    requantized_edges: dict[tuple[str, int], str] = field(default_factory=dict)
+    near_ties: list[tuple[str, float]] = field(default_factory=list)
+
+
+class ScalePlanner:
+    """Plan the scales of one program.
+
+    Args:
+        program: float, simplified.
+        integer_nodes: names of the nodes placed in integers.
+        stats: statistics of every tensor that will exist in int8 (constants of binary operators included).
+        estimator: range estimator.
+        fixed: quantisation decided elsewhere (raw uint8 inputs).
+        tied: make sums, products, means and tables free of rounding ties.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        integer_nodes: frozenset[str],
+        stats: Mapping[str, TensorStats],
+        estimator: Estimator,
+        fixed: Mapping[str, Quantization],
+        tied: bool,
+    ) -> None:
+        self.program, self.stats, self.estimator, self.tied = program, stats, estimator, tied
+        self.nodes = [n for n in program.nodes if n.name in integer_nodes]
+        self.groups = Groups(stats)
+        self.fixed: dict[str, Quantization] = {k: v for k, v in fixed.items() if k in stats}
+        self.edges: dict[tuple[str, int], str] = {}
+        self.scale: dict[str, float] = {}
+        self.low: dict[str, float] = {}
+        self.pinned: set[str] = set()
+
+    def plan(self) -> ScalePlan:
+        """Decide everything."""
+        self._fix_outputs()
+        self._tie_moves()
+        if self.tied:
+            self._join_conflicting_sums()
+        self._start()
+        if self.tied:
+            for node in reversed(self.nodes):
+                if node.op in ("add", "sub"):
+                    self._fit_sum(node)
+            for node in self.nodes:
+                self._fit_other(node)
+        activations = {name: self._quantization(name) for name in self.stats}
+        plan = ScalePlan(activations, self.edges)
+        plan.near_ties = [(n.name, d) for n in self.nodes if (d := self._distance(n, plan)) is not None]
+        return plan
+
+    def _fix_outputs(self) -> None:
+        for node in self.program.nodes:
+            if node.op in FIXED_OUTPUTS and node.outputs[0] in self.stats:
+                self.fixed[node.outputs[0]] = FIXED_OUTPUTS[node.op]
+
+    def _group_fixed(self, name: str) -> Quantization | None:
+        return self.fixed.get(self.groups.find(name))
+
+    def _union(self, first: str, second: str) -> None:
+        quant = self._group_fixed(first) or self._group_fixed(second)
+        root = self.groups.union(first, second)
+        if quant is not None:
+            self.fixed[root] = quant
+
+    def _tie_moves(self) -> None:
+        for node in self.nodes:
+            if OPS[node.op].integer != "move":
+                continue
+            out = node.outputs[0]
+            for index, name in enumerate(node.inputs):
+                fixed, other = self._group_fixed(name), self._group_fixed(out)
+                clash = fixed is not None and (node.op == "concat" and len(node.inputs) > 1) and fixed != other
+                if clash:
+                    self.edges[(node.name, index)] = out
+                else:
+                    self._union(name, out)
+
+    def _sums(self) -> list[tuple[str, str]]:
+        """(input group, output group) of every integer addition."""
+        found = []
+        for node in self.nodes:
+            if node.op in ("add", "sub"):
+                out = self.groups.find(node.outputs[0])
+                found += [(self.groups.find(name), out) for name in node.inputs]
+        return found
+
+    def _join_conflicting_sums(self) -> None:
+        """A tensor that feeds two sums with different outputs cannot fit both: their outputs share a scale."""
+        changed = True
+        while changed:
+            changed = False
+            outs: dict[str, str] = {}
+            for source, out in self._sums():
+                source, out = self.groups.find(source), self.groups.find(out)
+                other = self.groups.find(outs.setdefault(source, out))
+                if other != out and not (self._group_fixed(other) or self._group_fixed(out)):
+                    self._union(other, out)
+                    changed = True
+            for first, second in self._cycles():
+                self._union(first, second)
+                changed = True
+
+    def _cycles(self) -> list[tuple[str, str]]:
+        follow: dict[str, set[str]] = {}
+        for source, out in self._sums():
+            if source != out:
+                follow.setdefault(source, set()).add(out)
+        reach: dict[str, set[str]] = {}
+        for start in follow:
+            seen: set[str] = set()
+            stack = list(follow[start])
+            while stack:
+                item = stack.pop()
+                if item not in seen:
+                    seen.add(item)
+                    stack += follow.get(item, ())
+            reach[start] = seen
+        pairs = [(a, b) for a in reach for b in reach[a] if a != b and a in reach.get(b, set())]
+        return pairs[:1]
+
+    def _start(self) -> None:
+        for root, names in self.groups.members().items():
+            quant = self.fixed.get(root)
+            if quant is not None:
+                self.scale[root], self.low[root] = float(quant.step), 0.0
+                self.pinned.add(root)
+                continue
+            low, high = self.estimator(TensorStats.merged(self.stats[n] for n in names))
+            low, high = min(low, 0.0), max(high, 0.0)
+            self.scale[root] = max((high - low) / STEPS, SMALLEST_SCALE)
+            self.low[root] = low
+
+    def _fit_sum(self, node: Node) -> None:
+        out = self.groups.find(node.outputs[0])
+        inputs = [self.groups.find(name) for name in node.inputs]
+        for name in inputs:
+            if name in self.fixed and out not in self.pinned:
+                p = grids.numerator_at_most(self.scale[name] / self.scale[out])
+                self.scale[out] = self.scale[name] * grids.DENOMINATOR / p
+                self.pinned.add(out)
+        self.pinned.add(out)
+        for name in inputs:
+            if name not in self.pinned:
+                p = grids.numerator_at_least(self.scale[name] / self.scale[out])
+                self.scale[name] = self.scale[out] * p / grids.DENOMINATOR
+                self.pinned.add(name)
+
+    def _fit_other(self, node: Node) -> None:
+        if node.op == "mul":
+            self._fit_product(node)
+        elif node.op == "mean":
+            self._fit_mean(node)
+        elif OPS[node.op].integer == "table":
+            self._fit_table(node)
+
+    def _fit_product(self, node: Node) -> None:
+        a, b = (self.groups.find(name) for name in node.inputs)
+        out = self.groups.find(node.outputs[0])
+        product = self.scale[a] * self.scale[b]
+        if out not in self.pinned:
+            p, m = grids.multiplier_at_most(product / self.scale[out])
+            self.scale[out] = product * m / p
+        else:
+            free = [g for g in (a, b) if g not in self.pinned]
+            if not free or a == b:
+                return
+            p, m = grids.multiplier_at_least(product / self.scale[out])
+            self.scale[free[0]] *= self.scale[out] * p / (m * product)
+        self.pinned |= {a, b, out}
+
+    def _fit_mean(self, node: Node) -> None:
+        source, out = self.groups.find(node.inputs[0]), self.groups.find(node.outputs[0])
+        if out in self.pinned or source == out:
+            return
+        shape = self.program.type(node.inputs[0]).shape
+        count = int(np.prod([shape[a] for a in node.attrs["axes"]]))
+        p, m = grids.multiplier_at_most(self.scale[source] / (self.scale[out] * count))
+        self.scale[out] = self.scale[source] * m / (count * p)
+        self.pinned |= {source, out}
+
+    def _fit_table(self, node: Node) -> None:
+        source, out = self.groups.find(node.inputs[0]), self.groups.find(node.outputs[0])
+        if source in self.pinned:
+            return
+        start = self.scale[source]
+        best, best_distance = start, -1.0
+        for step in range(NUDGES):
+            self.scale[source] = start * (1 + step * 2.0**-11)
+            distance = table_distance(node, self._quantization(source), self._quantization(out))
+            if distance > best_distance:
+                best, best_distance = self.scale[source], distance
+            if distance > 4 * grids.SAFE_MARGIN:
+                break
+        self.scale[source] = best
+        self.pinned |= {source, out}
+
+    def _quantization(self, name: str) -> Quantization:
+        root = self.groups.find(name)
+        if root in self.fixed:
+            return self.fixed[root]
+        scale = float(np.float32(self.scale[root]))
+        zero = int(np.clip(np.rint(-128 - self.low[root] / scale), -128, 127))
+        return Quantization.per_tensor(scale, zero)
+
+    def _distance(self, node: Node, plan: ScalePlan) -> float | None:
+        """Tie distance of a node when it is below the safe margin, else None."""
+        out = plan.activations.get(node.outputs[0])
+        quants = [plan.activations.get(n) for n in node.inputs]
+        if out is None or any(q is None for q in quants):
+            return None
+        a = quants[0]
+        assert a is not None  # noqa: S101 - checked above
+        distance = 0.5
+        if node.op in ("add", "sub") and quants[1] is not None:
+            sign = 1 if node.op == "add" else -1
+            distance = grids.sum_distance(
+                float(a.step) / float(out.step), a.zero_point,
+                sign * float(quants[1].step) / float(out.step), quants[1].zero_point,
+            )  # fmt: skip
+        elif node.op == "mul" and quants[1] is not None:
+            multiplier = float(a.step) * float(quants[1].step) / float(out.step)
+            distance = grids.product_distance(multiplier, a.zero_point, quants[1].zero_point)
+        elif OPS[node.op].integer == "table":
+            distance = table_distance(node, a, out)
+        return distance if distance < grids.SAFE_MARGIN else None
+
+
+def table_distance(node: Node, source: Quantization, out: Quantization) -> float:
+    """Tie distance over the 256 entries of a look-up activation, saturated entries left out."""
+    from pocketpress.core.program.tables import real_table
+
+    values = real_table(node.op, node.attrs, source, out)
+    inside = (values + out.zero_point > -129) & (values + out.zero_point < 128)
+    return grids.tie_distance(values[inside])

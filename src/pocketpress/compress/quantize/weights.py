@@ -1,0 +1,57 @@
+"""Weights: int8, symmetric, one scale per output channel, in [-127, 127] (LiteRT 8-bit specification)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+LIMIT = 127
+_TINY = 1e-12
+Real = npt.NDArray[np.float64]
+
+
+def channel_scales(weight: npt.NDArray[np.float32], axis: int, *, search: bool) -> Real:
+    """One scale per index of ``axis``.
+
+    Args:
+        weight: float weights.
+        axis: output-channel axis.
+        search: minimise the squared rounding error over 40 shrunken ranges instead of covering the extremes.
+
+    Returns:
+        Shape (channels,), positive; a channel of zeros gets the largest scale of the others.
+    """
+    rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1).astype(np.float64)
+    peak = np.abs(rows).max(axis=1)
+    fallback = peak.max(initial=0.0) or 1.0
+    scales = np.where(peak > _TINY * fallback, peak, fallback) / LIMIT
+    return _search(rows, scales) if search else scales
+
+
+def _search(rows: Real, full: Real) -> Real:
+    best, best_error = full.copy(), np.full(full.shape, np.inf)
+    for factor in np.linspace(1.0, 0.7, 31):
+        scales = full * factor
+        grid = np.clip(np.rint(rows / scales[:, None]), -LIMIT, LIMIT)
+        error = ((grid * scales[:, None] - rows) ** 2).sum(axis=1)
+        better = error < best_error
+        best[better], best_error[better] = scales[better], error[better]
+    return best
+
+
+def quantize_weight(
+    weight: npt.NDArray[np.float32], scales: npt.NDArray[np.float32], axis: int
+) -> npt.NDArray[np.int8]:
+    """Round to nearest, half to even, and saturate at +-127."""
+    shape = [1] * weight.ndim
+    shape[axis] = -1
+    grid = np.rint(weight.astype(np.float64) / scales.astype(np.float64).reshape(shape))
+    return np.clip(grid, -LIMIT, LIMIT).astype(np.int8)
+
+
+def quantize_bias(
+    bias: npt.NDArray[np.float32], input_scale: np.float32, scales: npt.NDArray[np.float32]
+) -> npt.NDArray[np.int32]:
+    """int32 with scale ``input_scale * scales[c]`` and zero point 0."""
+    grid = np.rint(bias.astype(np.float64) / (np.float64(input_scale) * scales.astype(np.float64)))
+    return np.clip(grid, -(2**30), 2**30).astype(np.int32)
