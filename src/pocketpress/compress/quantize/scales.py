@@ -69,6 +69,7 @@ class ScalePlanner:
             self._join_conflicting_sums()
         self._start()
         if self.tied:
+            self._fit_free_tables()
             for node in reversed(self.nodes):
                 if node.op in ("add", "sub"):
                     self._fit_sum(node)
@@ -161,6 +162,13 @@ class ScalePlanner:
             self.scale[root] = max((high - low) / STEPS, SMALLEST_SCALE)
             self.low[root] = low
 
+    def _fit_free_tables(self) -> None:
+        """Tables first where no sum will move their input's scale."""
+        summed = {source for source, out in self._sums() if source != out}
+        for node in self.nodes:
+            if OPS[node.op].integer == "table" and self.groups.find(node.inputs[0]) not in summed:
+                self._fit_table(node)
+
     def _fit_sum(self, node: Node) -> None:
         out = self.groups.find(node.outputs[0])
         inputs = [self.groups.find(name) for name in node.inputs]
@@ -223,7 +231,7 @@ class ScalePlanner:
             if distance > 4 * grids.SAFE_MARGIN:
                 break
         self.scale[source] = best
-        self.pinned |= {source, out}
+        self.pinned.add(source)
 
     def _quantization(self, name: str) -> Quantization:
         root = self.groups.find(name)

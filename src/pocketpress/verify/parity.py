@@ -1,0 +1,106 @@
+"""Element-by-element agreement of an artifact's outputs with the reference.
+
+An output on an integer grid is compared in steps of that grid; an output computed in float is compared with
+a tolerance of 1e-4 of its range, which is float32 rounding over a deep network and nothing else.
+Agreement proves nothing when the outputs hardly depend on the input (random weights, dead activations), so
+the spread of the reference's outputs between different inputs is reported beside it, and the comparison is
+called vacuous when that spread is within a few steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pocketpress.core.record import Parity
+from pocketpress.core.signature import Signature, TensorSpec
+
+Array = npt.NDArray[np.float32]
+Outputs = Sequence[Mapping[str, Array]]
+
+FLOAT_TOLERANCE = 1e-4
+VACUOUS_STEPS = 4.0
+INFINITE_DB = float("inf")
+
+
+def compare(
+    got: Outputs, reference: Outputs, signature: Signature, float_outputs: Outputs | None = None
+) -> Parity:
+    """Compare outputs of the same samples.
+
+    Args:
+        got: real-valued outputs of an artifact, one mapping per sample.
+        reference: the same of the reference interpreter (or of another runtime).
+        signature: gives each output's grid.
+        float_outputs: the float network's outputs, for the error that quantisation itself causes.
+    """
+    steps = [_steps(spec, got, reference) for spec in signature.outputs]
+    on_grid = [s for s, spec in zip(steps, signature.outputs, strict=True) if spec.grid_scale is not None]
+    in_float = [s for s, spec in zip(steps, signature.outputs, strict=True) if spec.grid_scale is None]
+    integer = np.concatenate(on_grid) if on_grid else None
+    spread = min(_spread(spec, reference) for spec in signature.outputs)
+    names = [spec.name for spec in signature.outputs]
+    return Parity(
+        samples=len(got),
+        elements=int(sum(s.size for s in steps)),
+        equal=None if integer is None else float(np.mean(integer == 0)),
+        within_1_lsb=None if integer is None else float(np.mean(integer <= 1)),
+        max_lsb=None if integer is None else int(integer.max(initial=0)),
+        max_abs=max(_largest(spec.name, got, reference) for spec in signature.outputs),
+        tolerance=max((_tolerance(s.name, reference) for s in signature.outputs if s.grid_scale is None), default=None),
+        sqnr_reference_db=_sqnr(names, reference, got),
+        sqnr_float_db=None if float_outputs is None else _sqnr(names, float_outputs, got),
+        argmax_agreement=_argmax(names[0], got, reference),
+        vacuous=bool(spread < VACUOUS_STEPS) if len(got) > 1 else None,
+        spread=spread if len(got) > 1 and (on_grid or in_float) else None,
+    )
+
+
+def _steps(spec: TensorSpec, got: Outputs, reference: Outputs) -> npt.NDArray[np.float64]:
+    """Absolute difference in steps of the output's grid (float outputs: in tolerances)."""
+    step = spec.grid_scale if spec.grid_scale is not None else _tolerance(spec.name, reference)
+    a = np.concatenate([np.asarray(o[spec.name], np.float64).reshape(-1) for o in got])
+    b = np.concatenate([np.asarray(o[spec.name], np.float64).reshape(-1) for o in reference])
+    if spec.grid_scale is None:
+        return np.abs(a - b) / step
+    return np.abs(np.rint(a / step) - np.rint(b / step))
+
+
+def _tolerance(name: str, reference: Outputs) -> float:
+    values = np.concatenate([np.asarray(o[name]).reshape(-1) for o in reference])
+    return max(float(values.max(initial=0) - values.min(initial=0)) * FLOAT_TOLERANCE, 1e-9)
+
+
+def _largest(name: str, got: Outputs, reference: Outputs) -> float:
+    worst = max(float(np.abs(a[name].astype(np.float64) - b[name]).max(initial=0)) for a, b in zip(got, reference, strict=True))
+    return worst if np.isfinite(worst) else float(np.finfo(np.float32).max)
+
+
+def _spread(spec: TensorSpec, reference: Outputs) -> float:
+    """Median over neighbouring samples of the largest difference between their outputs, in steps."""
+    step = spec.grid_scale if spec.grid_scale is not None else _tolerance(spec.name, reference)
+    values = [np.asarray(o[spec.name], np.float64) for o in reference]
+    if len(values) < 2:
+        return 0.0
+    return float(np.median([np.abs(a - b).max() / step for a, b in zip(values, values[1:], strict=False)]))
+
+
+def sqnr_db(signal: npt.NDArray[np.float64], noise: npt.NDArray[np.float64]) -> float:
+    """10 log10 of signal power over noise power; infinity without noise."""
+    power = float(np.sum(noise**2))
+    if power == 0:
+        return INFINITE_DB
+    return max(-1000.0, float(10 * np.log10(max(float(np.sum(signal**2)), 1e-300) / power)))
+
+
+def _sqnr(names: list[str], truth: Outputs, got: Outputs) -> float:
+    signal = np.concatenate([np.asarray(o[n], np.float64).reshape(-1) for o in truth for n in names])
+    other = np.concatenate([np.asarray(o[n], np.float64).reshape(-1) for o in got for n in names])
+    return sqnr_db(signal, signal - other)
+
+
+def _argmax(name: str, got: Outputs, reference: Outputs) -> float:
+    same = [int(np.argmax(a[name])) == int(np.argmax(b[name])) for a, b in zip(got, reference, strict=True)]
+    return float(np.mean(same))
