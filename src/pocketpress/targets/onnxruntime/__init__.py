@@ -1,0 +1,1 @@
+"""ONNX Runtime (mobile, web, server): operators in their integer form, written directly."""

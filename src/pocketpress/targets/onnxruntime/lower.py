@@ -1,0 +1,137 @@
+"""Translate a program into an ONNX file in integer operator form.
+
+``docs/adr/0003-onnx-operator-form.md`` says why the file holds QLinear operators instead of
+quantise/dequantise pairs around float ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+from onnx import helper
+
+from pocketpress.core.errors import UnsupportedError
+from pocketpress.core.program import Node, Program
+from pocketpress.core.signature import Signature
+from pocketpress.core.target import Lowered
+from pocketpress.targets.onnxruntime import (
+    borders,
+    elementwise,
+    floats,
+    movement,
+    products,
+    tables,
+    transposed,
+)
+from pocketpress.targets.onnxruntime.audit import audit
+from pocketpress.targets.onnxruntime.model_file import SIGNATURE_KEY
+from pocketpress.targets.onnxruntime.writer import MICROSOFT, GraphWriter
+
+__all__ = ["audit", "lower", "to_model"]
+
+_MAX_FILE_BYTES = 2**31 - 1
+
+_TRANSLATE: dict[str, Callable[[GraphWriter, Node], None]] = {
+    "quantize": borders.quantize,
+    "dequantize": borders.dequantize,
+    "requantize": borders.requantize,
+    "conv2d": products.conv2d,
+    "conv_transpose2d": transposed.conv_transpose2d,
+    "linear": products.linear,
+    "matmul": products.matmul,
+    "add": elementwise.add,
+    "sub": elementwise.sub,
+    "mul": elementwise.mul,
+    "clamp": elementwise.clamp,
+    "mean": elementwise.mean,
+    "max_pool2d": movement.max_pool2d,
+    "concat": movement.concat,
+    "reshape": movement.reshape,
+    "permute": movement.permute,
+    "slice": movement.slice_,
+    "pad": movement.pad,
+    "resize_nearest": movement.resize_nearest,
+    **{op: tables.activation for op in ("sigmoid", "tanh", "hardswish", "hardsigmoid", "leaky_relu", "elu")},
+    "div": floats.simple("Div"),
+    "minimum": floats.simple("Min"),
+    "maximum": floats.simple("Max"),
+    "exp": floats.simple("Exp"),
+    "log": floats.simple("Log"),
+    "sqrt": floats.simple("Sqrt"),
+    "abs": floats.simple("Abs"),
+    "neg": floats.simple("Neg"),
+    "rsqrt": floats.rsqrt,
+    "pow": floats.pow_,
+    "gelu": floats.gelu,
+    "prelu": floats.prelu,
+    "avg_pool2d": floats.avg_pool2d,
+    "softmax": floats.softmax,
+    "layer_norm": floats.layer_norm,
+    "resize_bilinear": floats.resize_bilinear,
+}
+
+
+def lower(program: Program, signature: Signature, path: Path) -> Lowered:
+    """Write ``path``; equal programs give equal bytes.
+
+    Raises:
+        UnsupportedError: an operator, dtype or size that the file cannot hold.
+    """
+    model = to_model(program, signature)
+    if model.ByteSize() > _MAX_FILE_BYTES:
+        raise UnsupportedError(
+            "ONNX file too large", got=f"{model.ByteSize()} bytes", allowed=_MAX_FILE_BYTES
+        )
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return Lowered()
+
+
+def to_model(program: Program, signature: Signature) -> onnx.ModelProto:
+    """The ONNX model of a program, in memory."""
+    writer = GraphWriter(program)
+    for name in program.inputs:
+        borders.enter(writer, name)
+    for node in program.nodes:
+        _TRANSLATE[_checked(program, node)](writer, node)
+    for name in program.outputs:
+        borders.leave(writer, name)
+    graph = helper.make_graph(
+        writer.nodes,
+        "pocketpress",
+        [_border(program, name) for name in program.inputs],
+        [_border(program, name) for name in program.outputs],
+        writer.initializers,
+    )
+    opsets = [helper.make_opsetid("", writer.opset), helper.make_opsetid(MICROSOFT, 1)]
+    model = helper.make_model(
+        graph,
+        opset_imports=opsets,
+        ir_version=helper.find_min_ir_version_for(opsets, ignore_unknown=True),
+        producer_name="pocketpress",
+    )
+    helper.set_model_props(model, {SIGNATURE_KEY: signature.to_json()})
+    return model
+
+
+def _checked(program: Program, node: Node) -> str:
+    if node.op not in _TRANSLATE:
+        raise UnsupportedError(
+            f"ONNX Runtime lacks the operator of {node.name}",
+            got=node.op,
+            next_step="keep it out of this target",
+        )
+    integer = program.type(node.outputs[0]).is_quantized
+    float_only = _TRANSLATE[node.op].__module__ == floats.__name__
+    if integer and float_only:
+        raise UnsupportedError(
+            f"ONNX Runtime has no integer {node.op} ({node.name})",
+            next_step="put it between dequantize and quantize",
+        )
+    return node.op
+
+
+def _border(program: Program, name: str) -> onnx.ValueInfoProto:
+    type_ = program.type(name)
+    return helper.make_tensor_value_info(name, borders.ONNX_DTYPES[type_.dtype], list(type_.shape))

@@ -1,0 +1,32 @@
+"""The card of the ONNX Runtime target."""
+
+from __future__ import annotations
+
+from pocketpress.core.target import TargetSpec
+
+_INTEGER = (
+    "quantize dequantize requantize conv2d conv_transpose2d linear matmul add sub mul clamp sigmoid tanh "
+    "hardsigmoid leaky_relu hardswish elu mean max_pool2d concat reshape permute slice pad resize_nearest"
+)
+_FLOAT = (
+    "conv2d conv_transpose2d linear matmul add sub mul div minimum maximum pow clamp sigmoid tanh hardswish "
+    "hardsigmoid leaky_relu elu gelu exp log sqrt rsqrt abs neg prelu max_pool2d avg_pool2d mean softmax "
+    "layer_norm concat reshape permute slice pad resize_nearest resize_bilinear"
+)
+
+SPEC = TargetSpec(
+    name="onnxruntime",
+    title="ONNX Runtime (mobile and web)",
+    suffix=".onnx",
+    package="pocketpress.targets.onnxruntime",
+    requires=("onnx", "onnxruntime"),
+    groups=("android", "ios", "web"),
+    precisions=("fp32", "fp16", "w8a8-static"),
+    float_ops=frozenset(_FLOAT.split()),
+    integer_ops=frozenset(_INTEGER.split()),
+    remarks={
+        "hardswish": "no integer kernel: a float island whose 256 results are the reference's integers",
+        "elu": "no integer kernel: a float island whose 256 results are the reference's integers",
+        "conv_transpose2d": "no integer kernel: an equal QLinearConv over sub-pixels, then an interleave",
+    },
+)
