@@ -6,7 +6,6 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from pocketpress.core.program import Node, Quantization, TensorType
-from pocketpress.core.program.ir import Array
 from pocketpress.targets.litert.emission import Emission
 
 Clamp = tuple["float | None", "float | None"]
@@ -43,7 +42,7 @@ def dtype_limits(type_: TensorType) -> tuple[int, int]:
 
 
 def fused(clamp: Clamp | None, type_: TensorType) -> int | None:
-    """The fused activation equal to ``clamp`` on this output, NONE if saturation does it, None if there is none."""
+    """The fused activation equal to ``clamp`` here: NONE if saturation does it, None if there is none."""
     if clamp is None or clamp == (None, None):
         return NONE
     if type_.quant is None:
@@ -56,7 +55,7 @@ def fused(clamp: Clamp | None, type_: TensorType) -> int | None:
 
 
 def _runtime_limits(limits: Clamp, type_: TensorType) -> set[tuple[int, int]]:
-    """What the runtime's kernels make of an activation: XNNPACK multiplies or divides, LiteRT rounds half up."""
+    """What kernels make of an activation: XNNPACK rounds a quotient to even, LiteRT away from 0."""
     quant = _quant(type_)
     floor, ceiling = dtype_limits(type_)
 
@@ -74,43 +73,44 @@ def _runtime_limits(limits: Clamp, type_: TensorType) -> set[tuple[int, int]]:
     return {(lows[0], highs[0]), (lows[1], highs[1]), integer_limits(limits, type_)}
 
 
-def finish(e: Emission, node: Node, clamp: Clamp | None) -> tuple[int, int, list[tuple[str, int]]]:
-    """Where a producer writes and with which activation; `clamp_after` appends the rest.
+def finish(e: Emission, node: Node, clamp: Clamp | None) -> tuple[int, int, Clamp | None]:
+    """Where a producer writes and with which activation.
 
     Returns:
-        (tensor to write, fused activation, separate operators still to append).
+        (tensor to write, fused activation, the clamp that `clamp_after` still has to append).
     """
     type_ = e.out_type(node)
     code = fused(clamp, type_)
     if code is not None:
-        return e.out(node), code, []
-    assert clamp is not None
-    return e.scratch(node, "unclamped", type_), NONE, _separate(e, clamp, type_)
+        return e.out(node), code, None
+    return e.scratch(node, "unclamped", type_), NONE, clamp
 
 
-def clamp_after(e: Emission, node: Node, written: int, rest: list[tuple[str, int]]) -> None:
-    """Append the MAXIMUM and MINIMUM that `finish` found necessary."""
-    for position, (code, limit) in enumerate(rest):
-        last = position == len(rest) - 1
-        out = e.out(node) if last else e.scratch(node, code.lower(), e.out_type(node))
-        e.graph.operator(code, [written, limit], [out])
-        written = out
+def clamp_after(e: Emission, node: Node, written: int, clamp: Clamp | None) -> None:
+    """Append MAXIMUM and MINIMUM, for XNNPACK in float: a chain from int8 to int8 becomes one table there."""
+    if clamp is None:
+        return
+    type_ = e.out_type(node)
+    if type_.quant is None:
+        _bound(e, node, written, e.out(node), clamp)
+        return
+    real, quant = TensorType(type_.shape), _quant(type_)
+    low, high = (float((i - quant.zero_point) * quant.step) for i in integer_limits(clamp, type_))
+    wide = e.step(node, "DEQUANTIZE", [written], "unclamped_real", real)
+    bounded = e.scratch(node, "clamped_real", real)
+    _bound(e, node, wide, bounded, (low, high))
+    e.graph.operator("QUANTIZE", [bounded], [e.out(node)])
 
 
-def _separate(e: Emission, clamp: Clamp, type_: TensorType) -> list[tuple[str, int]]:
-    low, high = clamp
-    if type_.quant is not None:
-        floor, ceiling = dtype_limits(type_)
-        least, most = integer_limits(clamp, type_)
-        wanted = [("MAXIMUM", least, least > floor), ("MINIMUM", most, most < ceiling)]
-        return [(code, _grid_constant(e, limit, type_)) for code, limit, needed in wanted if needed]
-    pairs = [("MAXIMUM", low), ("MINIMUM", high)]
-    return [(code, e.number(limit)) for code, limit in pairs if limit is not None]
-
-
-def _grid_constant(e: Emission, limit: int, type_: TensorType) -> int:
-    value: Array = np.asarray(limit, type_.dtype)
-    return e.graph.constant(f"limit_{limit}", value, type_.quant)
+def _bound(e: Emission, node: Node, source: int, target: int, clamp: Clamp) -> None:
+    pairs = [
+        (code, limit) for code, limit in zip(("MAXIMUM", "MINIMUM"), clamp, strict=True) if limit is not None
+    ]
+    for position, (code, limit) in enumerate(pairs):
+        last = position == len(pairs) - 1
+        out = target if last else e.scratch(node, code.lower(), e.graph.type(target))
+        e.graph.operator(code, [source, e.number(limit)], [out])
+        source = out
 
 
 def clamp(e: Emission, node: Node) -> None:
@@ -122,7 +122,7 @@ def clamp(e: Emission, node: Node) -> None:
         shape = e.graph.integers("shape", type_.shape)
         e.graph.operator("RESHAPE", [source, shape], [e.out(node)])
     elif code is None:
-        clamp_after(e, node, source, _separate(e, limits, type_))
+        clamp_after(e, node, source, limits)
     elif type_.quant is not None and len(type_.shape) == 4:
         one_pixel = schema.Pool2DOptionsT(
             padding=schema.Padding.VALID,

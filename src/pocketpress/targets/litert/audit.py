@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pocketpress.core.errors import ArtifactError
-from pocketpress.core.program import Node, Program
+from pocketpress.core.program import Program
 from pocketpress.core.target import Skipped
-from pocketpress.targets.litert.inspection import read_model
+from pocketpress.targets.litert.elementwise import FLOAT_UNARY, has_integer_kernel
 from pocketpress.targets.litert.quiet import quiet_stderr
 from pocketpress.targets.litert.spec import REMARKS
 
@@ -23,9 +23,11 @@ def audit(path: Path, program: Program) -> tuple[Skipped, ...]:
     Raises:
         ArtifactError: LiteRT cannot load the file.
     """
-    skipped = [*_float_nodes(program), *_islands(path, program)]
+    skipped = [*_float_nodes(program), *_islands(program)]
     for name, codes in _outside(path).items():
-        reason = f"{', '.join(dict.fromkeys(codes))} runs in LiteRT's own kernel: XNNPACK lacks this form of it"
+        reason = (
+            f"{', '.join(dict.fromkeys(codes))} runs in LiteRT's own kernel: XNNPACK lacks this form of it"
+        )
         skipped.append(Skipped(name, reason))
     return tuple(skipped)
 
@@ -37,23 +39,17 @@ def _float_nodes(program: Program) -> Iterable[Skipped]:
     for node in program.nodes:
         if node.op in _BORDER_OPS or program.type(node.outputs[0]).dtype != "float32":
             continue
-        yield Skipped(node.name, f"{node.op} is computed in float: {REMARKS.get(node.op, 'so in the program')}")
+        yield Skipped(
+            node.name, f"{node.op} is computed in float: {REMARKS.get(node.op, 'so in the program')}"
+        )
 
 
-def _islands(path: Path, program: Program) -> Iterable[Skipped]:
+def _islands(program: Program) -> Iterable[Skipped]:
     """Integer operators of the program that the file computes between DEQUANTIZE and QUANTIZE."""
-    names = {t.name.decode() for t in read_model(path).subgraphs[0].tensors}
     for node in program.nodes:
-        if _is_table(node, program) and any(f"{out}/real" in names for out in _file_names(node)):
-            yield Skipped(node.name, f"{node.op} is computed in float with equal integers: {REMARKS[node.op]}")
-
-
-def _is_table(node: Node, program: Program) -> bool:
-    return node.op not in _BORDER_OPS and program.type(node.outputs[0]).quant is not None and node.op in REMARKS
-
-
-def _file_names(node: Node) -> tuple[str, str]:
-    return node.outputs[0], f"{node.outputs[0]}:nhwc"
+        integer = program.type(node.outputs[0]).quant is not None
+        if integer and node.op in FLOAT_UNARY and not has_integer_kernel(node):
+            yield Skipped(node.name, f"{node.op}: {REMARKS[node.op]}")
 
 
 def _outside(path: Path) -> dict[str, list[str]]:

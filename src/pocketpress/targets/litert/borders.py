@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pocketpress.core.program import Node, TensorType
+from pocketpress.core.program import Node, Quantization, TensorType
 from pocketpress.core.program.ir import Array
+from pocketpress.core.target import Skipped
 from pocketpress.targets.litert.activation import dtype_limits
 from pocketpress.targets.litert.emission import Emission
 
@@ -21,28 +22,45 @@ def dequantize(e: Emission, node: Node) -> None:
 
 
 def requantize(e: Emission, node: Node) -> None:
-    """Through float32, which XNNPACK does exactly; its own requantisation has a multiplier of 8 bits only."""
-    source = e.index(node.inputs[0])
-    if _is_shift(e.in_type(node), e.out_type(node)):
+    """Through float32, which XNNPACK makes one table; its int8 conversion has a multiplier of 8 bits."""
+    source, before, after = e.index(node.inputs[0]), e.in_type(node), e.out_type(node)
+    if _quant(before).scale == _quant(after).scale:
         e.graph.operator("QUANTIZE", [source], [e.out(node)])
         return
-    wide = e.step(node, "DEQUANTIZE", [source], "real", TensorType(e.in_type(node).shape))
+    wide = e.step(node, "DEQUANTIZE", [source], "real", TensorType(before.shape))
     e.graph.operator("QUANTIZE", [wide], [e.out(node)])
+    unequal = int(np.count_nonzero(_by_float(before, after) != _by_contract(before, after)))
+    if unequal:
+        e.skipped.append(
+            Skipped(node.name, f"{unequal} of 256 codes are ties that LiteRT rounds the other way")
+        )
 
 
-def _is_shift(source: TensorType, target: TensorType) -> bool:
-    """Whether only the zero point changes: LiteRT's uint8 to int8 QUANTIZE is exact then."""
-    assert source.quant is not None and target.quant is not None
-    return source.quant.scale == target.quant.scale
+def _by_float(before: TensorType, after: TensorType) -> Array:
+    """All codes of ``before`` as DEQUANTIZE and QUANTIZE map them, in float32."""
+    real = _centred_codes(before).astype(np.float32) * _quant(before).step
+    return _stored(np.rint(real * (np.float32(1) / _quant(after).step)), after)
 
 
-def requantized_by_float(source: TensorType, target: TensorType) -> Array:
-    """The 256 codes of ``source`` after DEQUANTIZE and QUANTIZE in float32."""
-    assert source.quant is not None and target.quant is not None
-    low, high = dtype_limits(source)
-    real = (np.arange(low, high + 1) - source.quant.zero_point).astype(np.float32) * source.quant.step
-    grid = np.rint(real * (np.float32(1) / target.quant.step)) + target.quant.zero_point
-    return np.clip(grid, *dtype_limits(target)).astype(target.dtype)
+def _by_contract(before: TensorType, after: TensorType) -> Array:
+    """All codes of ``before`` as the reference maps them: ``round_half_even((q - z) * s_in / s_out)``."""
+    ratio = np.float64(_quant(before).step) / np.float64(_quant(after).step)
+    return _stored(np.rint(_centred_codes(before) * ratio), after)
+
+
+def _centred_codes(type_: TensorType) -> Array:
+    low, high = dtype_limits(type_)
+    return np.arange(low, high + 1) - _quant(type_).zero_point
+
+
+def _stored(grid: Array, type_: TensorType) -> Array:
+    stored: Array = np.clip(grid + _quant(type_).zero_point, *dtype_limits(type_)).astype(type_.dtype)
+    return stored
+
+
+def _quant(type_: TensorType) -> Quantization:
+    assert type_.quant is not None
+    return type_.quant
 
 
 EMITTERS = {"quantize": quantize, "dequantize": dequantize, "requantize": requantize}

@@ -1,4 +1,4 @@
-"""Arithmetic element by element, activations, and the float islands that stand in for inexact int8 kernels."""
+"""Arithmetic element by element, activations, and the float islands in place of inexact int8 kernels."""
 
 from __future__ import annotations
 
@@ -111,15 +111,21 @@ FLOAT_UNARY: dict[str, Callable[[Emission, Node, int, int], None]] = {
     "pow": _pow,
 }
 
-INTEGER_UNARY = frozenset({"sigmoid", "tanh"})
-"""Table activations whose int8 kernel in XNNPACK has the reference's 256 entries."""
+
+def has_integer_kernel(node: Node) -> bool:
+    """Whether XNNPACK's int8 kernel has the reference's 256 entries: it fills a table from the real function.
+
+    Its ``LEAKY_RELU`` multiplies by slopes of 8 bits instead, ``ELU`` knows alpha 1 only, and LiteRT's own
+    ``HARD_SWISH`` multiplies in fixed point: one entry in a few hundred differs by one.
+    """
+    return node.op in ("sigmoid", "tanh") or (node.op == "elu" and float(node.attrs["alpha"]) == 1.0)
 
 
 def unary(e: Emission, node: Node) -> None:
     """A function of one tensor; in int8 without an exact kernel between DEQUANTIZE and QUANTIZE."""
     emit, source, out = FLOAT_UNARY[node.op], e.index(node.inputs[0]), e.out(node)
     type_ = e.in_type(node)
-    if type_.quant is None or node.op in INTEGER_UNARY:
+    if type_.quant is None or has_integer_kernel(node):
         emit(e, node, source, out)
         return
     real = TensorType(type_.shape)

@@ -8,15 +8,17 @@ import numpy as np
 
 from pocketpress.core.program import Node, Program, Quantization, TensorType
 from pocketpress.core.program.ir import Array
+from pocketpress.core.target import Skipped
 from pocketpress.targets.litert.graph import Graph
 
 
 class Emission:
-    """Program, graph, and which tensor of the graph stands for which tensor of the program."""
+    """Program, graph, which tensor of the graph stands for which of the program, and what is not as asked."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
         self.graph = Graph()
+        self.skipped: list[Skipped] = []
         self._index: dict[str, int] = {}
         self._widened: dict[int, int] = {}
         for name in program.inputs:
@@ -52,7 +54,7 @@ class Emission:
         return np.asarray(self.program.constants[name])
 
     def constant(self, name: str, value: Array, quant: Quantization | None = None) -> int:
-        """A constant of the graph; float16 is stored as such and widened by a DEQUANTIZE, which XNNPACK folds."""
+        """A constant of the graph; float16 is stored so and widened by a DEQUANTIZE, which XNNPACK folds."""
         stored = self.graph.constant(name, value, quant)
         if value.dtype != np.float16:
             return stored

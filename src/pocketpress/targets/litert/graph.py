@@ -6,7 +6,7 @@ equal bytes.  Equal constants are stored once.  Source of the format: LiteRT ``s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import flatbuffers
@@ -20,6 +20,9 @@ SCHEMA_VERSION = 3
 IDENTIFIER = b"TFL3"
 SIGNATURE_METADATA = "pocketpress.signature"
 SIGNATURE_KEY = "serving_default"
+Named = tuple[str, int]
+"""A tensor of the signature: its name and its index."""
+
 _CONSTANT_ALIGNMENT = 16
 _PLACEHOLDER_CODE = 127
 
@@ -69,7 +72,7 @@ _INT8_VERSIONS: dict[str, int] = {
 class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
     """Byte vectors (the constants) start at multiples of 16, as XNNPACK wants them."""
 
-    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:  # noqa: N802, N803
+    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:
         wanted = _CONSTANT_ALIGNMENT if elemSize == 1 else alignment
         return super().StartVector(elemSize, numElems, wanted)
 
@@ -124,9 +127,7 @@ class Graph:
             self._buffers.append(np.frombuffer(content, np.uint8))
         return self._buffer_of[content]
 
-    def operator(
-        self, code: str, inputs: Sequence[int], outputs: Sequence[int], options: Any = None
-    ) -> None:
+    def operator(self, code: str, inputs: Sequence[int], outputs: Sequence[int], options: Any = None) -> None:
         """Append an operator; ``code`` is a name of ``BuiltinOperator``, -1 an input left out."""
         kind = 0 if options is None else getattr(schema.BuiltinOptions, type(options).__name__[:-1])
         self._operators.append(
@@ -146,7 +147,7 @@ class Graph:
             version = 3
         return self._codes.setdefault((code, version), len(self._codes))
 
-    def pack(self, inputs: Mapping[str, int], outputs: Mapping[str, int], signature: str) -> bytes:
+    def pack(self, inputs: Sequence[Named], outputs: Sequence[Named], signature: str) -> bytes:
         """The file: inputs and outputs by name in order, and the signature's JSON."""
         text = self._buffer(signature.encode())
         model = schema.ModelT(
@@ -155,8 +156,8 @@ class Graph:
             subgraphs=[
                 schema.SubGraphT(
                     tensors=self._tensors,
-                    inputs=np.asarray(list(inputs.values()), np.int32),
-                    outputs=np.asarray(list(outputs.values()), np.int32),
+                    inputs=np.asarray([index for _, index in inputs], np.int32),
+                    outputs=np.asarray([index for _, index in outputs], np.int32),
                     operators=self._operators,
                     name="main",
                 )
@@ -183,8 +184,8 @@ def _operator_code(code: str, version: int) -> Any:
     )
 
 
-def _tensor_maps(tensors: Mapping[str, int]) -> list[Any]:
-    return [schema.TensorMapT(name=name, tensorIndex=index) for name, index in tensors.items()]
+def _tensor_maps(tensors: Sequence[Named]) -> list[Any]:
+    return [schema.TensorMapT(name=name, tensorIndex=index) for name, index in dict(tensors).items()]
 
 
 def _quantization(quant: Quantization | None) -> Any:

@@ -27,9 +27,20 @@ def read_model(path: Path) -> Any:
     try:
         model = schema.ModelT.InitFromPackedBuf(content, 0)
         _check_model(model)
-    except (struct.error, IndexError, ValueError, TypeError, OverflowError, MemoryError, AttributeError,
-            RecursionError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path.name} is damaged", got=type(error).__name__, next_step="build it again") from error
+    except (
+        struct.error,
+        IndexError,
+        ValueError,
+        TypeError,
+        OverflowError,
+        MemoryError,
+        AttributeError,
+        RecursionError,
+        UnicodeDecodeError,
+    ) as error:
+        raise ArtifactError(
+            f"{path.name} is damaged", got=type(error).__name__, next_step="build it again"
+        ) from error
     return model
 
 
@@ -92,5 +103,6 @@ def read_signature(path: Path) -> Signature:
                 except UnicodeDecodeError as error:
                     raise ArtifactError("embedded signature is malformed", got="not UTF-8") from error
     raise ArtifactError(
-        f"{path.name} carries no Pocketpress signature", next_step="use an artifact written by `pocketpress press`"
+        f"{path.name} carries no Pocketpress signature",
+        next_step="use an artifact written by `pocketpress press`",
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
-from pocketpress.core.errors import UnsupportedError
+from pocketpress.core.errors import DeviceError, UnsupportedError
 from pocketpress.core.program import Node, Program
 from pocketpress.core.program.channels_last import to_channels_last
 from pocketpress.core.signature import Signature
@@ -40,15 +39,26 @@ def lower(program: Program, signature: Signature, path: Path) -> Lowered:
     Raises:
         UnsupportedError: the program has an operator that this target lacks.
     """
-    content = to_bytes(program, signature)
+    emission = _emitted(program)
+    content = _packed(emission, program, signature)
     partial = path.with_name(path.name + ".part")
-    partial.write_bytes(content)
-    os.replace(partial, path)
-    return Lowered()
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise DeviceError(
+            f"cannot write {path}", got=error.strerror, next_step="free space or choose --out"
+        ) from error
+    return Lowered(skipped=tuple(emission.skipped))
 
 
 def to_bytes(program: Program, signature: Signature) -> bytes:
     """The file's content."""
+    return _packed(_emitted(program), program, signature)
+
+
+def _emitted(program: Program) -> Emission:
     rewritten = to_channels_last(program).program
     emission = Emission(rewritten)
     for node in rewritten.nodes:
@@ -58,6 +68,10 @@ def to_bytes(program: Program, signature: Signature) -> bytes:
                 "target litert lacks an operator", got=f"{node.op} ({node.name})", allowed=sorted(EMITTERS)
             )
         emit(emission, node)
-    inputs = {name: emission.index(name) for name in program.inputs}
-    outputs = {name: emission.index(name) for name in program.outputs}
+    return emission
+
+
+def _packed(emission: Emission, program: Program, signature: Signature) -> bytes:
+    inputs = [(name, emission.index(name)) for name in program.inputs]
+    outputs = [(name, emission.index(name)) for name in program.outputs]
     return emission.graph.pack(inputs, outputs, signature.to_json())

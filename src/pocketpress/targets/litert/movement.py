@@ -58,7 +58,9 @@ def slice_(e: Emission, node: Node) -> None:
     starts, sizes, steps = (np.asarray(node.attrs[k], np.int32) for k in ("starts", "sizes", "steps"))
     begin = e.graph.integers("begin", starts)
     if np.all(steps == 1):
-        e.graph.operator("SLICE", [e.index(node.inputs[0]), begin, e.graph.integers("size", sizes)], [e.out(node)])
+        e.graph.operator(
+            "SLICE", [e.index(node.inputs[0]), begin, e.graph.integers("size", sizes)], [e.out(node)]
+        )
         return
     end = e.graph.integers("end", starts + (sizes - 1) * steps + 1)
     inputs = [e.index(node.inputs[0]), begin, end, e.graph.integers("strides", steps)]
@@ -91,9 +93,7 @@ def max_pool2d(e: Emission, node: Node) -> None:
     """MAX_POOL_2D; dilated windows as maxima of slices."""
     window = pool_window(e, node, tuple(node.attrs["dilation"]))
     value = None if _is_non_negative(e, node.inputs[0]) else _least(e.in_type(node))
-    if window.is_same():
-        value = None
-    source, padding = padded(e, node, window, value)
+    source, padding = padded(e, node, window, value, same=max(window.dilation) == 1)
     if max(window.dilation) > 1:
         _dilated_maximum(e, node, source, window)
         return
@@ -102,9 +102,10 @@ def max_pool2d(e: Emission, node: Node) -> None:
 
 def pool_window(e: Emission, node: Node, dilation: tuple[int, ...] = (1, 1)) -> Window:
     """Geometry of a pooling node."""
+    image, result = e.in_type(node).shape, e.out_type(node).shape
     return Window(
-        e.in_type(node).shape[1:3],
-        e.out_type(node).shape[1:3],
+        (image[1], image[2]),
+        (result[1], result[2]),
         tuple(node.attrs["kernel"]),
         tuple(node.attrs["stride"]),
         (int(dilation[0]), int(dilation[1])),
@@ -188,7 +189,8 @@ def resize_nearest(e: Emission, node: Node) -> None:
 
 
 def _pixels(image: int, size: int) -> Array:
-    return np.arange(size) * image // size
+    pixels: Array = np.arange(size) * image // size
+    return pixels
 
 
 def _runtime_pixels(image: int, size: int) -> Array:

@@ -1,4 +1,4 @@
-"""Paddings of windows: VALID, SAME where it is the same, else a PAD in front (XNNPACK folds it into a conv)."""
+"""Paddings of windows: VALID, SAME where that is equal, else a PAD, which XNNPACK folds into a conv."""
 
 from __future__ import annotations
 
@@ -51,19 +51,22 @@ class Window:
         return (self.kernel[axis] - 1) * self.dilation[axis] + 1
 
 
-def padded(e: Emission, node: Node, window: Window, value: Array | None = None) -> tuple[int, int]:
+def padded(
+    e: Emission, node: Node, window: Window, value: Array | None = None, *, same: bool = True
+) -> tuple[int, int]:
     """The tensor a window operator must read, and its padding mode.
 
     Args:
         e: the emission.
         node: the window operator; its input 0 is an NHWC image.
         window: its geometry.
-        value: scalar to pad with, in the input's dtype; None for real 0, which SAME can also give.
+        value: scalar to pad with, in the input's dtype; None for real 0.
+        same: whether SAME padding means to this operator what an explicit one does.
     """
     source, pads = e.index(node.inputs[0]), window.needed()
     if not any(pads):
         return source, VALID
-    if value is None and window.is_same():
+    if same and window.is_same():
         return source, SAME
     top, left, bottom, right = pads
     return pad_image(e, node, source, (top, left, bottom, right), value), VALID

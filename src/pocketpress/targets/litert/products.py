@@ -22,8 +22,8 @@ def conv2d(e: Emission, node: Node) -> None:
     groups = int(node.attrs["groups"])
     depthwise = groups > 1 and weight.shape[1] == 1
     window = Window(
-        image[1:3],
-        result[1:3],
+        (image[1], image[2]),
+        (result[1], result[2]),
         weight.shape[2:],
         tuple(node.attrs["stride"]),
         tuple(node.attrs["dilation"]),
@@ -84,7 +84,7 @@ def conv_transpose2d(e: Emission, node: Node) -> None:
 
 
 class _Transposed:
-    """Geometry of a transposed convolution: the full result, what is cut from it, and whether SAME does it."""
+    """Geometry of a transposed convolution: full result, what is cut from it, whether SAME does that."""
 
     def __init__(self, full: tuple[int, int], cut: tuple[int, int], stride: tuple[int, int], same: bool):
         self.full, self.cut, self.stride, self.same = full, cut, stride, same

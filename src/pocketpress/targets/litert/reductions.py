@@ -11,7 +11,7 @@ from pocketpress.core.program import Node
 from pocketpress.core.program.ir import Array
 from pocketpress.targets.litert.emission import Emission
 from pocketpress.targets.litert.movement import pool_options, pool_window
-from pocketpress.targets.litert.padding import SAME, VALID, Window, padded
+from pocketpress.targets.litert.padding import SAME, Window, padded
 
 
 def mean(e: Emission, node: Node) -> None:
@@ -62,22 +62,16 @@ def layer_norm(e: Emission, node: Node) -> None:
 
 
 def avg_pool2d(e: Emission, node: Node) -> None:
-    """AVERAGE_POOL_2D, which leaves SAME padding out of the count; other paddings are counted or corrected."""
-    window = pool_window(e, node)
-    options_of = pool_options
-    if not any(window.needed()):
-        e.graph.operator("AVERAGE_POOL_2D", [e.index(node.inputs[0])], [e.out(node)], options_of(window, VALID))
+    """AVERAGE_POOL_2D, which does not count SAME padding; other paddings are counted or corrected."""
+    window, counted = pool_window(e, node), bool(node.attrs["count_include_pad"])
+    source, padding = padded(e, node, window, same=not counted)
+    options = pool_options(window, padding)
+    if counted or padding == SAME or not any(window.needed()):
+        e.graph.operator("AVERAGE_POOL_2D", [source], [e.out(node)], options)
         return
-    if not node.attrs["count_include_pad"] and window.is_same():
-        e.graph.operator("AVERAGE_POOL_2D", [e.index(node.inputs[0])], [e.out(node)], options_of(window, SAME))
-        return
-    source, _ = padded(e, node, window, np.asarray(0, np.float32))
-    if node.attrs["count_include_pad"]:
-        e.graph.operator("AVERAGE_POOL_2D", [source], [e.out(node)], options_of(window, VALID))
-        return
-    total = e.step(node, "AVERAGE_POOL_2D", [source], "diluted", e.out_type(node), options_of(window, VALID))
+    diluted = e.step(node, "AVERAGE_POOL_2D", [source], "diluted", e.out_type(node), options)
     share = e.graph.constant("pool_share", _share(window))
-    e.graph.operator("MUL", [total, share], [e.out(node)], schema.MulOptionsT())
+    e.graph.operator("MUL", [diluted, share], [e.out(node)], schema.MulOptionsT())
 
 
 def _share(window: Window) -> Array:
@@ -88,7 +82,8 @@ def _share(window: Window) -> Array:
         end = np.minimum(start + window.kernel[i], window.image[i])
         counts.append(end - np.maximum(start, 0))
     real = counts[0][:, None] * counts[1][None, :]
-    return (window.kernel[0] * window.kernel[1] / real).astype(np.float32)[None, :, :, None]
+    share: Array = (window.kernel[0] * window.kernel[1] / real).astype(np.float32)
+    return share[None, :, :, None]
 
 
 def resize_bilinear(e: Emission, node: Node) -> None:

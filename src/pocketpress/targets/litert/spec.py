@@ -5,7 +5,56 @@ from __future__ import annotations
 from pocketpress.core.program.ops import OPS
 from pocketpress.core.target import TargetSpec
 
-REMARKS: dict[str, str] = {}
+_ISLAND = (
+    "stored as DEQUANTIZE, the float operator and QUANTIZE, which XNNPACK fuses into one table of 256 "
+    "integers, equal to the reference"
+)
+_OWN_KERNEL = "runs in LiteRT's own integer kernel, outside XNNPACK, with equal integers"
+_NO_INT8 = "XNNPACK has no int8 kernel for it in LiteRT"
+
+REMARKS: dict[str, str] = {
+    "requantize": "through float32, equal unless a code falls on a tie, which lowering reports",
+    "conv2d": "a clamp that is no ReLU, ReLU6 or ReLU-N1-1 becomes a table behind the convolution",
+    "conv_transpose2d": "groups are written as one dense weight with zeros: equal integers, more arithmetic",
+    "matmul": "equal when the zero point of the second operand is 0; LiteRT's own kernel, which takes over "
+    "otherwise, rounds about one element in 500 the other way",
+    "mean": "equal when no mean falls on a tie: LiteRT rounds those half up",
+    "add": "equal with tied scales (input scale = output scale * p/127)",
+    "sub": "equal with tied scales (input scale = output scale * p/127)",
+    "mul": "equal with a tied output scale",
+    "hardswish": _ISLAND,
+    "hardsigmoid": _ISLAND,
+    "leaky_relu": _ISLAND,
+    "elu": f"an int8 kernel for alpha 1; otherwise {_ISLAND}",
+    "slice": f"with a step other than 1 {_OWN_KERNEL}",
+    "pad": f"with a value other than 0 {_OWN_KERNEL}",
+    "max_pool2d": f"padding that can win against an activation, and dilated windows: {_OWN_KERNEL}",
+    "resize_nearest": _OWN_KERNEL,
+    "pow": "exponents other than -1, -0.5, 0.5, 2 and 3 run outside XNNPACK",
+    "layer_norm": "nine float operators",
+    **dict.fromkeys(
+        (
+            "div",
+            "minimum",
+            "maximum",
+            "gelu",
+            "exp",
+            "log",
+            "sqrt",
+            "rsqrt",
+            "abs",
+            "neg",
+            "prelu",
+            "avg_pool2d",
+            "softmax",
+            "resize_bilinear",
+        ),
+        _NO_INT8,
+    ),
+}
+"""Operator to what is special about it here."""
+
+_FLOAT_ONLY = frozenset(name for name, spec in OPS.items() if spec.integer == "float")
 
 SPEC = TargetSpec(
     name="litert",
@@ -16,6 +65,6 @@ SPEC = TargetSpec(
     groups=("android", "ios", "web"),
     precisions=("fp32", "fp16", "w8a8-static"),
     float_ops=frozenset(OPS) - {"quantize", "dequantize", "requantize"},
-    integer_ops=frozenset(),
+    integer_ops=frozenset(OPS) - _FLOAT_ONLY,
     remarks=REMARKS,
 )
