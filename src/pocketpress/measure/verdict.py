@@ -1,0 +1,181 @@
+"""From measurements and promises to a verdict with reasons.  A pure function.
+
+The rule about noise: a promise is broken when the *measured* value breaks it, and the reason says whether the
+95 % interval leaves it open.  A smaller evaluation set therefore never makes a bad artifact pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pocketpress.core.record import Latency, Limits, Metric, Parity, TargetEntry, Verdict
+from pocketpress.core.words import digits, duration, quantity, size
+
+SLOWER_MARGIN = 0.02
+"""Speed-ups down to 1 - this count as equal: where weights lie in memory moves a median that far."""
+
+Severity = Literal["fail", "vacuous", "note"]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Attributes: ``verdict``; ``reasons``, the broken promises first, then what was allowed or left open."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Finding:
+    severity: Severity
+    text: str
+
+
+def judge(target: TargetEntry, limits: Limits) -> Judgement:
+    """Judge one target.
+
+    Args:
+        target: with everything that was measured; its own ``verdict`` and ``reasons`` are ignored, except
+            that "skipped" (no artifact was made) stays.
+        limits: what was promised.
+    """
+    if target.verdict == "skipped":
+        return Judgement("skipped", target.reasons)
+    findings = [*_sizes(target, limits), *_latencies(target, limits), *_parities(target, limits)]
+    findings += _drops(target, limits)
+    order: tuple[Severity, ...] = ("fail", "vacuous", "note")
+    reasons = tuple(f.text for severity in order for f in findings if f.severity == severity)
+    found = {finding.severity for finding in findings}
+    if "fail" in found:
+        return Judgement("fail", reasons)
+    if not target.executed:
+        return Judgement("not executed here", reasons)
+    return Judgement("vacuous" if "vacuous" in found else "pass", reasons)
+
+
+def judged(target: TargetEntry, limits: Limits) -> TargetEntry:
+    """The same target with verdict and reasons filled in."""
+    judgement = judge(target, limits)
+    return target.model_copy(update={"verdict": judgement.verdict, "reasons": judgement.reasons})
+
+
+def _fail(broken: str, allowed: bool, option: str) -> _Finding:
+    return _Finding("note", f"{broken}; allowed by {option}") if allowed else _Finding("fail", broken)
+
+
+def _sizes(target: TargetEntry, limits: Limits) -> Iterator[_Finding]:
+    if target.size_bytes is None:
+        if limits.max_size_bytes is not None:
+            yield _Finding("fail", "the size limit could not be checked: the size was not measured")
+        return
+    shown = size(target.size_bytes)
+    if limits.max_size_bytes is not None and target.size_bytes > limits.max_size_bytes:
+        yield _Finding("fail", f"size {shown} is over the limit of {size(limits.max_size_bytes)}")
+    if target.float_size_bytes is not None and target.size_bytes > target.float_size_bytes:
+        broken = f"size {shown} is larger than the float artifact's {size(target.float_size_bytes)}"
+        yield _fail(broken, limits.allow_larger, "--allow-larger")
+
+
+def _latencies(target: TargetEntry, limits: Limits) -> Iterator[_Finding]:
+    latency = target.latency_s
+    if latency is None:
+        if limits.max_latency_s is not None and target.executed:
+            yield _Finding("fail", "the latency limit could not be checked: latency was not measured")
+        return
+    if limits.max_latency_s is not None and latency.median > limits.max_latency_s:
+        shown, limit = duration(latency.median), duration(limits.max_latency_s)
+        yield _Finding("fail", f"median latency {shown} is over the limit of {limit}")
+    yield from _speed(latency, limits)
+
+
+def _speed(latency: Latency, limits: Limits) -> Iterator[_Finding]:
+    if latency.speedup is None or latency.float_median is None or latency.speedup >= 1:
+        return
+    text = (
+        f"slower than the float artifact: {duration(latency.median)} against "
+        f"{duration(latency.float_median)}, speed-up {latency.speedup:.2f}"
+    )
+    if latency.speedup_ci95 is not None:
+        low, high = latency.speedup_ci95
+        text += f", between {low:.2f} and {high:.2f}"
+        if high >= 1:
+            text += " (which leaves open that it is as fast)"
+    if latency.speedup >= 1 - SLOWER_MARGIN:
+        yield _Finding("note", f"{text}; within the {SLOWER_MARGIN:.0%} that memory layout alone makes")
+    else:
+        yield _fail(text, limits.allow_slower, "--allow-slower")
+
+
+def _parities(target: TargetEntry, limits: Limits) -> Iterator[_Finding]:
+    parity = target.parity
+    if parity is None:
+        if target.executed:
+            yield _Finding("note", "agreement with the reference was not measured")
+        return
+    for broken in _differences(parity, limits):
+        yield _fail(broken, limits.allow_difference, "--allow-difference")
+    if parity.vacuous:
+        text = "the outputs hardly depend on the input, so agreement with the reference proves nothing"
+        if limits.allow_vacuous:
+            yield _Finding("note", f"{text}; allowed by --allow-vacuous")
+        else:
+            yield _Finding("vacuous", text)
+
+
+def _differences(parity: Parity, limits: Limits) -> Iterator[str]:
+    where = ""
+    if parity.first_difference is not None:
+        first = parity.first_difference
+        where = f"; first at {first.op} {first.tensor}"
+        if first.source:
+            where += f" ({first.source})"
+    if parity.tolerance is not None:
+        if parity.max_abs is None or parity.max_abs > parity.tolerance:
+            got = "unknown" if parity.max_abs is None else f"{parity.max_abs:.3g}"
+            yield f"differs from the reference by {got}, tolerance {parity.tolerance:.3g}{where}"
+        return
+    if parity.equal is not None and parity.equal < limits.min_equal:
+        yield (
+            f"{_percent(parity.equal)} of the outputs equal the reference, "
+            f"at least {_percent(limits.min_equal)} must{where}"
+        )
+    if limits.max_lsb is not None and parity.max_lsb is not None and parity.max_lsb > limits.max_lsb:
+        steps = f"{parity.max_lsb} steps, at most {limits.max_lsb} may"
+        yield f"an output differs from the reference by {steps}{where}"
+
+
+def _drops(target: TargetEntry, limits: Limits) -> Iterator[_Finding]:
+    if limits.max_drop is None:
+        return
+    metric = target.metric
+    if metric is None or metric.drop is None:
+        if target.executed:
+            yield _Finding("fail", "the drop limit could not be checked: no metric was measured")
+        return
+    apart = min(abs(metric.drop - limits.max_drop), limits.max_drop) or None
+    drop, limit = (quantity(v, metric.unit, resolution=apart) for v in (metric.drop, limits.max_drop))
+    if metric.drop > limits.max_drop:
+        text = f"{metric.name} drops by {drop}, over the limit of {limit}"
+        yield _Finding("fail", text + _openness(metric, limits.max_drop))
+    elif metric.drop_ci95 is not None and metric.drop_ci95[1] > limits.max_drop:
+        reach = quantity(metric.drop_ci95[1], metric.unit, resolution=apart)
+        text = f"{metric.name} drop of {drop} keeps the limit of {limit}, but its interval reaches {reach}"
+        yield _Finding("note", f"{text}: {metric.samples:,} samples leave it open")
+
+
+def _openness(metric: Metric, limit: float) -> str:
+    if metric.drop_ci95 is None:
+        return ""
+    low, high = metric.drop_ci95
+    width = high - low
+    shown = f" (95 % interval {digits(low, metric.unit, resolution=width)} to "
+    shown += f"{quantity(high, metric.unit, resolution=width)}"
+    return shown + (", which includes the limit)" if low <= limit else ", beyond the limit)")
+
+
+def _percent(share: float) -> str:
+    """A share as a percentage that does not round 99.99 % up to 100 %."""
+    text = f"{share:.1%}"
+    return f"{share:.4%}" if text == "100.0%" and share < 1 else text.replace("100.0%", "100%")
