@@ -1,0 +1,1 @@
+"""ExecuTorch artifacts: one XNNPACK delegate call, written directly as a .pte file."""

@@ -1,0 +1,239 @@
+"""Borders between real and integer, arithmetic of two tensors, and functions of one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from pocketpress.core.program.ir import INT8_MAX, INT8_MIN, Array
+from pocketpress.targets.executorch.emit.site import Emitter, Site
+from pocketpress.targets.executorch.graph import QCINT8, QCINT32
+
+_EVERYTHING = (-math.inf, math.inf)
+
+
+def convert(site: Site) -> None:
+    """Quantize and dequantize."""
+    site.unary("XNNConvert", site.value(0), site.out_type, site.out)
+
+
+def requantize(site: Site) -> None:
+    """Integers to integers of another scale.
+
+    XNNPACK builds a table in float32 when a clamp without limits changes the scale, or a conversion the dtype
+    (its int8 to int8 conversion is a fixed-point kernel, less exact).  The table is computed here too: one that
+    would differ from the contract is refused.
+    """
+    if site.type(0) == replace(site.out_type, shape=site.type(0).shape):
+        site.unary("XNNCopy", site.value(0), site.out_type, site.out)
+        return
+    if (_runtime_table(site) != _contract_table(site)).any():
+        raise site.unsupported("scales whose ratio ends on a rounding tie", "calibrate again")
+    if site.type(0).dtype != site.out_type.dtype:
+        site.unary("XNNConvert", site.value(0), site.out_type, site.out)
+        return
+    site.graph.node("XNNClamp", limits=_EVERYTHING, input_id=site.value(0), output_id=site.out)
+
+
+def _stored(dtype: str) -> Array:
+    info = np.iinfo(dtype)
+    return np.arange(info.min, info.max + 1, dtype=np.int32)
+
+
+def _contract_table(site: Site) -> Array:
+    ratio = np.float64(site.quant(0).step) / np.float64(site.out_quant.step)
+    grid = np.rint((_stored(site.type(0).dtype) - site.quant(0).zero_point) * ratio)
+    return _saturated(site, grid + site.out_quant.zero_point)
+
+
+def _runtime_table(site: Site) -> Array:
+    """``reference/unary-elementwise.cc`` of XNNPACK: float32, zero point added before rounding."""
+    centred = (_stored(site.type(0).dtype) - site.quant(0).zero_point).astype(np.float32)
+    scaled = centred * site.quant(0).step * (np.float32(1) / site.out_quant.step)
+    return _saturated(site, np.rint(scaled + np.float32(site.out_quant.zero_point)))
+
+
+def _saturated(site: Site, grid: Array) -> Array:
+    info = np.iinfo(site.out_type.dtype)
+    return np.asarray(np.clip(grid, info.min, info.max).astype(np.int32))
+
+
+def _arithmetic(member: str) -> Emitter:
+    def emit(site: Site) -> None:
+        limits = site.limits(site.node.attrs.get("clamp"))
+        site.graph.node(
+            member, limits=limits, input1_id=site.value(0), input2_id=site.value(1), output_id=site.out
+        )
+
+    return emit
+
+
+def _function(member: str) -> Emitter:
+    def emit(site: Site) -> None:
+        site.unary(member, site.value(0), site.out_type, site.out)
+
+    return emit
+
+
+def clamp(site: Site) -> None:
+    """Clamp; without effect it is a copy."""
+    limits = site.limits((site.attr("low"), site.attr("high")))
+    if limits is None:
+        site.unary("XNNCopy", site.value(0), site.out_type, site.out)
+        return
+    site.graph.node("XNNClamp", limits=limits, input_id=site.value(0), output_id=site.out)
+
+
+def leaky_relu(site: Site) -> None:
+    """Leaky ReLU."""
+    site.graph.node(
+        "XNNLeakyReLU", negative_slope=float(site.attr("slope")), input_id=site.value(0), output_id=site.out
+    )
+
+
+def elu(site: Site) -> None:
+    """Exponential linear unit."""
+    site.graph.node("XNNELU", alpha=float(site.attr("alpha")), input_id=site.value(0), output_id=site.out)
+
+
+def prelu(site: Site) -> None:
+    """Leaky ReLU with a slope per channel; channels are last for rank 4, else the second axis."""
+    slope = np.asarray(site.constant(1), dtype=np.float32).reshape(-1)
+    rank = len(site.type(0).shape)
+    if rank != 4:
+        slope = slope.reshape(-1, *[1] * max(0, rank - 2))
+    site.binary("XNNPReLU", site.value(0), site.graph.constant(slope), site.out_type, site.out)
+
+
+def gelu(site: Site) -> None:
+    """GELU; the tanh form is written out: ``x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))``."""
+    x, real, graph = site.value(0), site.out_type, site.graph
+    if site.attr("approximate") != "tanh":
+        site.unary("XNNGelu", x, real, site.out)
+        return
+    cubic = site.binary("XNNMultiply", site.unary("XNNSquare", x, real), graph.scalar(0.044715), real)
+    inner = site.binary("XNNMultiply", site.binary("XNNAdd", cubic, graph.scalar(1.0), real), x, real)
+    scaled = site.binary("XNNMultiply", inner, graph.scalar(math.sqrt(2 / math.pi)), real)
+    gate = site.binary("XNNAdd", site.unary("XNNTanh", scaled, real), graph.scalar(1.0), real)
+    half = site.binary("XNNMultiply", x, graph.scalar(0.5), real)
+    site.binary("XNNMultiply", half, gate, real, site.out)
+
+
+def pow_(site: Site) -> None:
+    """Powers that XNNPACK can build: small integers, roots and their reciprocals."""
+    exponent, x, real = float(site.attr("exponent")), site.value(0), site.out_type
+    direct = {1.0: "XNNCopy", 2.0: "XNNSquare", 0.5: "XNNSquareRoot", -0.5: "XNNReciprocalSquareRoot"}
+    if exponent in direct:
+        site.unary(direct[exponent], x, real, site.out)
+        return
+    if not exponent.is_integer() or not 1 <= abs(exponent) <= 8:
+        raise site.unsupported(f"exponent {exponent}", "use an integer up to 8, 0.5 or -0.5")
+    power, steps = x, int(abs(exponent)) - 1
+    for step in range(steps):
+        last = step == steps - 1 and exponent > 0
+        power = site.binary("XNNMultiply", power, x, real, site.out if last else None)
+    if exponent < 0:
+        site.binary("XNNDiv", site.graph.scalar(1.0), power, real, site.out)
+
+
+def hardsigmoid(site: Site) -> None:
+    """``clip(x/6 + 1/2, 0, 1)``; in integers a pointwise depthwise convolution with a fused clamp."""
+    if site.quantized:
+        _integer_hardsigmoid(site)
+        return
+    x, real = site.value(0), site.out_type
+    sixth = site.binary("XNNMultiply", x, site.graph.scalar(1 / 6), real)
+    site.graph.node(
+        "XNNAdd",
+        limits=(0.0, 1.0),
+        input1_id=sixth,
+        input2_id=site.graph.scalar(0.5),
+        output_id=site.out,
+    )
+
+
+def _integer_hardsigmoid(site: Site) -> None:
+    """Weight ``w`` of scale ``1/(6w)`` and bias ``3w/s``: any ``w`` whose 256 results equal the table."""
+    channels = site.type(0).shape[-1]
+    for weight in range(127, 0, -1):
+        scale = np.float32(1 / (6 * weight))
+        bias = round(3 * weight / float(site.quant(0).step))
+        if abs(bias) < 2**30 and (_affine_table(site, weight, scale, bias) == _hardsigmoid_table(site)).all():
+            break
+    else:
+        raise site.unsupported("a look-up table that XNNPACK cannot reproduce", "leave hardsigmoid in float")
+    filter_id = site.graph.packed(
+        np.full((1, 1, 1, channels), weight, np.int8), QCINT8, np.full(channels, scale), 3
+    )
+    bias_id = site.graph.packed(
+        np.full(channels, bias, np.int32), QCINT32, np.full(channels, site.quant(0).step * scale)
+    )
+    _pointwise(site, filter_id, bias_id, channels)
+
+
+def _pointwise(site: Site, filter_id: int, bias_id: int, channels: int) -> None:
+    rows = site.type(0).elements // channels
+    flat_in = replace(site.type(0), shape=(1, rows, 1, channels))
+    flat_out = replace(site.out_type, shape=(1, rows, 1, channels))
+    result = site.graph.new(flat_out)
+    one = {"kernel": 1, "subsampling": 1, "dilation": 1}
+    site.graph.node(
+        "XNNDepthwiseConv2d",
+        limits=site.limits((0.0, 1.0)),
+        **{f"{name}_{side}": value for name, value in one.items() for side in ("height", "width")},
+        group_input_channels=1,
+        group_output_channels=1,
+        groups=channels,
+        input1_id=site.reshape(site.value(0), flat_in),
+        filter_id=filter_id,
+        bias_id=bias_id,
+        output_id=result,
+    )
+    site.reshape(result, site.out_type, site.out)
+
+
+def _affine_table(site: Site, weight: int, scale: np.float32, bias: int) -> Array:
+    accumulator = (_stored("int8") - site.quant(0).zero_point) * weight + bias
+    multiplier = site.quant(0).step * scale / site.out_quant.step
+    grid = np.rint(accumulator.astype(np.float32) * multiplier) + site.out_quant.zero_point
+    inverse = np.float32(1) / site.out_quant.step
+    low = max(INT8_MIN, site.out_quant.zero_point)
+    high = min(INT8_MAX, int(np.rint(inverse)) + site.out_quant.zero_point)
+    return np.asarray(np.clip(grid, low, high).astype(np.int32))
+
+
+def _hardsigmoid_table(site: Site) -> Array:
+    real = (_stored("int8") - site.quant(0).zero_point) * np.float64(site.quant(0).step)
+    grid = np.rint(np.clip(real + 3, 0, 6) / 6 / np.float64(site.out_quant.step))
+    return _saturated(site, grid + site.out_quant.zero_point)
+
+
+EMITTERS: dict[str, Emitter] = {
+    "quantize": convert,
+    "dequantize": convert,
+    "requantize": requantize,
+    "add": _arithmetic("XNNAdd"),
+    "sub": _arithmetic("XNNSubtract"),
+    "mul": _arithmetic("XNNMultiply"),
+    "div": _arithmetic("XNNDiv"),
+    "minimum": _arithmetic("XNNMinimum"),
+    "maximum": _arithmetic("XNNMaximum"),
+    "pow": pow_,
+    "clamp": clamp,
+    "sigmoid": _function("XNNSigmoid"),
+    "tanh": _function("XNNTanh"),
+    "hardswish": _function("XNNHardswish"),
+    "hardsigmoid": hardsigmoid,
+    "leaky_relu": leaky_relu,
+    "elu": elu,
+    "gelu": gelu,
+    "exp": _function("XNNExp"),
+    "log": _function("XNNLog"),
+    "sqrt": _function("XNNSquareRoot"),
+    "rsqrt": _function("XNNReciprocalSquareRoot"),
+    "abs": _function("XNNAbs"),
+    "neg": _function("XNNNegate"),
+    "prelu": prelu,
+}

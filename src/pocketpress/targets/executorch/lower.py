@@ -1,0 +1,116 @@
+"""Translate a program into a .pte file of one XNNPACK delegate call, and check such a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pocketpress.core.errors import ArtifactError
+from pocketpress.core.program.channels_last import to_channels_last
+from pocketpress.core.program.ir import Node, Program
+from pocketpress.core.signature import Signature
+from pocketpress.core.target import Lowered, Skipped
+from pocketpress.targets.executorch.container import read_container, write_container
+from pocketpress.targets.executorch.emit import EMITTERS, Site
+from pocketpress.targets.executorch.flatbuffer import Record
+from pocketpress.targets.executorch.graph import FP16, FP32, Blob, Graph, read_graph
+from pocketpress.targets.executorch.run import open_runner
+from pocketpress.targets.executorch.spec import SPEC
+
+_BORDERS = ("quantize", "dequantize")
+_FLOATS = (FP32, FP16)
+_PRODUCT_OPS = ("conv2d", "conv_transpose2d", "linear", "matmul")
+_PRODUCTS = (
+    "XNNConv2d",
+    "XNNDepthwiseConv2d",
+    "XNNConvTranspose2d",
+    "XNNFullyConnected",
+    "XNNBatchMatrixMultiply",
+)
+
+
+def lower(program: Program, signature: Signature, path: Path) -> Lowered:
+    """Write the .pte file.
+
+    Raises:
+        UnsupportedError: an operator that XNNPACK lacks.
+    """
+    graph = Graph(to_channels_last(program).program)
+    blob = _emit(graph)
+    data = write_container(
+        blob,
+        dict(graph.program.types),
+        dict(graph.program.constants),
+        program.inputs,
+        program.outputs,
+        signature.to_json(),
+    )
+    path.write_bytes(data)
+    return Lowered(skipped=_float_islands(program))
+
+
+def _emit(graph: Graph) -> Blob:
+    for node in graph.program.nodes:
+        site = Site(graph, node)
+        emitter = EMITTERS.get(node.op)
+        if emitter is None:
+            raise site.unsupported("no such operator in XNNPACK")
+        emitter(site)
+    return graph.finish()
+
+
+def _float_islands(program: Program) -> tuple[Skipped, ...]:
+    """Every node that computes in float inside an integer program."""
+    if not program.is_quantized:
+        return ()
+    return tuple(
+        Skipped(f"{node.op} {node.name}", SPEC.remarks.get(node.op, "the program leaves it in float"))
+        for node in program.nodes
+        if node.op not in _BORDERS and not _in_integers(program, node)
+    )
+
+
+def _in_integers(program: Program, node: Node) -> bool:
+    return program.type(node.outputs[0]).is_quantized or program.type(node.inputs[0]).is_quantized
+
+
+def audit(path: Path, program: Program) -> tuple[Skipped, ...]:
+    """Check that the file is one delegate call, load it, and name what does not compute in integers.
+
+    Raises:
+        ArtifactError: a part of the graph lies outside the delegate, or the runtime refuses the file.
+    """
+    container = read_container(path.read_bytes())
+    _check_one_delegate_call(container.program)
+    open_runner(path, 1).close()
+    return (*_float_islands(program), *_float_products(container.delegate, program))
+
+
+def _check_one_delegate_call(program: Record) -> None:
+    plans = [plan for plan in program["execution_plan"] if plan["name"] == "forward"]
+    kinds = [
+        instruction["instr_args"][0]
+        for plan in plans
+        for chain in plan["chains"]
+        for instruction in chain["instructions"]
+    ]
+    if len(plans) != 1 or kinds != ["DelegateCall"]:
+        raise ArtifactError("not the whole graph is delegated to XNNPACK", got=kinds, allowed="DelegateCall")
+
+
+def _float_products(delegate: bytes, program: Program) -> tuple[Skipped, ...]:
+    """Products of the file beyond those that the program itself leaves in float."""
+    graph = read_graph(delegate)
+    floats = {_tensor(value)["id_out"] for value in graph["xvalues"] if _tensor(value)["datatype"] in _FLOATS}
+    found = sum(
+        kind in _PRODUCTS and fields["output_id"] in floats
+        for kind, fields in (node["xnode_union"] for node in graph["xnodes"])
+    )
+    asked = sum(n.op in _PRODUCT_OPS and not _in_integers(program, n) for n in program.nodes)
+    if found <= asked:
+        return ()
+    return (Skipped("XNNPACK graph", f"{found} float products in the file, {asked} in the program"),)
+
+
+def _tensor(value: Record) -> Record:
+    member, record = value["xvalue_union"]
+    return dict(record if member == "XNNTensorValue" else record["tensor_value"])

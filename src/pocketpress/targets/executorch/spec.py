@@ -1,0 +1,45 @@
+"""The card of the ExecuTorch target."""
+
+from pocketpress.core.target import TargetSpec
+
+_FLOAT_OPS = frozenset(
+    {
+        *("conv2d", "conv_transpose2d", "linear", "matmul", "add", "sub", "mul", "div", "minimum", "maximum"),
+        *("pow", "clamp", "sigmoid", "tanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "gelu", "exp"),
+        *("log", "sqrt", "rsqrt", "abs", "neg", "prelu", "max_pool2d", "avg_pool2d", "mean", "softmax"),
+        *("layer_norm", "concat", "reshape", "permute", "slice", "pad", "resize_nearest", "resize_bilinear"),
+        *("quantize", "dequantize"),
+    }
+)
+
+_INTEGER_OPS = frozenset(
+    {
+        *(
+            "quantize",
+            "dequantize",
+            "requantize",
+            "conv2d",
+            "conv_transpose2d",
+            "linear",
+            "add",
+            "sub",
+            "mul",
+        ),
+        *("clamp", "sigmoid", "tanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "max_pool2d", "mean"),
+        *("concat", "reshape", "permute", "slice", "pad", "resize_nearest"),
+    }
+)
+
+SPEC = TargetSpec(
+    name="executorch",
+    title="ExecuTorch (XNNPACK)",
+    suffix=".pte",
+    package="pocketpress.targets.executorch",
+    requires=("executorch", "torch", "flatbuffers"),
+    groups=("android", "ios"),
+    precisions=("fp32", "fp16", "w8a8-static"),
+    executes_on=("linux", "darwin", "win32"),
+    float_ops=_FLOAT_OPS,
+    integer_ops=_INTEGER_OPS,
+    remarks={},
+)
