@@ -195,7 +195,8 @@ def _pixels(image: int, size: int) -> Array:
 
 def _runtime_pixels(image: int, size: int) -> Array:
     scale = np.float32(image) / np.float32(size)
-    return np.minimum(np.floor(np.arange(size, dtype=np.float32) * scale).astype(np.int64), image - 1)
+    found = np.floor(np.arange(size, dtype=np.float32) * scale).astype(np.int64)
+    return np.asarray(np.minimum(found, image - 1))
 
 
 EMITTERS = {
