@@ -26,7 +26,7 @@ from torch import Tensor, nn
 class Recipe:
     """Everything that decides the result, besides network and data."""
 
-    epochs: int = 8
+    epochs: int = 10
     batch: int = 128
     learning_rate: float = 0.2
     momentum: float = 0.9
