@@ -1,0 +1,56 @@
+"""Every operator through every installed runtime: equal to the reference in integers, close in float."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, entry_points
+
+import pytest
+
+from pocketpress.core.errors import MissingExtraError
+from pocketpress.core.program import OPS
+from pocketpress.core.target import TargetSpec
+from pocketpress.core.targets import GROUP
+from pocketpress.testing import Case, all_cases, check_target, keeps_promise
+
+POINTS = sorted(set(entry_points(group=GROUP)), key=lambda point: point.name)
+
+
+def executed_spec(point: EntryPoint) -> TargetSpec:
+    """The card of a target that runs on this machine; skips with the reason otherwise."""
+    try:
+        spec: TargetSpec = point.load()
+        spec.check_installed()
+    except (ImportError, MissingExtraError) as error:
+        pytest.skip(f"target {point.name} is not installed: {error}")
+    if sys.platform not in spec.executes_on:
+        pytest.skip(f"target {point.name} executes on {', '.join(spec.executes_on)} only")
+    return spec
+
+
+@pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.id)
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.name)
+def test_target_keeps_the_promise_of_its_card(point: EntryPoint, case: Case) -> None:
+    spec = executed_spec(point)
+    result = check_target(spec, case)
+    assert keeps_promise(spec, case, result), result
+    if result.unsupported is not None:
+        assert "\n" not in result.unsupported and len(result.unsupported) > 20
+
+
+def test_every_operator_has_cases() -> None:
+    assert {case.op for case in all_cases()} == set(OPS)
+
+
+def test_case_ids_are_unique() -> None:
+    ids = [case.id for case in all_cases()]
+    assert len(set(ids)) == len(ids)
+
+
+def test_every_case_in_integers_tells_runtimes_apart() -> None:
+    """A case whose output is constant would pass whatever the kernel computes."""
+    from pocketpress.verify.reference import interpret
+
+    for case in all_cases():
+        outputs = interpret(case.program, case.feeds)
+        assert all(len(set(value.reshape(-1).tolist())) > 4 for value in outputs.values()), case.id
