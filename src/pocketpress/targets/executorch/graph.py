@@ -94,12 +94,13 @@ class Graph:
         """A float constant of one element, read in place."""
         return self.constant(np.asarray([value], dtype=np.float32))
 
-    def constant(self, array: Array) -> int:
-        """A float constant that the program does not have, read in place."""
-        array = np.ascontiguousarray(array, dtype=np.float32)
-        name = f"constant:{array.shape}:{hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
+    def constant(self, array: Array, quant: Quantization | None = None) -> int:
+        """A constant that the program does not have, read in place."""
+        array = np.ascontiguousarray(array)
+        content = hashlib.sha256(array.tobytes()).hexdigest()[:16]
+        name = f"constant:{array.dtype}:{array.shape}:{quant}:{content}"
         if name not in self._ids:
-            self._program = _with_constant(self._program, name, array)
+            self._program = _with_constant(self._program, name, array, quant)
         return self.value(name)
 
     def packed(self, array: Array, datatype: int, scales: Array | None = None, channel_dim: int = 0) -> int:
@@ -152,7 +153,7 @@ class Graph:
         )
 
     def _tensor(self, shape: Sequence[int], datatype: int) -> Record:
-        dims = list(shape) or [1]
+        dims = list(shape)
         return {
             "datatype": datatype,
             "num_dims": len(dims),
@@ -201,11 +202,11 @@ def _per_tensor(quant: Quantization) -> Record:
     return {"scale": float(quant.step), "zero_point": quant.zero_point}
 
 
-def _with_constant(program: Program, name: str, array: Array) -> Program:
+def _with_constant(program: Program, name: str, array: Array, quant: Quantization | None) -> Program:
     return Program(
         program.inputs,
         program.outputs,
-        {**program.types, name: TensorType(tuple(array.shape), str(array.dtype))},
+        {**program.types, name: TensorType(tuple(array.shape), str(array.dtype), quant)},
         {**program.constants, name: array},
         program.nodes,
     )

@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from pocketpress.core.program.ir import INT8_MAX, INT8_MIN, Array
+from pocketpress.core.program.ir import INT8_MAX, INT8_MIN, Array, Quantization
+from pocketpress.core.program.tables import integer_table
 from pocketpress.targets.executorch.emit.site import Emitter, Site
 from pocketpress.targets.executorch.graph import QCINT8, QCINT32
-
-_EVERYTHING = (-math.inf, math.inf)
 
 
 def convert(site: Site) -> None:
@@ -22,19 +21,22 @@ def convert(site: Site) -> None:
 def requantize(site: Site) -> None:
     """Integers to integers of another scale.
 
-    XNNPACK builds a table in float32 when a clamp without limits changes the scale, or a conversion the dtype
-    (its int8 to int8 conversion is a fixed-point kernel, less exact).  The table is computed here too: one that
-    would differ from the contract is refused.
+    int8 to int8 is a product with a constant one, whose kernel multiplies in float32 and rounds to even;
+    XNNPACK's own int8 conversion is a coarser fixed-point kernel.  From uint8 it builds a table in float32.
+    Either is computed here for all 256 inputs first: a result other than the contract's is refused.
     """
     if site.type(0) == replace(site.out_type, shape=site.type(0).shape):
         site.unary("XNNCopy", site.value(0), site.out_type, site.out)
         return
-    if (_runtime_table(site) != _contract_table(site)).any():
+    signed = site.type(0).dtype == site.out_type.dtype == "int8"
+    runtime = _product_table(site) if signed else _converted_table(site)
+    if (runtime != _contract_table(site)).any():
         raise site.unsupported("scales whose ratio ends on a rounding tie", "calibrate again")
-    if site.type(0).dtype != site.out_type.dtype:
+    if not signed:
         site.unary("XNNConvert", site.value(0), site.out_type, site.out)
         return
-    site.graph.node("XNNClamp", limits=_EVERYTHING, input_id=site.value(0), output_id=site.out)
+    one = site.graph.constant(np.ones(1, np.int8), Quantization.per_tensor(1.0))
+    site.binary("XNNMultiply", site.value(0), one, site.out_type, site.out)
 
 
 def _stored(dtype: str) -> Array:
@@ -42,16 +44,25 @@ def _stored(dtype: str) -> Array:
     return np.arange(info.min, info.max + 1, dtype=np.int32)
 
 
+def _centred(site: Site) -> Array:
+    return np.asarray(_stored(site.type(0).dtype) - site.quant(0).zero_point)
+
+
 def _contract_table(site: Site) -> Array:
     ratio = np.float64(site.quant(0).step) / np.float64(site.out_quant.step)
-    grid = np.rint((_stored(site.type(0).dtype) - site.quant(0).zero_point) * ratio)
-    return _saturated(site, grid + site.out_quant.zero_point)
+    return _saturated(site, np.rint(_centred(site) * ratio) + site.out_quant.zero_point)
 
 
-def _runtime_table(site: Site) -> Array:
-    """``reference/unary-elementwise.cc`` of XNNPACK: float32, zero point added before rounding."""
-    centred = (_stored(site.type(0).dtype) - site.quant(0).zero_point).astype(np.float32)
-    scaled = centred * site.quant(0).step * (np.float32(1) / site.out_quant.step)
+def _product_table(site: Site) -> Array:
+    """``qs8-vmul`` with a second factor of 1."""
+    scaled = _centred(site).astype(np.float32) * (site.quant(0).step / site.out_quant.step)
+    return _saturated(site, np.rint(scaled) + site.out_quant.zero_point)
+
+
+def _converted_table(site: Site) -> Array:
+    """``reference/unary-elementwise.cc``: float32, the zero point added before rounding."""
+    real = _centred(site).astype(np.float32) * site.quant(0).step
+    scaled = real * (np.float32(1) / site.out_quant.step)
     return _saturated(site, np.rint(scaled + np.float32(site.out_quant.zero_point)))
 
 
@@ -87,10 +98,17 @@ def clamp(site: Site) -> None:
 
 
 def leaky_relu(site: Site) -> None:
-    """Leaky ReLU."""
-    site.graph.node(
-        "XNNLeakyReLU", negative_slope=float(site.attr("slope")), input_id=site.value(0), output_id=site.out
-    )
+    """Leaky ReLU; in integers a PReLU of one slope.
+
+    XNNPACK's int8 leaky ReLU multiplies by an 8-bit fixed-point number, its PReLU by a float32.
+    """
+    slope = float(site.attr("slope"))
+    if site.quantized:
+        quant = Quantization.per_tensor(abs(slope) or 1.0)
+        held = site.graph.constant(np.asarray([np.sign(slope)], np.int8), quant)
+        site.binary("XNNPReLU", site.value(0), held, site.out_type, site.out)
+        return
+    site.graph.node("XNNLeakyReLU", negative_slope=slope, input_id=site.value(0), output_id=site.out)
 
 
 def elu(site: Site) -> None:
@@ -157,10 +175,11 @@ def hardsigmoid(site: Site) -> None:
 def _integer_hardsigmoid(site: Site) -> None:
     """Weight ``w`` of scale ``1/(6w)`` and bias ``3w/s``: any ``w`` whose 256 results equal the table."""
     channels = site.type(0).shape[-1]
+    expected = integer_table("hardsigmoid", {}, site.quant(0), site.out_quant)
     for weight in range(127, 0, -1):
         scale = np.float32(1 / (6 * weight))
         bias = round(3 * weight / float(site.quant(0).step))
-        if abs(bias) < 2**30 and (_affine_table(site, weight, scale, bias) == _hardsigmoid_table(site)).all():
+        if abs(bias) < 2**30 and (_affine_table(site, weight, scale, bias) == expected).all():
             break
     else:
         raise site.unsupported("a look-up table that XNNPACK cannot reproduce", "leave hardsigmoid in float")
@@ -195,19 +214,13 @@ def _pointwise(site: Site, filter_id: int, bias_id: int, channels: int) -> None:
 
 
 def _affine_table(site: Site, weight: int, scale: np.float32, bias: int) -> Array:
-    accumulator = (_stored("int8") - site.quant(0).zero_point) * weight + bias
+    accumulator = _centred(site) * weight + bias
     multiplier = site.quant(0).step * scale / site.out_quant.step
     grid = np.rint(accumulator.astype(np.float32) * multiplier) + site.out_quant.zero_point
     inverse = np.float32(1) / site.out_quant.step
     low = max(INT8_MIN, site.out_quant.zero_point)
     high = min(INT8_MAX, int(np.rint(inverse)) + site.out_quant.zero_point)
     return np.asarray(np.clip(grid, low, high).astype(np.int32))
-
-
-def _hardsigmoid_table(site: Site) -> Array:
-    real = (_stored("int8") - site.quant(0).zero_point) * np.float64(site.quant(0).step)
-    grid = np.rint(np.clip(real + 3, 0, 6) / 6 / np.float64(site.out_quant.step))
-    return _saturated(site, grid + site.out_quant.zero_point)
 
 
 EMITTERS: dict[str, Emitter] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def max_pool2d(site: Site) -> None:
     )
 
 
-def window(site: Site) -> dict[str, int]:
+def window(site: Site) -> dict[str, Any]:
     """Fields that both poolings share, but for dilation."""
     top, left, bottom, right = site.attr("pads")
     return {
@@ -92,10 +93,11 @@ def join(
         return parts[0][0] if target is None else site.unary("XNNCopy", parts[0][0], type_, target)
     out = site.graph.new(type_) if target is None else target
     ids = [value for value, _ in parts] + [INVALID_ID] * (_MAX_CONCAT - len(parts))
+    fields: dict[str, Any] = {f"input{i}_id": value for i, value in enumerate(ids, start=1)}
     site.graph.node(
         f"XNNConcatenate{len(parts)}",
         axis=axis,
-        **{f"input{i}_id": value for i, value in enumerate(ids, start=1)},
+        **fields,
         output_id=out,
     )
     return out

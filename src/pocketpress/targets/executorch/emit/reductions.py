@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,8 @@ def avg_pool2d(site: Site) -> None:
     if tuple(site.attr("kernel")) == (1, 1):
         subsample(site)
         return
-    fields, value = window(site), site.value(0)
+    fields: dict[str, Any] = window(site)
+    value = site.value(0)
     top, left, bottom, right = site.attr("pads")
     if any((top, left, bottom, right)) and site.attr("count_include_pad"):
         n, height, width, channels = site.type(0).shape

@@ -113,7 +113,7 @@ class Site:
     def reshape(self, source: int, type_: TensorType, target: int | None = None) -> int:
         """Append a reshape of ``source`` to ``type_``."""
         out = self.graph.new(type_) if target is None else target
-        shape = list(type_.shape) or [1]
+        shape = list(type_.shape)
         self.graph.node(
             "XNNStaticReshape", num_dims=len(shape), new_shape=shape, input_id=source, output_id=out
         )
