@@ -64,7 +64,7 @@ def expects(spec: TargetSpec, case: Case) -> str:
 
 
 def keeps_promise(spec: TargetSpec, case: Case, result: CaseResult) -> bool:
-    """Whether a result is what the card promises; a listed operator may refuse a variant it has a remark on."""
+    """Whether a result is what the card promises; an operator with a remark may refuse a variant."""
     promised = expects(spec, case)
     if result.unsupported is not None:
         return promised == "unsupported" or case.op in spec.remarks
