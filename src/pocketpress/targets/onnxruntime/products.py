@@ -35,7 +35,8 @@ def weight_scales(w: GraphWriter, node: Node) -> Array:
 
 def _scale_inputs(w: GraphWriter, scales: Array) -> tuple[str, str]:
     vector = scales[0] if scales.size == 1 else scales
-    # Not shared between layers: ONNX Runtime's int8-to-uint8 weight rewrite replaces it in place, once per layer.
+    # Not shared between layers: ONNX Runtime's int8-to-uint8 weight rewrite (x86 without VNNI) renames the
+    # zero point by layer and fails when it meets the same one twice.
     return w.scale(vector), w.initializer("weight_zero", np.zeros(np.shape(vector), np.int8))
 
 
