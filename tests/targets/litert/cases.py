@@ -408,7 +408,7 @@ def name(case: Case) -> str:
 
 
 def small_mobilenet() -> Program:
-    """An int8 net with every habit of MobileNetV2: depthwise, residual sums with tied scales, mean, linear."""
+    """An int8 net with the habits of MobileNetV2: depthwise, sums with tied scales, mean, linear."""
     b = ProgramBuilder()
     x = b.input("image", TensorType((1, 3, 33, 33)))
     h = b.node("quantize", [x], TensorType((1, 3, 33, 33), "int8", Quantization.per_tensor(0.031, 3)))

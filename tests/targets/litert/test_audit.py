@@ -9,12 +9,13 @@ import pytest
 
 pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
 
+from tests.targets.litert.cases import FLOAT_CASES, GRID, INTEGER_CASES, Case, name
+
 from pocketpress.core.errors import ArtifactError
 from pocketpress.core.program import Program, ProgramBuilder, Quantization, TensorType
 from pocketpress.core.signature import signature_of
 from pocketpress.targets.litert.audit import audit
 from pocketpress.targets.litert.lower import lower
-from tests.targets.litert.cases import FLOAT_CASES, GRID, INTEGER_CASES, Case, name
 
 
 def reasons(program: Program, folder: Path) -> dict[str, str]:
@@ -42,7 +43,7 @@ def test_integer_products_run_in_xnnpack(case: Case, tmp_path: Path) -> None:
 def test_a_resize_is_named_with_the_kernel_that_runs_it(tmp_path: Path) -> None:
     case = next(c for c in INTEGER_CASES if c.op == "resize_nearest")
     found = reasons(case.program(), tmp_path)
-    assert set(found) == {"y"} and "RESIZE_NEAREST_NEIGHBOR" in found["y"]
+    assert set(found) == {"resize_nearest y"} and "RESIZE_NEAREST_NEIGHBOR" in found["resize_nearest y"]
 
 
 def test_a_float_island_of_the_program_is_named(tmp_path: Path) -> None:
@@ -53,17 +54,11 @@ def test_a_float_island_of_the_program_is_named(tmp_path: Path) -> None:
     out = TensorType((1, 8), "int8", Quantization.per_tensor(1 / 256, -128))
     program = b.build([b.node("quantize", [soft], out)])
     found = reasons(program, tmp_path)
-    assert set(found) == {"soft"} and "computed in float" in found["soft"]
+    assert set(found) == {"softmax soft"} and "computed in float" in found["softmax soft"]
 
 
-def test_a_table_without_an_int8_kernel_is_named(tmp_path: Path) -> None:
-    case = next(c for c in INTEGER_CASES if c.op == "hardswish")
-    found = reasons(case.program(), tmp_path)
-    assert set(found) == {"y"} and "table of 256" in found["y"]
-
-
-def test_tables_with_an_int8_kernel_are_not(tmp_path: Path) -> None:
-    for op in ("sigmoid", "tanh"):
+def test_activations_that_xnnpack_makes_a_table_are_integer_kernels(tmp_path: Path) -> None:
+    for op in ("sigmoid", "tanh", "hardswish", "hardsigmoid", "leaky_relu", "elu"):
         case = next(c for c in INTEGER_CASES if c.op == op)
         assert reasons(case.program(), tmp_path) == {}
 

@@ -11,13 +11,13 @@ import pytest
 pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
 
 from ai_edge_litert import schema_py_generated as schema
+from tests.targets.litert.cases import small_mobilenet
 
 from pocketpress.core.program import ProgramBuilder, TensorType
 from pocketpress.core.signature import Preprocessing, signature_of
 from pocketpress.targets.litert.graph import Graph
 from pocketpress.targets.litert.inspection import read_model, read_signature
 from pocketpress.targets.litert.lower import lower, to_bytes
-from tests.targets.litert.cases import small_mobilenet
 
 
 def test_every_constant_starts_at_a_multiple_of_16() -> None:

@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
 
+from tests.targets.litert.cases import feeds_for, small_mobilenet
+
 from pocketpress.core.errors import ArtifactError, DeviceError
 from pocketpress.core.session import Session
 from pocketpress.core.signature import signature_of
@@ -16,7 +18,6 @@ from pocketpress.targets.litert.graph import Graph
 from pocketpress.targets.litert.lower import lower, to_bytes
 from pocketpress.targets.litert.run import open_runner
 from pocketpress.verify.reference.interpret import interpret
-from tests.targets.litert.cases import feeds_for, small_mobilenet
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 def test_other_formats(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.tflite"
     path.write_bytes(content)
-    with pytest.raises(ArtifactError, match="is not a .tflite file"):
+    with pytest.raises(ArtifactError, match=r"is not a \.tflite file"):
         open_runner(path)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from pocketpress.core.errors import ArtifactError
 from pocketpress.core.program import Program
 from pocketpress.core.target import Skipped
-from pocketpress.targets.litert.elementwise import FLOAT_UNARY, has_integer_kernel
 from pocketpress.targets.litert.quiet import quiet_stderr
 from pocketpress.targets.litert.spec import REMARKS
 
@@ -20,15 +19,23 @@ _DELEGATE = "DELEGATE"
 def audit(path: Path, program: Program) -> tuple[Skipped, ...]:
     """What of an int8 program is computed in float, and what of any program runs outside XNNPACK.
 
+    An activation between DEQUANTIZE and QUANTIZE is not listed: XNNPACK fuses the chain into one table of
+    256 integers (``xnn_subgraph_fuse_unary_quantized_into_lut``).
+
     Raises:
         ArtifactError: LiteRT cannot load the file.
     """
-    skipped = [*_float_nodes(program), *_islands(program)]
+    makers = program.producers()
+    skipped = list(_float_nodes(program))
     for name, codes in _outside(path).items():
-        reason = (
-            f"{', '.join(dict.fromkeys(codes))} runs in LiteRT's own kernel: XNNPACK lacks this form of it"
-        )
-        skipped.append(Skipped(name, reason))
+        node = makers.get(name)
+        reason = f"{', '.join(dict.fromkeys(codes))} runs in LiteRT's own kernel, outside XNNPACK"
+        if node is None:
+            skipped.append(Skipped(name, reason))
+        else:
+            skipped.append(
+                Skipped(f"{node.op} {node.name}", f"{reason}: {REMARKS.get(node.op, 'no remark')}")
+            )
     return tuple(skipped)
 
 
@@ -39,17 +46,8 @@ def _float_nodes(program: Program) -> Iterable[Skipped]:
     for node in program.nodes:
         if node.op in _BORDER_OPS or program.type(node.outputs[0]).dtype != "float32":
             continue
-        yield Skipped(
-            node.name, f"{node.op} is computed in float: {REMARKS.get(node.op, 'so in the program')}"
-        )
-
-
-def _islands(program: Program) -> Iterable[Skipped]:
-    """Integer operators of the program that the file computes between DEQUANTIZE and QUANTIZE."""
-    for node in program.nodes:
-        integer = program.type(node.outputs[0]).quant is not None
-        if integer and node.op in FLOAT_UNARY and not has_integer_kernel(node):
-            yield Skipped(node.name, f"{node.op}: {REMARKS[node.op]}")
+        remark = REMARKS.get(node.op, "the program leaves it in float")
+        yield Skipped(f"{node.op} {node.name}", f"computed in float: {remark}")
 
 
 def _outside(path: Path) -> dict[str, list[str]]:

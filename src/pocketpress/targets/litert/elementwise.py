@@ -58,16 +58,13 @@ def _hardsigmoid(e: Emission, node: Node, source: int, out: int) -> None:
 
 
 def _elu(e: Emission, node: Node, source: int, out: int) -> None:
-    """ELU; with another alpha ``relu(x) + alpha * elu(min(x, 0))``."""
-    alpha, like = float(node.attrs["alpha"]), e.graph.type(source)
+    """ELU; another alpha is a leaky ReLU behind it, which scales just the negative part."""
+    alpha = float(node.attrs["alpha"])
     if alpha == 1.0:
         e.graph.operator("ELU", [source], [out])
         return
-    below = e.step(node, "MINIMUM", [source, e.number(0.0)], "below", like)
-    curve = e.step(node, "ELU", [below], "elu", like)
-    scaled = e.step(node, "MUL", [curve, e.number(alpha)], "scaled", like, schema.MulOptionsT())
-    above = e.step(node, "RELU", [source], "above", like)
-    e.graph.operator("ADD", [above, scaled], [out], schema.AddOptionsT())
+    curve = e.step(node, "ELU", [source], "elu", e.graph.type(source))
+    e.graph.operator("LEAKY_RELU", [curve], [out], schema.LeakyReluOptionsT(alpha=alpha))
 
 
 def _pow(e: Emission, node: Node, source: int, out: int) -> None:

@@ -9,7 +9,7 @@ _ISLAND = (
     "stored as DEQUANTIZE, the float operator and QUANTIZE, which XNNPACK fuses into one table of 256 "
     "integers, equal to the reference"
 )
-_OWN_KERNEL = "runs in LiteRT's own integer kernel, outside XNNPACK, with equal integers"
+_OWN_KERNEL = "LiteRT's own integer kernel, with equal integers"
 _NO_INT8 = "XNNPACK has no int8 kernel for it in LiteRT"
 
 REMARKS: dict[str, str] = {
