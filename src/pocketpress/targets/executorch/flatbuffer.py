@@ -1,4 +1,4 @@
-"""Write and read FlatBuffers as plain dicts, driven by a `Schema`.  Reading is bounded: bytes are untrusted."""
+"""Write and read FlatBuffers as dicts, driven by a `Schema`.  Reading is bounded: bytes are untrusted."""
 
 from __future__ import annotations
 

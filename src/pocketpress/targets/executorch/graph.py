@@ -1,8 +1,8 @@
 """Collect the values, nodes and weights of one XNNPACK graph, and serialise it for the delegate.
 
-Weights that XNNPACK repacks while loading (filters and biases) travel inside the delegate's blob.  Every other
-constant becomes an extra input of the delegate call, held in the program's own constant segment: the delegate
-frees its blob after loading, so an operator that reads a constant in place must not find it there.
+Weights that XNNPACK repacks while loading (filters and biases) travel inside the delegate's blob.  Every
+other constant becomes an extra input of the delegate call, held in the program's own constant segment: the
+delegate frees its blob after loading, so an operator that reads a constant in place must not find it there.
 """
 
 from __future__ import annotations

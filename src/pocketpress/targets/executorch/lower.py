@@ -7,6 +7,7 @@ from pathlib import Path
 from pocketpress.core.errors import ArtifactError
 from pocketpress.core.program.channels_last import to_channels_last
 from pocketpress.core.program.ir import Node, Program
+from pocketpress.core.program.ops import OPS
 from pocketpress.core.signature import Signature
 from pocketpress.core.target import Lowered, Skipped
 from pocketpress.targets.executorch.container import read_container, write_container
@@ -51,10 +52,13 @@ def lower(program: Program, signature: Signature, path: Path) -> Lowered:
 def _emit(graph: Graph) -> Blob:
     for node in graph.program.nodes:
         site = Site(graph, node)
-        emitter = EMITTERS.get(node.op)
-        if emitter is None:
-            raise site.unsupported("no such operator in XNNPACK")
-        emitter(site)
+        if site.quantized and node.op not in SPEC.integer_ops:
+            raise site.unsupported(
+                SPEC.remarks.get(node.op, "XNNPACK computes it in float only"), "leave it in float"
+            )
+        if node.op not in EMITTERS:
+            raise site.unsupported("XNNPACK has no such operator")
+        EMITTERS[node.op](site)
     return graph.finish()
 
 
@@ -63,10 +67,16 @@ def _float_islands(program: Program) -> tuple[Skipped, ...]:
     if not program.is_quantized:
         return ()
     return tuple(
-        Skipped(f"{node.op} {node.name}", SPEC.remarks.get(node.op, "the program leaves it in float"))
+        Skipped(f"{node.op} {node.name}", _float_reason(node.op))
         for node in program.nodes
         if node.op not in _BORDERS and not _in_integers(program, node)
     )
+
+
+def _float_reason(op: str) -> str:
+    if OPS[op].integer == "float":
+        return "the numeric contract has no integer form of it"
+    return SPEC.remarks.get(op, "the program leaves it in float")
 
 
 def _in_integers(program: Program, node: Node) -> bool:

@@ -157,19 +157,19 @@ def _runtime() -> Any:
 
 @contextlib.contextmanager
 def _captured_stderr() -> Iterator[Any]:
-    """Divert the process's stderr, where the C++ runtime logs; yields a function that returns its last line."""
+    """Divert the process's stderr, where the runtime logs; yields a function that returns the complaint."""
     sys.stderr.flush()
     kept = os.dup(_STDERR)
     with tempfile.TemporaryFile() as sink:
 
-        def last_line() -> str:
+        def complaint() -> str:
             sink.seek(0)
             lines = sink.read(1 << 16).decode(errors="replace").strip().splitlines()
-            return lines[-1] if lines else ""
+            return next((line for line in lines if "XNN" in line), lines[-1] if lines else "")
 
         os.dup2(sink.fileno(), _STDERR)
         try:
-            yield last_line
+            yield complaint
         finally:
             os.dup2(kept, _STDERR)
             os.close(kept)

@@ -41,5 +41,8 @@ SPEC = TargetSpec(
     executes_on=("linux", "darwin", "win32"),
     float_ops=_FLOAT_OPS,
     integer_ops=_INTEGER_OPS,
-    remarks={},
+    remarks={
+        "matmul": "XNNPACK's int8 batch product needs zero point 0 in its second factor",
+        "pow": "whole exponents beyond 16 are refused",
+    },
 )

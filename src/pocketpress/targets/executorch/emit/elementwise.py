@@ -71,6 +71,9 @@ def _saturated(site: Site, grid: Array) -> Array:
     return np.asarray(np.clip(grid, info.min, info.max).astype(np.int32))
 
 
+_LARGEST_POWER = 16
+
+
 def _arithmetic(member: str) -> Emitter:
     def emit(site: Site) -> None:
         limits = site.limits(site.node.attrs.get("clamp"))
@@ -140,15 +143,23 @@ def gelu(site: Site) -> None:
 
 
 def pow_(site: Site) -> None:
-    """Powers that XNNPACK can build: small integers, roots and their reciprocals."""
+    """Squares and roots are nodes, small integers products, all other powers ``exp(exponent * log(x))``."""
     exponent, x, real = float(site.attr("exponent")), site.value(0), site.out_type
     direct = {1.0: "XNNCopy", 2.0: "XNNSquare", 0.5: "XNNSquareRoot", -0.5: "XNNReciprocalSquareRoot"}
     if exponent in direct:
         site.unary(direct[exponent], x, real, site.out)
-        return
-    if not exponent.is_integer() or not 1 <= abs(exponent) <= 8:
-        raise site.unsupported(f"exponent {exponent}", "use an integer up to 8, 0.5 or -0.5")
-    power, steps = x, int(abs(exponent)) - 1
+    elif not exponent.is_integer():
+        scaled = site.binary("XNNMultiply", site.unary("XNNLog", x, real), site.graph.scalar(exponent), real)
+        site.unary("XNNExp", scaled, real, site.out)
+    elif 1 <= abs(exponent) <= _LARGEST_POWER:
+        _whole_power(site, int(exponent))
+    else:
+        raise site.unsupported(f"exponent {exponent}", f"use one of at most {_LARGEST_POWER}")
+
+
+def _whole_power(site: Site, exponent: int) -> None:
+    x, real = site.value(0), site.out_type
+    power, steps = x, abs(exponent) - 1
     for step in range(steps):
         last = step == steps - 1 and exponent > 0
         power = site.binary("XNNMultiply", power, x, real, site.out if last else None)

@@ -149,7 +149,7 @@ def _cut(
 def _take(
     site: Site, value: int, type_: TensorType, axis: int, start: int, count: int, step: int
 ) -> tuple[int, TensorType]:
-    """Every ``step``-th entry: cut or pad to ``count * step``, view as (…, count, step, …), take the first."""
+    """Every ``step``-th entry: cut or pad to ``count * step``, view as (count, step), take the first."""
     shape = type_.shape
     span, left = count * step, shape[axis] - start
     offsets = [start if a == axis else 0 for a in range(len(shape))]

@@ -11,8 +11,6 @@ from pocketpress.targets.executorch.graph import FP16, FP32, INVALID_ID, QCINT8,
 MAX_MULTIPLIER = 256.0
 """XNNPACK refuses a requantisation multiplier this large (convolution-nhwc.c)."""
 
-_FP32_STATIC_BIASES = 0x80
-
 
 def conv2d(site: Site) -> None:
     """Convolution; depthwise ones take the kernel that wants the channels last."""
@@ -21,14 +19,13 @@ def conv2d(site: Site) -> None:
     out_channels, group_inputs, height, width = weight.shape
     depthwise = group_inputs == 1 and groups > 1
     if depthwise:
-        filter_id, bias_id, flags = _weights(site, weight.transpose(1, 2, 3, 0), 3, out_channels)
+        filter_id, bias_id = _weights(site, weight.transpose(1, 2, 3, 0), 3, out_channels)
     else:
-        filter_id, bias_id, flags = _weights(site, weight.transpose(0, 2, 3, 1), 0, out_channels)
+        filter_id, bias_id = _weights(site, weight.transpose(0, 2, 3, 1), 0, out_channels)
     top, left, bottom, right = site.attr("pads")
     site.graph.node(
         "XNNDepthwiseConv2d" if depthwise else "XNNConv2d",
         limits=site.limits(site.attr("clamp")),
-        flags=flags,
         padding_top=top,
         padding_right=right,
         padding_bottom=bottom,
@@ -56,15 +53,12 @@ def conv_transpose2d(site: Site) -> None:
     inputs, group_outputs, height, width = weight.shape
     layout = weight.reshape(groups, inputs // groups, group_outputs, height, width)
     layout = layout.transpose(0, 2, 3, 4, 1).reshape(groups * group_outputs, height, width, inputs // groups)
-    if layout.dtype == np.float16:
-        layout = layout.astype(np.float32)
-    filter_id, bias_id, flags = _weights(site, layout, 0, groups * group_outputs)
+    filter_id, bias_id = _weights(site, layout, 0, groups * group_outputs)
     top, left, bottom, right = site.attr("pads")
     grow_h, grow_w = site.attr("output_padding")
     site.graph.node(
         "XNNConvTranspose2d",
         limits=site.limits(site.attr("clamp")),
-        flags=flags,
         padding_top=top,
         padding_right=right,
         padding_bottom=bottom,
@@ -92,11 +86,10 @@ def linear(site: Site) -> None:
     if not site.graph.program.is_constant(site.node.inputs[1]):
         raise site.unsupported("the weight is not a constant", "use torch.matmul for two activations")
     weight = site.constant(1)
-    filter_id, bias_id, flags = _weights(site, weight, 0, weight.shape[0])
+    filter_id, bias_id = _weights(site, weight, 0, weight.shape[0])
     site.graph.node(
         "XNNFullyConnected",
         limits=site.limits(site.attr("clamp")),
-        flags=flags,
         input1_id=site.value(0),
         filter_id=filter_id,
         bias_id=bias_id,
@@ -109,20 +102,21 @@ def matmul(site: Site) -> None:
     site.binary("XNNBatchMatrixMultiply", site.value(0), site.value(1), site.out_type, site.out)
 
 
-def _weights(site: Site, filter_: Array, channel_dim: int, channels: int) -> tuple[int, int, int]:
-    """Store filter and bias; returns their ids and the node's flags."""
+def _weights(site: Site, filter_: Array, channel_dim: int, channels: int) -> tuple[int, int]:
+    """Store filter and bias; returns their ids.
+
+    A float16 filter stays float16 in the file; XNNPACK widens it while packing and computes in float32.
+    """
     bias = site.constant(2) if len(site.node.inputs) > 2 else None
     if site.quantized:
-        return (*_integer_weights(site, filter_, bias, channel_dim, channels), 0)
+        return _integer_weights(site, filter_, bias, channel_dim, channels)
     if filter_.dtype == np.float16:
         filter_id = site.graph.packed(filter_, FP16)
     else:
         filter_id = site.graph.packed(filter_.astype(np.float32, copy=False), FP32)
     if bias is None:
-        return filter_id, INVALID_ID, 0
-    wide_bias = filter_.dtype == np.float16
-    bias_id = site.graph.packed(bias.astype(np.float32), FP32)
-    return filter_id, bias_id, _FP32_STATIC_BIASES if wide_bias else 0
+        return filter_id, INVALID_ID
+    return filter_id, site.graph.packed(bias.astype(np.float32, copy=False), FP32)
 
 
 def _integer_weights(

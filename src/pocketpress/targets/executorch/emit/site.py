@@ -87,7 +87,7 @@ class Site:
     def limits(self, clamp: tuple[float | None, float | None] | None) -> Limits | None:
         """The node's clamp as XNNPACK wants it, or None when saturation already implies it.
 
-        For integers the result is the real value of the integer limit, so that XNNPACK's own rounding finds it.
+        For integers the result is the real value of the integer limit, which XNNPACK's own rounding finds.
         """
         if clamp is None:
             return None
