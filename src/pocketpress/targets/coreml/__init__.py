@@ -1,0 +1,1 @@
+"""Core ML: an ``.mlpackage`` with an ML program, written directly."""

@@ -1,0 +1,221 @@
+"""An ML program under construction, and its messages.
+
+Values are numbered; names are given at the end, so that outputs can carry the names of the signature.
+Constants are stored once; large ones go to the weight file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pocketpress.core.errors import UnsupportedError
+from pocketpress.core.program.ir import Array
+from pocketpress.targets.coreml.names import Names
+from pocketpress.targets.coreml.protos import mil_messages
+from pocketpress.targets.coreml.weights import DTYPES as FILE_DTYPES
+from pocketpress.targets.coreml.weights import FILE_NAME, WeightWriter
+
+OPSET = "CoreML7"
+"""Operators of iOS 17 and macOS 14, the first with ``quantize`` and ``dequantize``."""
+
+MAX_RANK = 5
+_IN_FILE_ELEMENTS = 10
+_PROTO_TYPES = {
+    "bool": "BOOL",
+    "string": "STRING",
+    "float16": "FLOAT16",
+    "float32": "FLOAT32",
+    "int8": "INT8",
+    "int32": "INT32",
+    "uint8": "UINT8",
+}
+
+Constant = Array | str | bool | int | float | Sequence[int]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor of the ML program."""
+
+    number: int
+    shape: tuple[int, ...]
+    dtype: str
+
+
+Argument = Value | Constant | Sequence[Value]
+
+
+@dataclass(frozen=True)
+class _Operation:
+    kind: str
+    output: Value
+    inputs: Mapping[str, tuple[Value, ...]]
+    attributes: Mapping[str, Constant]
+
+
+class Graph:
+    """Operations of the one function, in order."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.weights = WeightWriter()
+        self._values = 0
+        self._operations: list[_Operation] = []
+        self._inputs: list[Value] = []
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
+        self._names: dict[int, str] = {}
+
+    # --- building -------------------------------------------------------------------------------------
+
+    def input(self, name: str, shape: tuple[int, ...], dtype: str) -> Value:
+        """Declare an input of the function."""
+        value = self._value(shape, dtype)
+        self._inputs.append(value)
+        self.name(value, name)
+        return value
+
+    def constant(self, value: Constant) -> Value:
+        """A constant; numbers become float32 or int32 scalars, lists of numbers int32 vectors."""
+        array = _as_array(value)
+        dtype = "string" if array.dtype.kind == "U" else str(array.dtype)
+        key = (dtype, array.shape, str(value).encode() if dtype == "string" else array.tobytes())
+        if key not in self._constants:
+            out = self._value(array.shape, dtype)
+            self._operations.append(_Operation("const", out, {}, {"val": value}))
+            self._constants[key] = out
+        return self._constants[key]
+
+    def constexpr(
+        self, kind: str, shape: tuple[int, ...], attributes: Mapping[str, Constant], name: str
+    ) -> Value:
+        """A constant that Core ML expands from a smaller one (``constexpr_…``)."""
+        out = self._value(shape, "float32")
+        self._operations.append(_Operation(kind, out, {}, attributes))
+        self.name(out, name)
+        return out
+
+    def op(
+        self, kind: str, shape: tuple[int, ...], dtype: str = "float32", /, **inputs: Argument | None
+    ) -> Value:
+        """Append an operation with one output; an input of None is left out.
+
+        Raises:
+            UnsupportedError: the output has too many axes for Core ML.
+        """
+        if len(shape) > MAX_RANK:
+            raise UnsupportedError(
+                "Core ML has no tensors of this rank", got=shape, allowed=f"up to {MAX_RANK} axes"
+            )
+        given = {key: self._argument(item) for key, item in inputs.items() if item is not None}
+        out = self._value(shape, dtype)
+        self._operations.append(_Operation(kind, out, given, {}))
+        return out
+
+    def name(self, value: Value, name: str) -> None:
+        """Give a value a name of `Names`, unless it has one."""
+        self._names.setdefault(value.number, name)
+
+    def is_named(self, value: Value) -> bool:
+        """Whether a value has a name."""
+        return value.number in self._names
+
+    def name_of(self, value: Value) -> str:
+        """The name in the file."""
+        return self._names[value.number]
+
+    def output(self, value: Value, name: str) -> Value:
+        """Return ``value`` under a name, as a copy when it already has one."""
+        if value.number in self._names:
+            value = self.op("identity", value.shape, value.dtype, x=value)
+        self.name(value, name)
+        return value
+
+    def _value(self, shape: tuple[int, ...], dtype: str) -> Value:
+        if dtype not in _PROTO_TYPES:
+            raise UnsupportedError(
+                "Core ML has no tensors of this dtype", got=dtype, allowed=sorted(_PROTO_TYPES)
+            )
+        self._values += 1
+        return Value(self._values, tuple(int(d) for d in shape), dtype)
+
+    def _argument(self, item: Argument) -> tuple[Value, ...]:
+        if isinstance(item, Value):
+            return (item,)
+        if isinstance(item, (list, tuple)) and item and isinstance(item[0], Value):
+            return tuple(item)
+        return (self.constant(item),)  # type: ignore[arg-type]
+
+    # --- messages -------------------------------------------------------------------------------------
+
+    def to_program(self, outputs: Sequence[Value]) -> Any:
+        """The ``MILSpec.Program`` message."""
+        mil = mil_messages()
+        for operation in self._operations:
+            if operation.output.number not in self._names:
+                self.name(operation.output, self.names.unique(f"{operation.kind}_{operation.output.number}"))
+        program = mil.Program(version=1)
+        function = program.functions["main"]
+        function.opset = OPSET
+        for value in self._inputs:
+            function.inputs.append(self._named_type(value))
+        block = function.block_specializations[OPSET]
+        block.outputs.extend(self.name_of(value) for value in outputs)
+        for operation in self._operations:
+            self._fill(block.operations.add(), operation)
+        return program
+
+    def _fill(self, message: Any, operation: _Operation) -> None:
+        message.type = operation.kind
+        message.outputs.append(self._named_type(operation.output))
+        for key, values in operation.inputs.items():
+            for value in values:
+                message.inputs[key].arguments.add().name = self.name_of(value)
+        for key, constant in operation.attributes.items():
+            self._fill_value(message.attributes[key], constant)
+        self._fill_value(message.attributes["name"], self.name_of(operation.output))
+
+    def _named_type(self, value: Value) -> Any:
+        named = mil_messages().NamedValueType(name=self.name_of(value))
+        _fill_type(named.type.tensorType, value.shape, value.dtype)
+        return named
+
+    def _fill_value(self, message: Any, constant: Constant) -> None:
+        array = _as_array(constant)
+        dtype = "string" if array.dtype.kind == "U" else str(array.dtype)
+        _fill_type(message.type.tensorType, array.shape, dtype)
+        if array.size >= _IN_FILE_ELEMENTS and dtype in FILE_DTYPES:
+            message.blobFileValue.fileName = FILE_NAME
+            message.blobFileValue.offset = self.weights.add(array)
+            return
+        tensor = message.immediateValue.tensor
+        if dtype == "string":
+            tensor.strings.values.append(str(constant))
+        elif dtype == "float32":
+            tensor.floats.values.extend(array.reshape(-1).tolist())
+        elif dtype == "int32":
+            tensor.ints.values.extend(array.reshape(-1).tolist())
+        elif dtype == "bool":
+            tensor.bools.values.extend(array.reshape(-1).tolist())
+        else:
+            tensor.bytes.values = array.tobytes()
+
+
+def _as_array(value: Constant) -> Array:
+    if isinstance(value, np.ndarray):
+        return value if value.dtype != np.int64 else value.astype(np.int32)
+    if isinstance(value, (str, bool)):
+        return np.asarray(value)
+    if isinstance(value, float):
+        return np.asarray(value, dtype=np.float32)
+    return np.asarray(value, dtype=np.int32)
+
+
+def _fill_type(message: Any, shape: tuple[int, ...], dtype: str) -> None:
+    message.dataType = getattr(mil_messages(), _PROTO_TYPES[dtype])
+    message.rank = len(shape)
+    for size in shape:
+        message.dimensions.add().constant.size = size

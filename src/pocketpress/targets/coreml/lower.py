@@ -1,0 +1,96 @@
+"""Translate a program into an ML program, operator by operator.
+
+No converter and no optimisation pass is involved, so nothing can decide a scale or round a weight again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pocketpress.core.errors import UnsupportedError
+from pocketpress.core.program import Node, Program
+from pocketpress.core.signature import Signature
+from pocketpress.core.target import Lowered
+from pocketpress.targets.coreml import elementwise, movement, products, reductions
+from pocketpress.targets.coreml.audit import audit
+from pocketpress.targets.coreml.emission import Emission, Handler, border_dtype
+from pocketpress.targets.coreml.graph import Value
+from pocketpress.targets.coreml.package import SIGNATURE_KEY, write_package
+from pocketpress.targets.coreml.protos import model_messages
+
+__all__ = ["audit", "lower", "to_model"]
+
+SPECIFICATION_VERSION = 8
+"""Core ML of iOS 17 and macOS 14."""
+
+HANDLERS: dict[str, Handler] = {
+    **products.HANDLERS,
+    **elementwise.HANDLERS,
+    **reductions.HANDLERS,
+    **movement.HANDLERS,
+}
+
+
+def lower(program: Program, signature: Signature, path: Path) -> Lowered:
+    """Write the package at ``path``; equal programs give equal bytes.
+
+    Raises:
+        UnsupportedError: an operator, dtype or rank that Core ML lacks, with the user's line.
+        DeviceError: the folder cannot be written.
+    """
+    model, weights = to_model(program, signature)
+    write_package(path, model, weights)
+    return Lowered(notes=_notes(program))
+
+
+def to_model(program: Program, signature: Signature) -> tuple[Any, list[bytes]]:
+    """The model message and the content of its weight file."""
+    emission = Emission(program)
+    for name in program.inputs:
+        emission.input(name)
+    for node in program.nodes:
+        emission.store(node, _translated(emission, node))
+    outputs = [emission.output(name) for name in program.outputs]
+    emission.name_all()
+    model = model_messages().Model(specificationVersion=SPECIFICATION_VERSION)
+    model.mlProgram.CopyFrom(emission.graph.to_program(outputs))
+    inputs = model.mlProgram.functions["main"].inputs
+    for named, name in zip(inputs, program.inputs, strict=True):
+        type_ = program.type(name)
+        _feature(model.description.input.add(), named.name, type_.shape, border_dtype(type_.dtype, name))
+    for value in outputs:
+        _feature(model.description.output.add(), emission.graph.name_of(value), value.shape, value.dtype)
+    metadata = model.description.metadata
+    metadata.shortDescription = f"Pocketpress, {signature.precision}"
+    metadata.userDefined[SIGNATURE_KEY] = signature.to_json()
+    return model, emission.graph.weights.parts()
+
+
+def _translated(emission: Emission, node: Node) -> Value:
+    handler = HANDLERS.get(node.op)
+    where = f"{node.source}: " if node.source else ""
+    if handler is None:
+        raise UnsupportedError(f"{where}Core ML lacks the operator {node.op}", allowed=sorted(HANDLERS))
+    try:
+        return handler(emission, node)
+    except UnsupportedError as error:
+        if not where:
+            raise
+        raise UnsupportedError(
+            f"{where}{error.what}", got=error.got, allowed=error.allowed, next_step=error.next_step
+        ) from error
+
+
+def _feature(message: Any, name: str, shape: tuple[int, ...], dtype: str) -> None:
+    message.name = name
+    array = message.type.multiArrayType
+    array.shape.extend(shape)
+    array.dataType = type(array).INT32 if dtype == "int32" else type(array).FLOAT32
+
+
+def _notes(program: Program) -> tuple[str, ...]:
+    borders = [n for n in (*program.inputs, *program.outputs) if program.type(n).dtype in ("int8", "uint8")]
+    if not borders:
+        return ()
+    return (f"Core ML has no 8-bit features: {', '.join(borders)} travel as whole float32 numbers",)
