@@ -203,6 +203,7 @@ def _move_cases(integer: bool) -> list[Case]:
             {**pool, "pads": (0, 0, 0, 0), "dilation": (2, 2)},
         ),
         ("max_pool2d", "dilated padded", (n, c, 4, 5), {**pool, "pads": (2, 2, 2, 2), "dilation": (2, 2)}),
+        ("max_pool2d", "shifted", (n, c, 4, 5), {**pool, "pads": (2, 1, 1, 1)}),
         ("reshape", "", (n * h, c * w), {"shape": (n * h, c * w)}),
         ("permute", "", (w, n, h, c), {"axes": (3, 0, 2, 1)}),
         ("slice", "", (n, 4, 3, w), {"starts": (0, 1, 2, 0), "sizes": (n, 4, 3, w), "steps": (1, 1, 1, 1)}),
@@ -212,6 +213,14 @@ def _move_cases(integer: bool) -> list[Case]:
             (n, 4, 3, w),
             {"starts": (0, 0, 2, 0), "sizes": (n, 4, 3, w), "steps": (1, 2, 1, 1)},
         ),
+        (
+            "slice",
+            "late",
+            (n, 2, h, 3),
+            {"starts": (0, 5, 0, 2), "sizes": (n, 2, h, 3), "steps": (1, 2, 1, 3)},
+        ),
+        ("slice", "all", (n, c, 4, 5), {"starts": (0,) * 4, "sizes": (n, c, 4, 5), "steps": (1, 1, 2, 2)}),
+        ("resize_nearest", "wide", (n, c, h, 3 * w), {"size": (h, 3 * w)}),
         ("pad", "zero", (n, c, h + 3, w), {"before": (0, 0, 1, 0), "after": (0, 0, 2, 0), "value": 0.0}),
         ("pad", "value", (n, c, h + 3, w), {"before": (0, 0, 1, 0), "after": (0, 0, 2, 0), "value": 1.3}),
         ("resize_nearest", "double", (n, c, 2 * h, 2 * w), {"size": (2 * h, 2 * w)}),
@@ -227,7 +236,16 @@ def _move_cases(integer: bool) -> list[Case]:
     cases.append(Case("concat", many, (n, c * 7, h, w), {"axis": 1}, (), grids * 7, out))
     if integer:
         cases.append(
-            Case("max_pool2d", (IMAGE,), (n, c, 4, 5), pool, (), (RECTIFIED,), RECTIFIED, label="relu")
+            Case(
+                "max_pool2d",
+                (IMAGE,),
+                (n, c, 4, 5),
+                {**pool, "pads": (2, 1, 1, 1)},
+                (),
+                (RECTIFIED,),
+                RECTIFIED,
+                label="relu",
+            )
         )
         cases.append(
             Case("clamp", ((6, 8),), (6, 8), {"low": 0.0, "high": 6.0}, (), grids, out, label="rank 2")

@@ -23,16 +23,13 @@ def reasons(program: Program, folder: Path) -> dict[str, str]:
     return {s.name: s.reason for s in audit(folder / "a.tflite", program)}
 
 
-OUTSIDE_FLOAT = {"pow-1.7", "pad-value", "slice-steps", "max_pool2d-padded", "max_pool2d-dilated"}
-OUTSIDE_FLOAT |= {"max_pool2d-dilated-padded", "resize_nearest-double", "resize_nearest-odd"}
+OUTSIDE = {"pow-1.7", "pad-value", "max_pool2d-shifted", "max_pool2d-dilated-padded", "resize_nearest-odd"}
 
 
 @pytest.mark.parametrize("case", FLOAT_CASES, ids=name)
 def test_float_operators_outside_xnnpack_are_known(case: Case, tmp_path: Path) -> None:
     found = reasons(case.program(), tmp_path)
-    if name(case) == "max_pool2d-padded":
-        return
-    assert bool(found) == (name(case) in OUTSIDE_FLOAT), found
+    assert bool(found) == (name(case) in OUTSIDE), found
 
 
 @pytest.mark.parametrize("case", [c for c in INTEGER_CASES if c.op in ("conv2d", "linear")], ids=name)
@@ -41,7 +38,7 @@ def test_integer_products_run_in_xnnpack(case: Case, tmp_path: Path) -> None:
 
 
 def test_a_resize_is_named_with_the_kernel_that_runs_it(tmp_path: Path) -> None:
-    case = next(c for c in INTEGER_CASES if c.op == "resize_nearest")
+    case = next(c for c in INTEGER_CASES if name(c) == "resize_nearest-odd")
     found = reasons(case.program(), tmp_path)
     assert set(found) == {"resize_nearest y"} and "RESIZE_NEAREST_NEIGHBOR" in found["resize_nearest y"]
 
@@ -55,6 +52,13 @@ def test_a_float_island_of_the_program_is_named(tmp_path: Path) -> None:
     program = b.build([b.node("quantize", [soft], out)])
     found = reasons(program, tmp_path)
     assert set(found) == {"softmax soft"} and "computed in float" in found["softmax soft"]
+
+
+def test_padding_of_a_rectified_image_stays_in_xnnpack(tmp_path: Path) -> None:
+    padded = {name(c): c for c in INTEGER_CASES if c.op == "max_pool2d"}
+    assert reasons(padded["max_pool2d-relu"].program(), tmp_path) == {}
+    found = reasons(padded["max_pool2d-shifted"].program(), tmp_path)
+    assert set(found) == {"max_pool2d y"} and "PADV2" in found["max_pool2d y"]
 
 
 def test_activations_that_xnnpack_makes_a_table_are_integer_kernels(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -54,17 +55,42 @@ def permute(e: Emission, node: Node) -> None:
 
 
 def slice_(e: Emission, node: Node) -> None:
-    """SLICE, or STRIDED_SLICE when a step is not 1."""
-    starts, sizes, steps = (np.asarray(node.attrs[k], np.int32) for k in ("starts", "sizes", "steps"))
-    begin = e.graph.integers("begin", starts)
-    if np.all(steps == 1):
-        e.graph.operator(
-            "SLICE", [e.index(node.inputs[0]), begin, e.graph.integers("size", sizes)], [e.out(node)]
-        )
-        return
-    end = e.graph.integers("end", starts + (sizes - 1) * steps + 1)
-    inputs = [e.index(node.inputs[0]), begin, end, e.graph.integers("strides", steps)]
-    e.graph.operator("STRIDED_SLICE", inputs, [e.out(node)], schema.StridedSliceOptionsT())
+    """SLICE; a step other than 1 takes the first of every so many, for XNNPACK has no strided slices."""
+    starts, sizes, steps = (tuple(map(int, node.attrs[k])) for k in ("starts", "sizes", "steps"))
+    strided = [axis for axis, step in enumerate(steps) if step != 1 and sizes[axis] > 1]
+    source = e.index(node.inputs[0])
+    for axis in strided:
+        source = every_nth(e, node, source, axis, starts[axis], sizes[axis], steps[axis])
+    begin = e.graph.integers("begin", [0 if axis in strided else b for axis, b in enumerate(starts)])
+    e.graph.operator("SLICE", [source, begin, e.graph.integers("size", sizes)], [e.out(node)])
+
+
+def every_nth(e: Emission, node: Node, source: int, axis: int, start: int, count: int, step: int) -> int:
+    """``x[start::step][:count]`` along ``axis``: a view as (outer, count, step, inner), one of each step."""
+    type_ = e.graph.type(source)
+    outer, inner = math.prod(type_.shape[:axis]), math.prod(type_.shape[axis + 1 :])
+    length, what = type_.shape[axis], f"every_{step}_of_{axis}_from_{start}"
+
+    def view(index: int, part: str, *shape: int) -> int:
+        out = e.scratch(node, f"{what}/{part}", replace(type_, shape=shape))
+        reshape_to(e, index, out)
+        return out
+
+    def cut(index: int, part: str, begin: tuple[int, ...], shape: tuple[int, ...]) -> int:
+        bounds = [e.graph.integers("begin", begin), e.graph.integers("size", shape)]
+        return e.step(node, "SLICE", [index, *bounds], f"{what}/{part}", replace(type_, shape=shape))
+
+    flat = view(source, "flat", outer, length, inner)
+    beyond = start + count * step - length
+    offset = max(0, beyond)
+    if offset > start:
+        widths = e.graph.integers("paddings", np.asarray([[0, 0], [0, beyond], [0, 0]]))
+        longer = replace(type_, shape=(outer, length + beyond, inner))
+        flat, offset = e.step(node, "PAD", [flat, widths], f"{what}/longer", longer), 0
+    window = cut(flat, "window", (0, start - offset, 0), (outer, count * step, inner))
+    groups = view(window, "groups", outer, count, step, inner)
+    chosen = cut(groups, "chosen", (0, 0, offset, 0), (outer, count, 1, inner))
+    return view(chosen, "back", *type_.shape[:axis], count, *type_.shape[axis + 1 :])
 
 
 def pad(e: Emission, node: Node) -> None:
@@ -145,7 +171,7 @@ def _is_non_negative(e: Emission, name: str) -> bool:
 
 
 def _dilated_maximum(e: Emission, node: Node, source: int, window: Window) -> None:
-    """Maximum over columns, then over rows, each of strided slices."""
+    """Maximum over columns, then over rows, each of every n-th pixel."""
     for axis in (2, 1):
         source = _maximum_along(e, node, source, axis, window)
     reshape_to(e, source, e.out(node))
@@ -153,39 +179,55 @@ def _dilated_maximum(e: Emission, node: Node, source: int, window: Window) -> No
 
 def _maximum_along(e: Emission, node: Node, source: int, axis: int, window: Window) -> int:
     i = axis - 1
-    type_ = e.graph.type(source)
-    shape = [*type_.shape]
-    shape[axis] = window.result[i]
-    like = replace(type_, shape=tuple(shape))
+    like = replace(e.graph.type(source), shape=_with(e.graph.type(source).shape, axis, window.result[i]))
     best: int | None = None
     for tap in range(window.kernel[i]):
-        begin, stride, end = [0] * 4, [1] * 4, list(type_.shape)
-        begin[axis], stride[axis] = tap * window.dilation[i], window.stride[i]
-        end[axis] = begin[axis] + (window.result[i] - 1) * window.stride[i] + 1
-        bounds = [e.graph.integers("slice", v) for v in (begin, end, stride)]
-        what = f"tap_{axis}_{tap}"
-        part = e.step(node, "STRIDED_SLICE", [source, *bounds], what, like, schema.StridedSliceOptionsT())
+        start = tap * window.dilation[i]
+        part = every_nth(e, node, source, axis, start, window.result[i], window.stride[i])
         best = part if best is None else e.step(node, "MAXIMUM", [best, part], f"max_{axis}_{tap}", like)
     assert best is not None
     return best
 
 
 def resize_nearest(e: Emission, node: Node) -> None:
-    """RESIZE_NEAREST_NEIGHBOR where its float32 arithmetic finds the same pixels, else two GATHERs."""
+    """Repeated pixels for whole factors (XNNPACK can), else RESIZE_NEAREST_NEIGHBOR, else two GATHERs."""
     image, size = e.in_type(node).shape[1:3], tuple(int(s) for s in node.attrs["size"])
     source = e.index(node.inputs[0])
+    if all(o % i == 0 and o // i <= _MOST_CONCAT_INPUTS for i, o in zip(image, size, strict=True)):
+        _repeat(e, node, source, size[0] // image[0], size[1] // image[1])
+        return
     if all(np.array_equal(_runtime_pixels(i, o), _pixels(i, o)) for i, o in zip(image, size, strict=True)):
         inputs = [source, e.graph.integers("size", size)]
         options = schema.ResizeNearestNeighborOptionsT()
         e.graph.operator("RESIZE_NEAREST_NEIGHBOR", inputs, [e.out(node)], options)
         return
-    shape = list(e.in_type(node).shape)
-    shape[1] = size[0]
     rows = e.graph.integers("rows", _pixels(image[0], size[0]))
     cols = e.graph.integers("cols", _pixels(image[1], size[1]))
-    like = replace(e.out_type(node), shape=tuple(shape))
+    like = replace(e.out_type(node), shape=_with(e.in_type(node).shape, 1, size[0]))
     source = e.step(node, "GATHER", [source, rows], "rows", like, schema.GatherOptionsT(axis=1))
     e.graph.operator("GATHER", [source, cols], [e.out(node)], schema.GatherOptionsT(axis=2))
+
+
+def _repeat(e: Emission, node: Node, source: int, down: int, across: int) -> None:
+    """Every pixel ``across`` times, then every row ``down`` times: a CONCATENATION with itself each."""
+    type_ = e.in_type(node)
+    batch, rows, cols, channels = type_.shape
+    for what, count, outer, inner in (
+        ("across", across, batch * rows * cols, channels),
+        ("down", down, batch * rows, cols * across * channels),
+    ):
+        if count == 1:
+            continue
+        once = e.scratch(node, f"{what}/once", replace(type_, shape=(outer, inner)))
+        reshape_to(e, source, once)
+        like = replace(type_, shape=(outer, count * inner))
+        options = schema.ConcatenationOptionsT(axis=1)
+        source = e.step(node, "CONCATENATION", [once] * count, f"{what}/repeated", like, options)
+    reshape_to(e, source, e.out(node))
+
+
+def _with(shape: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
+    return (*shape[:axis], size, *shape[axis + 1 :])
 
 
 def _pixels(image: int, size: int) -> Array:

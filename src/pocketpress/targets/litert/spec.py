@@ -26,10 +26,10 @@ REMARKS: dict[str, str] = {
     "hardsigmoid": _ISLAND,
     "leaky_relu": _ISLAND,
     "elu": f"an int8 kernel for alpha 1; otherwise {_ISLAND}",
-    "slice": f"with a step other than 1 {_OWN_KERNEL}",
+    "slice": "a step other than 1 is written as views and plain slices",
     "pad": f"with a value other than 0 {_OWN_KERNEL}",
     "max_pool2d": f"padding that can win against an activation, and dilated windows: {_OWN_KERNEL}",
-    "resize_nearest": _OWN_KERNEL,
+    "resize_nearest": f"whole factors are written as repeated pixels; other sizes: {_OWN_KERNEL}",
     "pow": "exponents other than -1, -0.5, 0.5, 2 and 3 run outside XNNPACK",
     "layer_norm": "nine float operators",
     **dict.fromkeys(
