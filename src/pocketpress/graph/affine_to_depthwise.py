@@ -31,7 +31,7 @@ def affine_to_depthwise(program: Program) -> Program:
 def _channel_vector(program: Program, node: Node | None, op: str) -> np.ndarray | None:  # type: ignore[type-arg]
     if node is None or node.op != op or node.inputs[1] not in program.constants:
         return None
-    if node.inputs[0] in program.constants or node.attrs["clamp"] is not None and op == "mul":
+    if node.inputs[0] in program.constants or (node.attrs["clamp"] is not None and op == "mul"):
         return None
     shape = program.type(node.outputs[0]).shape
     value = program.constants[node.inputs[1]]

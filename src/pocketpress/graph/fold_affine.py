@@ -61,7 +61,11 @@ def _per_channel(program: Program, product: Node, node: Node) -> npt.NDArray[np.
 
 def _fold(rewrite: Rewrite, product: Node, node: Node, vector: npt.NDArray[np.float64]) -> None:
     weight = rewrite.constants[product.inputs[1]].astype(np.float64)
-    bias = rewrite.constants[product.inputs[2]].astype(np.float64) if len(product.inputs) > 2 else np.zeros(vector.size)
+    bias = (
+        rewrite.constants[product.inputs[2]].astype(np.float64)
+        if len(product.inputs) > 2
+        else np.zeros(vector.size)
+    )
     if node.op == "mul":
         weight, bias = _scaled_weight(product, weight, vector), bias * vector
     else:

@@ -32,7 +32,9 @@ def _pass(program: Program) -> Program:
         elif _may_take_name(program, source, renamed):
             renamed[source] = out
     rewrite.nodes = [
-        n for n in rewrite.nodes if not (is_noop(program, n) and renamed.get(rewrite.resolve(n.inputs[0])) == n.outputs[0])
+        n
+        for n in rewrite.nodes
+        if not (is_noop(program, n) and renamed.get(rewrite.resolve(n.inputs[0])) == n.outputs[0])
     ]
     rewrite.nodes = [_rename(n, renamed, rewrite) for n in rewrite.nodes]
     return rewrite.build()

@@ -77,7 +77,7 @@ def _import_file(path: Path) -> Any:
         raise SourceError("no such file", got=path, next_step="give the path of the Python file")
     name = f"_pocketpress_user_{path.stem}"
     module_spec = importlib.util.spec_from_file_location(name, path)
-    assert module_spec is not None and module_spec.loader is not None  # noqa: S101 - a .py path always has one
+    assert module_spec is not None and module_spec.loader is not None
     module = importlib.util.module_from_spec(module_spec)
     sys.modules[name] = module
     folder = str(path.resolve().parent)
@@ -94,7 +94,9 @@ def _import_module(name: str) -> Any:
     except ModuleNotFoundError:
         found = None
     if found is None:
-        raise SourceError("no such module", got=name, next_step="check PYTHONPATH or give path/to/file.py:factory")
+        raise SourceError(
+            "no such module", got=name, next_step="check PYTHONPATH or give path/to/file.py:factory"
+        )
     return _guard(lambda: importlib.import_module(name), f"importing {name} failed")
 
 
@@ -211,9 +213,7 @@ def _examples(
     return examples
 
 
-def _export(
-    module: torch.nn.Module, examples: tuple[Any, ...], spec: str
-) -> torch.export.ExportedProgram:
+def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> torch.export.ExportedProgram:
     try:
         with torch.no_grad():
             module(*examples)
@@ -228,12 +228,14 @@ def _export(
         with torch.no_grad():
             return torch.export.export(module, examples)
     except Exception as error:
-        data_dependent = "data-dependent" in str(error).lower() or "GuardOnDataDependent" in type(error).__name__
+        data_dependent = (
+            "data-dependent" in str(error).lower() or "GuardOnDataDependent" in type(error).__name__
+        )
         what = "data-dependent control flow" if data_dependent else "the network cannot be exported"
-        advice = "replace the branch on tensor values by torch.where" if data_dependent else "rewrite that line"
-        raise SourceError(
-            f"{user_line(error)}: {what}", got=_reason(error), next_step=advice
-        ) from error
+        advice = (
+            "replace the branch on tensor values by torch.where" if data_dependent else "rewrite that line"
+        )
+        raise SourceError(f"{user_line(error)}: {what}", got=_reason(error), next_step=advice) from error
 
 
 def is_archive(path: Path) -> bool:

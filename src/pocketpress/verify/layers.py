@@ -67,5 +67,3 @@ def _real(program: Program, name: str, value: Array) -> Array:
     if quant is None:
         return value.astype(np.float64)
     return file_to_real(value, float(quant.step), quant.zero_point).astype(np.float64)
-
-

@@ -34,7 +34,9 @@ def isolate(program: Program, node: Node) -> Program:
             inputs.append(builder.constant(name, program.constants[name], type_.quant))
             continue
         border = builder.input(f"input_{index}", TensorType(type_.shape))
-        inputs.append(border if type_.quant is None else builder.node("quantize", [border], type_, name=f"q_{index}"))
+        inputs.append(
+            border if type_.quant is None else builder.node("quantize", [border], type_, name=f"q_{index}")
+        )
     out_type = program.type(node.outputs[0])
     out = builder.node(node.op, inputs, out_type, name="result", source=node.source, **node.attrs)
     if out_type.quant is not None:
@@ -58,7 +60,9 @@ def first_difference(
     values = [interpret(program, sample, keep=kept) for sample in samples]
     for node in program.nodes:
         quantized = program.type(node.outputs[0]).is_quantized
-        if node.op in BORDERS and not quantized or any(program.type(n).dtype == "uint8" for n in node.inputs):
+        if (node.op in BORDERS and not quantized) or any(
+            program.type(n).dtype == "uint8" for n in node.inputs
+        ):
             continue
         differences = _differences(program, node, spec, values, open_runner)
         if differences is None or not differences.any():
@@ -92,7 +96,9 @@ def _differences(
             got = runner.run([_border(program, n, sample[n]) for n in live])[0]
             wanted = _border(program, node.outputs[0], sample[node.outputs[0]])
             if out_type.quant is None:
-                found.append((np.abs(got - wanted) > 1e-4 * max(float(np.ptp(wanted)), 1e-9)).astype(np.float64))
+                found.append(
+                    (np.abs(got - wanted) > 1e-4 * max(float(np.ptp(wanted)), 1e-9)).astype(np.float64)
+                )
             else:
                 found.append(np.abs(np.rint(got / step) - np.rint(wanted / step)))
         runner.close()

@@ -49,7 +49,9 @@ def compare(
         within_1_lsb=None if integer is None else float(np.mean(integer <= 1)),
         max_lsb=None if integer is None else int(integer.max(initial=0)),
         max_abs=max(_largest(spec.name, got, reference) for spec in signature.outputs),
-        tolerance=max((_tolerance(s.name, reference) for s in signature.outputs if s.grid_scale is None), default=None),
+        tolerance=max(
+            (_tolerance(s.name, reference) for s in signature.outputs if s.grid_scale is None), default=None
+        ),
         sqnr_reference_db=_sqnr(names, reference, got),
         sqnr_float_db=None if float_outputs is None else _sqnr(names, float_outputs, got),
         argmax_agreement=_argmax(names[0], got, reference),
@@ -74,7 +76,10 @@ def _tolerance(name: str, reference: Outputs) -> float:
 
 
 def _largest(name: str, got: Outputs, reference: Outputs) -> float:
-    worst = max(float(np.abs(a[name].astype(np.float64) - b[name]).max(initial=0)) for a, b in zip(got, reference, strict=True))
+    worst = max(
+        float(np.abs(a[name].astype(np.float64) - b[name]).max(initial=0))
+        for a, b in zip(got, reference, strict=True)
+    )
     return worst if np.isfinite(worst) else float(np.finfo(np.float32).max)
 
 

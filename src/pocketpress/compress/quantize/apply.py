@@ -60,7 +60,10 @@ class _Apply:
             quant = self.plan.activations[name]
             type_ = TensorType(self.program.type(name).shape, "int8", quant)
             if name in self.program.constants:
-                grid = np.rint(self.program.constants[name].astype(np.float64) / float(quant.step)) + quant.zero_point
+                grid = (
+                    np.rint(self.program.constants[name].astype(np.float64) / float(quant.step))
+                    + quant.zero_point
+                )
                 value = np.clip(grid, -128, 127).astype(np.int8)
                 self.grid[name] = self.builder.constant(f"{name}_int8", value, quant)
             else:
@@ -91,7 +94,9 @@ class _Apply:
         if node.op in PRODUCTS:
             inputs += self._weights(node)
         name = f"{out}_int8" if out in self.program.outputs else out
-        self.grid[out] = self.builder.node(node.op, inputs, type_, name=name, source=node.source, **node.attrs)
+        self.grid[out] = self.builder.node(
+            node.op, inputs, type_, name=name, source=node.source, **node.attrs
+        )
 
     def _edge(self, node: Node, index: int) -> str:
         name = self.grid_of(node.inputs[index])

@@ -86,7 +86,10 @@ def make_plan(
         options: the user's choices.
         fixed: quantisation decided elsewhere (raw uint8 inputs).
     """
-    known = {name: stats.get(name) or TensorStats.of(program.constants[name]) for name in int8_tensors(program, placement)}
+    known = {
+        name: stats.get(name) or TensorStats.of(program.constants[name])
+        for name in int8_tensors(program, placement)
+    }
     planner = ScalePlanner(
         program, placement.integer, known, estimator(options.estimator), fixed or {}, options.tied
     )
@@ -97,12 +100,19 @@ def make_plan(
         if node.name in placement.integer and node.op in PRODUCTS
     }
     near = tuple(
-        Skipped(name, f"a result may lie {distance:.1e} steps from a rounding tie: runtimes may differ by one step")
+        Skipped(
+            name,
+            f"a result may lie {distance:.1e} steps from a rounding tie: runtimes may differ by one step",
+        )
         for name, distance in scales.near_ties
         if options.tied
     )
     return QuantizationPlan(
-        placement.integer, scales.activations, weights, scales.requantized_edges, placement.left_in_float + near
+        placement.integer,
+        scales.activations,
+        weights,
+        scales.requantized_edges,
+        placement.left_in_float + near,
     )
 
 
@@ -117,7 +127,9 @@ def _weight_quantization(
     return Quantization.per_channel(np.maximum(scales, floor), axis)
 
 
-def _smallest_scale(program: Program, node: Node, step_in: float, step_out: float) -> npt.NDArray[np.float64] | float:
+def _smallest_scale(
+    program: Program, node: Node, step_in: float, step_out: float
+) -> npt.NDArray[np.float64] | float:
     """Scales below this overflow the int32 bias or the runtimes' smallest multiplier (2^-20)."""
     floor = step_out / step_in * 2.0**-20
     if len(node.inputs) < 3:

@@ -101,7 +101,9 @@ class ScalePlanner:
             out = node.outputs[0]
             for index, name in enumerate(node.inputs):
                 fixed, other = self._group_fixed(name), self._group_fixed(out)
-                clash = fixed is not None and (node.op == "concat" and len(node.inputs) > 1) and fixed != other
+                clash = (
+                    fixed is not None and (node.op == "concat" and len(node.inputs) > 1) and fixed != other
+                )
                 if clash:
                     self.edges[(node.name, index)] = out
                 else:
@@ -248,7 +250,7 @@ class ScalePlanner:
         if out is None or any(q is None for q in quants):
             return None
         a = quants[0]
-        assert a is not None  # noqa: S101 - checked above
+        assert a is not None
         distance = 0.5
         if node.op in ("add", "sub") and quants[1] is not None:
             sign = 1 if node.op == "add" else -1

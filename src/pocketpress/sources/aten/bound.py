@@ -83,7 +83,9 @@ class Bound:
             raise UnsupportedError(f"{self.source}: {name} must be a constant", got="a computed tensor")
         return np.asarray(value.detach().cpu().numpy())
 
-    def emit(self, op: str, inputs: list[str], shape: tuple[int, ...], /, *, last: bool = True, **attrs: Any) -> str:
+    def emit(
+        self, op: str, inputs: list[str], shape: tuple[int, ...], /, *, last: bool = True, **attrs: Any
+    ) -> str:
         """Append one node; ``last`` marks the one that stands for the ATen call itself."""
         name = self.node.name if last else f"{self.node.name}_{op}"
         dtype = self.builder.type(inputs[0]).dtype

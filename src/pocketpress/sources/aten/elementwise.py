@@ -49,7 +49,9 @@ def div(b: Bound) -> str:
 
 def rsub(b: Bound) -> str:
     """aten::rsub: other - alpha * self."""
-    return emit_binary(b, "sub", b["other"], _scaled(b, b["self"], b["alpha"]) if b["alpha"] != 1 else b["self"])
+    return emit_binary(
+        b, "sub", b["other"], _scaled(b, b["self"], b["alpha"]) if b["alpha"] != 1 else b["self"]
+    )
 
 
 def _unary(op: str) -> Callable[[Bound], str]:
@@ -109,7 +111,9 @@ def prelu(b: Bound) -> str:
     """Learned slope: one number or one per channel."""
     weight = b["weight"]
     channels = b.out_shape[1] if len(b.out_shape) > 1 else 1
-    return b.emit("prelu", [b.activation(), b.tensor(weight.reshape(-1).expand(channels), "slope")], b.out_shape)
+    return b.emit(
+        "prelu", [b.activation(), b.tensor(weight.reshape(-1).expand(channels), "slope")], b.out_shape
+    )
 
 
 def power(b: Bound) -> str:

@@ -124,7 +124,9 @@ def matmul(b: Bound) -> str:
     names = [n for n in ("self", "other", "mat2") if n in b.args]
     left, right = b[names[0]], b[names[1]]
     if isinstance(right, torch.Tensor) and right.dim() == 2:
-        return b.emit("linear", [b.tensor(left), b.tensor(right.t().contiguous(), "weight")], b.out_shape, clamp=None)
+        return b.emit(
+            "linear", [b.tensor(left), b.tensor(right.t().contiguous(), "weight")], b.out_shape, clamp=None
+        )
     if min(len(b.shape(left)), len(b.shape(right))) < 2:
         raise b.refuse("matrix product with a vector", "use linear, or add an axis")
     return b.emit("matmul", [b.tensor(left), b.tensor(right)], b.out_shape)
@@ -147,4 +149,3 @@ HANDLERS = {
     "aten::bmm": matmul,
     "aten::einsum": einsum_refused,
 }
-

@@ -73,7 +73,9 @@ def _type_of(node: torch.fx.Node) -> TensorType:
 def _dtype(dtype: torch.dtype, what: str) -> str:
     if dtype not in _DTYPES:
         raise UnsupportedError(
-            f"{what} has dtype {dtype}", allowed=[str(d) for d in _DTYPES], next_step="call .float() on the network"
+            f"{what} has dtype {dtype}",
+            allowed=[str(d) for d in _DTYPES],
+            next_step="call .float() on the network",
         )
     return _DTYPES[dtype]
 
@@ -103,7 +105,7 @@ def _call(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: Progra
     if node.target is operator.getitem:
         return args[0][args[1]]  # type: ignore[index]
     if not _touches_activation(args, kwargs):
-        assert callable(node.target)  # noqa: S101 - call_function nodes carry a callable
+        assert callable(node.target)
         return node.target(*args, **kwargs)
     schema = getattr(node.target, "_schema", None)
     name = schema.name if schema is not None else str(node.target)

@@ -55,9 +55,7 @@ def interpret(
     last_use = _last_use(program)
     kept = {name: values[name] for name in wanted & set(values)}
     for position, node in enumerate(program.nodes):
-        inputs = [
-            program.constants[n] if n in program.constants else values[n] for n in node.inputs
-        ]
+        inputs = [program.constants[n] if n in program.constants else values[n] for n in node.inputs]
         out = interpret_node(program, node, inputs)
         values[node.outputs[0]] = out
         if node.outputs[0] in wanted:

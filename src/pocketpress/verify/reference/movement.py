@@ -40,9 +40,7 @@ def permute(c: Context) -> Array:
 def slice_(c: Context) -> Array:
     """Strided window."""
     starts, sizes, steps = c.attr("starts"), c.attr("sizes"), c.attr("steps")
-    window = tuple(
-        slice(b, b + (n - 1) * s + 1, s) for b, n, s in zip(starts, sizes, steps, strict=True)
-    )
+    window = tuple(slice(b, b + (n - 1) * s + 1, s) for b, n, s in zip(starts, sizes, steps, strict=True))
     return c.inputs[0][window]
 
 

@@ -1,0 +1,1 @@
+"""Networks the benchmarks press."""

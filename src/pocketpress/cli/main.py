@@ -1,0 +1,247 @@
+"""``pocketpress``: parse, one call, print.
+
+Results go to stdout, progress to stderr.  Errors are one line and an exit code: 2 the command, a file or the
+network; 3 a promise not kept; 4 the machine; 5 trust; 70 our bug; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pocketpress import __version__
+
+app = typer.Typer(
+    name="pocketpress",
+    help="One trained network in, the same numbers out on every phone.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_verbose = False
+
+Source = Annotated[str, typer.Argument(help="package.module:factory, path/to/file.py:factory or program.pt2")]
+Weights = Annotated[Path | None, typer.Option(help="weights: .safetensors, or a .pt state dict")]
+InputShape = Annotated[
+    list[str] | None, typer.Option("--input", help="input shape, as 1,3,224,224; once per input")
+]
+Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout instead of a table")]
+Threads = Annotated[int, typer.Option(min=1, help="threads of every runtime")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="show tracebacks")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    global _verbose
+    _verbose = verbose
+
+
+@app.command()
+def press(
+    source: Source,
+    target: Annotated[
+        str,
+        typer.Option(
+            help="targets (litert, executorch, onnxruntime, coreml, pytorch-mobile) or groups (android, ios, web), comma-separated"
+        ),
+    ] = "litert,executorch,onnxruntime,coreml",
+    out: Annotated[Path, typer.Option(help="folder for artifacts, record.json and report.html")] = Path(
+        "pressed"
+    ),
+    weights: Weights = None,
+    input_: InputShape = None,
+    data: Annotated[
+        str | None, typer.Option(help="calibration data: folder of images, .npz, .parquet or module:function")
+    ] = None,
+    eval_: Annotated[
+        str | None, typer.Option("--eval", help="evaluation data; the calibration data by default")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="top1, top5, mse, psnr, ssim, f1, agreement, ... or module:function")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="w8a8-static, fp16 or fp32")] = "w8a8-static",
+    estimator: Annotated[
+        str, typer.Option(help="range estimator: auto, min-max, percentile or mse")
+    ] = "auto",
+    tied_scales: Annotated[
+        bool, typer.Option("--tied-scales/--no-tied-scales", help="scales on which all runtimes round alike")
+    ] = True,
+    preprocess: Annotated[
+        str | None,
+        typer.Option(help="imagenet, unit, minus1to1, or resize=256,crop=224,mean=..:..:..,std=..:..:.."),
+    ] = None,
+    input_uint8: Annotated[
+        bool, typer.Option("--input-uint8", help="the artifact takes raw 0-255 pixels")
+    ] = False,
+    calibration_samples: Annotated[int, typer.Option(min=1, help="calibration samples at most")] = 128,
+    evaluation_samples: Annotated[
+        int, typer.Option(min=0, help="evaluation samples at most; 0 for all")
+    ] = 1000,
+    parity_samples: Annotated[
+        int, typer.Option(min=1, help="samples compared with the integer reference")
+    ] = 100,
+    threads: Threads = 1,
+    seed: Annotated[int, typer.Option(help="of every random choice")] = 0,
+    max_drop: Annotated[
+        str | None, typer.Option(help="largest drop of the metric: 1% (points), or 0.3 (dB and others)")
+    ] = None,
+    max_size: Annotated[str | None, typer.Option(help="largest artifact: 2MB, 900KB")] = None,
+    max_latency: Annotated[
+        str | None, typer.Option(help="largest median latency on this machine: 20ms")
+    ] = None,
+    allow_slower: Annotated[bool, typer.Option("--allow-slower", help="slower than float may pass")] = False,
+    allow_larger: Annotated[bool, typer.Option("--allow-larger", help="larger than float may pass")] = False,
+    allow_difference: Annotated[
+        bool, typer.Option("--allow-difference", help="out of parity may pass")
+    ] = False,
+    allow_vacuous: Annotated[
+        bool, typer.Option("--allow-vacuous", help="outputs that hardly depend on the input may pass")
+    ] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure/--no-measure", help="time and weigh the artifacts")
+    ] = True,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="reuse what was computed from the same content")
+    ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="check everything and print the plan; write nothing")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Compress a network, lower it to every target, prove and measure it."""
+    from datetime import datetime, timezone
+
+    from pocketpress.cli import units
+    from pocketpress.core.record import Limits
+    from pocketpress.pipeline.cache import default_folder
+    from pocketpress.pipeline.options import PressOptions
+
+    options = PressOptions(
+        source=source,
+        targets=target,
+        out=out,
+        weights=weights,
+        shapes=units.shapes(input_),
+        data=data,
+        evaluation=eval_,
+        metric=metric,
+        precision=precision,
+        estimator=estimator,
+        tied=tied_scales,
+        preprocess=preprocess,
+        input_uint8=input_uint8,
+        calibration_samples=calibration_samples,
+        evaluation_samples=evaluation_samples or None,
+        parity_samples=parity_samples,
+        threads=threads,
+        seed=seed,
+        limits=Limits(
+            max_drop=units.drop(max_drop),
+            max_size_bytes=units.size(max_size),
+            max_latency_s=units.duration(max_latency),
+            allow_slower=allow_slower,
+            allow_larger=allow_larger,
+            allow_difference=allow_difference,
+            allow_vacuous=allow_vacuous,
+        ),
+        measure=measure,
+        cache=default_folder() if cache else None,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+    from pocketpress.cli import show
+    from pocketpress.pipeline import press as pipeline
+
+    if dry_run:
+        show.plan(pipeline.open_job(options), as_json=json_)
+        return
+    with show.live() as events:
+        record = pipeline.press(options, events)
+    show.record(record, out, as_json=json_)
+    if record.verdict in ("fail", "vacuous"):
+        raise typer.Exit(3)
+
+
+@app.command()
+def inspect(source: Source, weights: Weights = None, input_: InputShape = None, json_: Json = False) -> None:
+    """Show parameters, multiply-accumulates, operators, and what each target can run."""
+    from pocketpress.cli import show, units
+    from pocketpress.pipeline.inspection import inspect_network
+
+    show.inspection(inspect_network(source, weights=weights, shapes=units.shapes(input_)), as_json=json_)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="an artifact")],
+    b: Annotated[Path, typer.Argument(help="another artifact of the same network")],
+    data: Annotated[str, typer.Option(help="samples: folder of images, .npz, .parquet or module:function")],
+    metric: Annotated[str | None, typer.Option(help="metric name or module:function")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="samples at most")] = 100,
+    threads: Threads = 1,
+    json_: Json = False,
+) -> None:
+    """Run two artifacts on the same samples: agreement, metric, latency, size."""
+    from pocketpress.cli import show
+    from pocketpress.pipeline.compare import compare_artifacts
+
+    with show.live() as events:
+        found = compare_artifacts(a, b, data, metric=metric, samples=samples, threads=threads, events=events)
+    show.comparison(found, as_json=json_)
+
+
+def run(argv: list[str] | None = None) -> None:
+    """Entry point: run the app and turn errors into one line and an exit code."""
+    sys.exit(_run(argv))
+
+
+def _run(argv: list[str] | None) -> int:
+    from pocketpress.core.errors import PocketpressError
+
+    try:
+        result: Any = app(argv, standalone_mode=False)
+        return int(result) if isinstance(result, int) else 0
+    except PocketpressError as error:
+        return _fail(str(error), error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        return _fail("interrupted; nothing was written", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _fail("the machine has no memory left; press fewer targets at once", 4)
+    except OSError as error:
+        return _fail(f"the machine refused: {error.strerror or error}", 4)
+    except Exception as error:  # the seam where a bug becomes one line
+        usage = getattr(error, "format_message", None)  # typer's own usage errors, whichever click it carries
+        if callable(usage):
+            return _fail(f"{usage()} (see pocketpress --help)", 2)
+        line = " ".join(str(error).split())[:300]
+        return _fail(f"internal error: {type(error).__name__}: {line}; run with -v and report it", 70)
+
+
+def _fail(message: str, code: int) -> int:
+    if _verbose:
+        traceback.print_exc()
+    print(f"pocketpress: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    run()

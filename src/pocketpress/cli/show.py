@@ -1,0 +1,258 @@
+"""Tables, live progress and JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.table import Table
+
+from pocketpress.core.record import Metric, Record, TargetEntry
+from pocketpress.core.words import digits, duration, size
+from pocketpress.pipeline.compare import Comparison
+from pocketpress.pipeline.events import Events
+from pocketpress.pipeline.inspection import Inspection
+from pocketpress.pipeline.press import Job
+
+COLORS = {"pass": "green", "fail": "red", "vacuous": "yellow", "not executed here": "cyan"}
+
+
+class LiveEvents(Events):
+    """Progress bars and a table that fills while the press runs, on stderr."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.entries: dict[str, TargetEntry] = {}
+        self.bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            console=console,
+        )
+        self.tasks: dict[str, TaskID] = {}
+        self.view = Live(self._shown(), console=console, refresh_per_second=8, transient=True)
+
+    def began(self, name: str, total: int | None) -> None:
+        """Show a bar."""
+        self.tasks[name] = self.bars.add_task(name, total=total)
+        self._refresh()
+
+    def advanced(self, name: str) -> None:
+        """Move the bar."""
+        self.bars.advance(self.tasks[name])
+
+    def ended(self, name: str) -> None:
+        """Remove the bar."""
+        self.bars.remove_task(self.tasks.pop(name))
+
+    def target(self, entry: TargetEntry) -> None:
+        """Update the table."""
+        self.entries[entry.name] = entry
+        self._refresh()
+
+    def _refresh(self) -> None:
+        self.view.update(self._shown())
+
+    def _shown(self) -> Table:
+        grid = Table.grid()
+        if self.entries:
+            grid.add_row(target_table(list(self.entries.values())))
+        grid.add_row(self.bars)
+        return grid
+
+
+@contextlib.contextmanager
+def live() -> Iterator[Events]:
+    """Live progress when stderr is a terminal, silence otherwise."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Events()
+        return
+    events = LiveEvents(console)
+    with events.view:
+        yield events
+
+
+def _print(renderable: Any) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=150)
+    console.print(renderable)
+
+
+def _json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def record(done: Record, out: Path, *, as_json: bool) -> None:
+    """The result of a press."""
+    if as_json:
+        sys.stdout.write(done.to_json())
+        return
+    _print(target_table(list(done.targets)))
+    for entry in done.targets:
+        for reason in entry.reasons:
+            _print(f"{entry.name}: {reason}")
+        if entry.metric is not None and entry.metric.words:
+            _print(f"{entry.name}: {entry.metric.words}")
+    for item in done.skipped:
+        _print(f"skipped: {item.name}: {item.reason}")
+    _print(f"record: {out / 'record.json'}   report: {out / 'report.html'}   verdict: {done.verdict}")
+
+
+def target_table(entries: list[TargetEntry]) -> Table:
+    """One row per target."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in (
+        "target",
+        "artifact",
+        "size",
+        "of float",
+        "metric",
+        "drop",
+        "latency",
+        "speed-up",
+        "equal",
+        "verdict",
+    ):
+        table.add_column(name, no_wrap=True)
+    for entry in entries:
+        table.add_row(*_cells(entry))
+    return table
+
+
+def _cells(e: TargetEntry) -> list[str]:
+    share = f"{e.size_bytes / e.float_size_bytes:.2f}x" if e.size_bytes and e.float_size_bytes else ""
+    equal = ""
+    if e.parity is not None:
+        equal = f"{100 * e.parity.equal:.2f}%" if e.parity.equal is not None else f"±{e.parity.max_abs:.1e}"
+    speed = f"{e.latency_s.speedup:.2f}x" if e.latency_s is not None and e.latency_s.speedup else ""
+    color = COLORS.get(e.verdict, "white")
+    return [
+        e.name,
+        e.artifact or "",
+        size(e.size_bytes) if e.size_bytes is not None else "",
+        share,
+        _value(e.metric),
+        _drop(e.metric),
+        duration(e.latency_s.median) if e.latency_s is not None else "",
+        speed,
+        equal,
+        f"[{color}]{e.verdict}[/{color}]",
+    ]
+
+
+def _value(metric: Metric | None) -> str:
+    return "" if metric is None else f"{metric.name} {digits(metric.value, metric.unit)}"
+
+
+def _drop(metric: Metric | None) -> str:
+    if metric is None or metric.drop is None:
+        return ""
+    text = digits(metric.drop, metric.unit)
+    if metric.drop_ci95 is not None:
+        low, high = (digits(v, metric.unit) for v in metric.drop_ci95)
+        text += f" ({low} to {high})"
+    return text
+
+
+def plan(job: Job, *, as_json: bool) -> None:
+    """What a press would do."""
+    from pocketpress.pipeline.press import multiply_accumulates
+
+    options = job.options
+    facts = {
+        "source": options.source,
+        "parameters": job.source.parameters,
+        "multiply_accumulates": multiply_accumulates(job.program),
+        "inputs": {s.name: list(s.shape) for s in job.signature.inputs},
+        "outputs": {s.name: list(s.shape) for s in job.signature.outputs},
+        "precision": options.precision,
+        "estimator": options.estimator if options.precision == "w8a8-static" else None,
+        "targets": [spec.name for spec in job.targets],
+        "calibration": None if job.calibration is None else job.calibration.reference,
+        "evaluation": None if job.evaluation is None else job.evaluation.reference,
+        "metric": None if job.metric is None else job.metric.name,
+        "out": str(options.out),
+        "skipped": [{"name": s.name, "reason": s.reason} for s in job.passed_over],
+    }
+    if as_json:
+        _json(facts)
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for key, value in facts.items():
+        table.add_row(key, str(value))
+    _print(table)
+
+
+def inspection(found: Inspection, *, as_json: bool) -> None:
+    """Facts about a network."""
+    if as_json:
+        _json(asdict(found))
+        return
+    head = Table(box=None, show_header=False, pad_edge=False)
+    head.add_row("network", found.name)
+    for spec in found.signature.inputs:
+        head.add_row("input", f"{spec.name} {spec.shape} {spec.dtype}")
+    for spec in found.signature.outputs:
+        head.add_row("output", f"{spec.name} {spec.shape} {spec.dtype}")
+    head.add_row("parameters", f"{found.parameters:,} ({size(found.parameter_bytes)} as float32)")
+    head.add_row("multiply-accumulates", f"{found.multiply_accumulates:,}")
+    head.add_row("operators", ", ".join(f"{name} {count}" for name, count in found.operators.items()))
+    _print(head)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("target", "precisions", "lacks", "stays in float in int8"):
+        table.add_column(name)
+    for t in found.targets:
+        table.add_row(
+            t.target,
+            ", ".join(t.precisions),
+            ", ".join(t.float_missing) or "nothing",
+            ", ".join(t.int8_in_float) or "nothing",
+        )
+    _print(table)
+
+
+def comparison(found: Comparison, *, as_json: bool) -> None:
+    """Two artifacts side by side."""
+    if as_json:
+        _json(
+            {
+                "a": found.a,
+                "b": found.b,
+                "parity": found.parity.model_dump(),
+                "metric": None if found.metric is None else found.metric.model_dump(),
+                "latency_s": found.latency.model_dump(),
+                "size_bytes": [s.raw_bytes for s in found.sizes],
+            }
+        )
+        return
+    p, latency = found.parity, found.latency
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row("a", found.a, size(found.sizes[0].raw_bytes))
+    table.add_row("b", found.b, size(found.sizes[1].raw_bytes))
+    equal = (
+        "computed in float"
+        if p.equal is None
+        else f"{100 * p.equal:.2f}% equal, at most {p.max_lsb} steps apart"
+    )
+    table.add_row(
+        "outputs",
+        f"{equal}; largest difference {p.max_abs:.3g}; arg-max agrees on {100 * (p.argmax_agreement or 0):.1f}%",
+    )
+    if found.metric is not None:
+        table.add_row("metric", found.metric.words or _value(found.metric))
+    ratio = "" if latency.speedup is None else f"b takes {1 / latency.speedup:.2f}x the time of a"
+    table.add_row(
+        "latency", f"{duration(latency.median)} against {duration(latency.float_median or 0)}; {ratio}"
+    )
+    _print(table)

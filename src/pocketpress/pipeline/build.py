@@ -1,0 +1,131 @@
+"""Lower one target: the artifact, its float original, and what the runtime says it executes."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketpress.core.errors import DeviceError
+from pocketpress.core.program import Program
+from pocketpress.core.program.serialize import program_hash
+from pocketpress.core.record import SkippedEntry, TargetEntry
+from pocketpress.core.signature import Preprocessing, signature_of
+from pocketpress.core.target import Skipped, TargetSpec
+from pocketpress.measure.size import measure_size
+from pocketpress.pipeline.cache import Cache
+from pocketpress.pipeline.prepare import Prepared
+
+
+@dataclass(frozen=True)
+class Built:
+    """One lowered target.
+
+    Attributes:
+        spec: its card.
+        artifact: the file (or folder).
+        float_artifact: the same network at fp32; the artifact itself for an fp32 press.
+        entry: what is known so far.
+        identity: changes whenever the artifact would.
+    """
+
+    spec: TargetSpec
+    artifact: Path
+    float_artifact: Path
+    entry: TargetEntry
+    identity: str
+
+    @property
+    def executes(self) -> bool:
+        """Whether this machine can run it."""
+        return sys.platform in self.spec.executes_on
+
+
+def build(
+    spec: TargetSpec,
+    prepared: Prepared,
+    preprocessing: Preprocessing | None,
+    precision: str,
+    folder: Path,
+    stem: str,
+    cache: Cache,
+) -> Built:
+    """Lower (or take from the cache) the artifact and its float original into ``folder``."""
+    artifact = folder / f"{stem}{spec.suffix}"
+    floats = folder / f"float-{stem}{spec.suffix}"
+    begin = time.perf_counter()
+    skipped, notes = _lower(spec, prepared.program, preprocessing, precision, artifact, cache)
+    seconds = time.perf_counter() - begin
+    if precision == "fp32":
+        floats = artifact
+    else:
+        _lower(spec, prepared.float_lowered, preprocessing, "fp32", floats, cache)
+    size, float_size = measure_size(artifact), measure_size(floats)
+    entry = TargetEntry(
+        name=spec.name,
+        title=spec.title,
+        artifact=artifact.name,
+        sha256=_sha256(artifact),
+        size_bytes=size.raw_bytes,
+        size_compressed_bytes=size.compressed_bytes,
+        float_size_bytes=float_size.raw_bytes,
+        float_size_compressed_bytes=float_size.compressed_bytes,
+        lower_s=seconds,
+        skipped=tuple(SkippedEntry(name=s.name, reason=s.reason) for s in skipped),
+        notes=notes,
+        verdict="not executed here",
+    )
+    return Built(spec, artifact, floats, entry, program_hash(prepared.program))
+
+
+def _lower(
+    spec: TargetSpec, program: Program, prep: Preprocessing | None, precision: str, path: Path, cache: Cache
+) -> tuple[tuple[Skipped, ...], tuple[str, ...]]:
+    signature = signature_of(program, precision=precision, preprocessing=prep)
+    key = Cache.key("artifact", spec.name, program_hash(program), signature.to_json())
+    hit = cache.get(key)
+    if hit is not None:
+        stored = hit / f"artifact{spec.suffix}"
+        _copy(stored, path)
+        return _read_notes((hit / "notes.txt").read_text())
+    try:
+        lowered = spec.lower(program, signature, path)
+    except OSError as error:
+        raise DeviceError(
+            f"cannot write {path.name}", got=error.strerror, next_step="check the free space"
+        ) from error
+    skipped = list(lowered.skipped)
+    if precision == "w8a8-static" and sys.platform in spec.executes_on:
+        skipped += [s for s in spec.audit(path, program) if s not in skipped]
+    text = "\n".join(
+        [*(f"skip\t{s.name}\t{s.reason}" for s in skipped), *(f"note\t{n}" for n in lowered.notes)]
+    )
+    cache.put(key, {f"artifact{spec.suffix}": path, "notes.txt": text.encode()})
+    return tuple(skipped), lowered.notes
+
+
+def _read_notes(text: str) -> tuple[tuple[Skipped, ...], tuple[str, ...]]:
+    rows = [line.split("\t") for line in text.split("\n") if line]
+    skipped = tuple(Skipped(row[1], row[2]) for row in rows if row[0] == "skip")
+    return skipped, tuple(row[1] for row in rows if row[0] == "note")
+
+
+def _copy(source: Path, to: Path) -> None:
+    try:
+        shutil.copytree(source, to) if source.is_dir() else shutil.copyfile(source, to)
+    except OSError as error:
+        raise DeviceError(
+            f"cannot write {to.name}", got=error.strerror, next_step="check the free space"
+        ) from error
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for file in files:
+        digest.update(file.relative_to(path).as_posix().encode() if path.is_dir() else b"")
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

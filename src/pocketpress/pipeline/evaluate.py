@@ -1,0 +1,135 @@
+"""Run programs and artifacts over evaluation samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pocketpress.core.program import Program
+from pocketpress.core.program.ir import Array
+from pocketpress.core.record import Metric
+from pocketpress.core.session import Session
+from pocketpress.core.target import file_to_real
+from pocketpress.data import Dataset
+from pocketpress.data.metrics import Metric as MetricFunction
+from pocketpress.measure.accuracy import compare_scores, compare_whole
+from pocketpress.pipeline.prepare import stored
+from pocketpress.verify.reference import interpret
+
+Outputs = list[dict[str, Array]]
+Advance = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Evaluation samples in memory, and what the float network makes of them.
+
+    Attributes:
+        feeds: real-valued inputs of every sample.
+        targets: stacked targets, or None without labels.
+        float_outputs: the float network's outputs of every sample.
+        digest: SHA-256 of the samples.
+    """
+
+    feeds: list[dict[str, Array]]
+    targets: Array | None
+    float_outputs: Outputs
+    digest: str
+
+
+def read_samples(data: Dataset, limit: int | None, seed: int) -> tuple[list[dict[str, Array]], Array | None]:
+    """Inputs as float32 (integers for pixels) and stacked targets."""
+    feeds, targets = [], []
+    for sample in data.samples(limit, seed):
+        feeds.append(
+            {k: v.astype(np.float32) if v.dtype.kind == "u" else v for k, v in sample.inputs.items()}
+        )
+        if sample.target is not None:
+            targets.append(sample.target)
+    return feeds, np.stack(targets) if len(targets) == len(feeds) else None
+
+
+def run_program(program: Program, feeds: list[dict[str, Array]], advance: Advance) -> Outputs:
+    """Real-valued outputs of a program in the reference interpreter."""
+    results: Outputs = []
+    for feed in feeds:
+        values = interpret(program, stored(program, feed))
+        results.append({name: _real(program, name, values[name]) for name in program.outputs})
+        advance()
+    return results
+
+
+def _real(program: Program, name: str, value: Array) -> Array:
+    quant = program.type(name).quant
+    return value if quant is None else file_to_real(value, float(quant.step), quant.zero_point)
+
+
+def run_session(session: Session, feeds: list[dict[str, Array]], advance: Advance) -> Outputs:
+    """Real-valued outputs of an artifact in its runtime."""
+    results: Outputs = []
+    for feed in feeds:
+        results.append(session(**feed))
+        advance()
+    return results
+
+
+def stacked(outputs: Outputs) -> Any:
+    """Outputs as the metrics take them: (N, ...) without the batch axis of one."""
+    names = list(outputs[0])
+    arrays = {
+        n: np.stack([np.asarray(o[n])[0] if np.asarray(o[n]).ndim else np.asarray(o[n]) for o in outputs])
+        for n in names
+    }
+    return arrays[names[0]] if len(names) == 1 else arrays
+
+
+def compare_metric(
+    metric: MetricFunction,
+    outputs: Outputs,
+    evaluation: EvaluationSet,
+    seed: int,
+) -> Metric:
+    """The task metric of an artifact against the float network on the same samples."""
+    floats = stacked(evaluation.float_outputs)
+    ours = stacked(outputs)
+    targets = evaluation.targets if metric.needs_targets else floats_as_target(floats)
+    score, float_score = metric.evaluate(ours, targets), metric.evaluate(floats, targets)
+    if score.per_sample is not None and float_score.per_sample is not None:
+        return compare_scores(
+            metric.name,
+            score.per_sample,
+            float_score.per_sample,
+            unit=metric.unit,
+            larger_is_better=metric.higher_is_better,
+            seed=seed,
+        )
+
+    def on(values: Any) -> Callable[[Any], float]:
+        return lambda rows: float(metric.evaluate(_rows(values, rows), _rows(targets, rows)).value)
+
+    return compare_whole(
+        metric.name,
+        on(ours),
+        on(floats),
+        len(outputs),
+        unit=metric.unit,
+        larger_is_better=metric.higher_is_better,
+        seed=seed,
+        resamples=200,
+    )
+
+
+def floats_as_target(floats: Any) -> Array:
+    """The float network's own outputs as the target of a metric that needs no labels."""
+    return floats[next(iter(floats))] if isinstance(floats, Mapping) else np.asarray(floats)
+
+
+def _rows(values: Any, rows: Any) -> Any:
+    if values is None:
+        return None
+    if isinstance(values, Mapping):
+        return {name: value[rows] for name, value in values.items()}
+    return values[rows]

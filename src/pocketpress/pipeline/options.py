@@ -1,0 +1,76 @@
+"""Everything a press can be told, as one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pocketpress.core.errors import UserError
+from pocketpress.core.record import Limits
+
+PRECISIONS = ("w8a8-static", "fp16", "fp32")
+
+
+@dataclass(frozen=True)
+class PressOptions:
+    """What to press, how, and what is promised.
+
+    Attributes:
+        source: factory specification or ``.pt2`` path.
+        targets: comma-separated target or group names.
+        out: folder for the artifacts, ``record.json`` and ``report.html``.
+        weights: weights file for the factory's network.
+        shapes: input shapes when the factory gives no example inputs.
+        data: calibration data.
+        evaluation: evaluation data; the calibration data when None.
+        metric: metric name or callable; chosen from the data when None.
+        precision: one of `PRECISIONS`.
+        estimator: range estimator, or "auto" to let the calibration data choose.
+        tied: scales on which all runtimes round alike.
+        preprocess: preprocessing text; None for what the data needs.
+        input_uint8: the artifact takes raw pixels.
+        calibration_samples: at most so many.
+        evaluation_samples: at most so many; None for all.
+        parity_samples: evaluation samples compared with the integer reference.
+        threads: threads of every runtime.
+        seed: of every random choice.
+        limits: promises; breaking one is the verdict ``fail``.
+        measure: run latency and memory measurements.
+        cache: folder of the content-keyed cache, or None for none.
+        created: time stamp for the record, given by the caller.
+    """
+
+    source: str
+    targets: str = "litert,executorch,onnxruntime,coreml"
+    out: Path = Path("pressed")
+    weights: Path | None = None
+    shapes: tuple[tuple[int, ...], ...] | None = None
+    data: str | None = None
+    evaluation: str | None = None
+    metric: str | None = None
+    precision: str = "w8a8-static"
+    estimator: str = "auto"
+    tied: bool = True
+    preprocess: str | None = None
+    input_uint8: bool = False
+    calibration_samples: int = 128
+    evaluation_samples: int | None = 1000
+    parity_samples: int = 100
+    threads: int = 1
+    seed: int = 0
+    limits: Limits = field(default_factory=Limits)
+    measure: bool = True
+    cache: Path | None = None
+    created: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise UserError("unknown precision", got=self.precision, allowed=PRECISIONS)
+        if self.precision == "w8a8-static" and self.data is None:
+            raise UserError(
+                "w8a8-static needs calibration data",
+                next_step="give --data (images, .npz, .parquet or module:function), or --precision fp16",
+            )
+        for name in ("calibration_samples", "parity_samples", "threads"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1", got=getattr(self, name))

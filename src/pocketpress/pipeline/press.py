@@ -1,0 +1,363 @@
+"""Press: the stages in order.
+
+source -> simplify -> (calibrate, quantise) -> per target: lower, run, compare, measure -> record and report.
+Everything is written into a temporary folder inside ``out`` and moved into place at the end, so an
+interrupted or failed press leaves nothing half-written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pocketpress
+from pocketpress.core.errors import DeviceError, UnsupportedError
+from pocketpress.core.program import Program
+from pocketpress.core.record import (
+    Data,
+    DataSetEntry,
+    FloatMetric,
+    LayerError,
+    PairParity,
+    RecipeEntry,
+    Record,
+    SkippedEntry,
+    TargetEntry,
+    worst,
+)
+from pocketpress.core.record import Source as SourceEntry
+from pocketpress.core.signature import Signature, signature_of
+from pocketpress.core.target import TargetSpec
+from pocketpress.core.targets import all_targets, resolve_targets
+from pocketpress.data import (
+    Dataset,
+    digest,
+    load_dataset,
+    parse_preprocessing,
+    resolve_metric,
+    suggest_metric,
+)
+from pocketpress.data.metrics import Metric as MetricFunction
+from pocketpress.devices.host import describe_host
+from pocketpress.measure.verdict import judged
+from pocketpress.pipeline.build import Built, build
+from pocketpress.pipeline.cache import Cache
+from pocketpress.pipeline.evaluate import (
+    EvaluationSet,
+    Outputs,
+    floats_as_target,
+    read_samples,
+    run_program,
+    stacked,
+)
+from pocketpress.pipeline.events import Events
+from pocketpress.pipeline.options import PressOptions
+from pocketpress.pipeline.prepare import Prepared, prepare, simplified, stored
+from pocketpress.pipeline.prove import prove
+from pocketpress.report.render import render
+from pocketpress.sources.pytorch import load_pytorch
+from pocketpress.sources.source import Source
+from pocketpress.verify.layers import layer_errors
+from pocketpress.verify.parity import compare
+
+PACKAGES = ("torch", "ai-edge-litert", "executorch", "onnxruntime", "coremltools", "numpy")
+LAYER_SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Job:
+    """A press with its inputs opened: what `--dry-run` shows."""
+
+    options: PressOptions
+    targets: tuple[TargetSpec, ...]
+    passed_over: tuple[SkippedEntry, ...]
+    source: Source
+    program: Program
+    signature: Signature
+    calibration: Dataset | None
+    evaluation: Dataset | None
+    metric: MetricFunction | None
+
+
+def open_job(options: PressOptions, events: Events | None = None) -> Job:
+    """Check everything that can be checked before work begins.
+
+    Raises:
+        UserError: the first thing wrong with the command, the network or the data.
+    """
+    events = events or Events()
+    targets, passed_over = choose_targets(options)
+    with events.stage("read network"):
+        source = load_pytorch(options.source, weights=options.weights, shapes=options.shapes)
+        signature = signature_of(source.program, precision="fp32")
+        prep = parse_preprocessing(options.preprocess, signature) if options.preprocess else None
+        calibration = _dataset(options.data, signature, prep, options)
+        prep = prep or (calibration.preprocessing if calibration is not None else None)
+        program = simplified(source.program, prep, options.input_uint8)
+    evaluation = _dataset(options.evaluation, signature, prep, options) or calibration
+    metric = _metric(options, evaluation, signature)
+    signature = replace(signature, preprocessing=prep)
+    return Job(options, targets, passed_over, source, program, signature, calibration, evaluation, metric)
+
+
+def choose_targets(options: PressOptions) -> tuple[tuple[TargetSpec, ...], tuple[SkippedEntry, ...]]:
+    """Targets that have the precision; a target named outright that has it not is an error."""
+    named = {part.strip() for part in options.targets.split(",")}
+    chosen, passed = [], []
+    for spec in resolve_targets(options.targets):
+        if options.precision in spec.precisions:
+            spec.check_installed()
+            chosen.append(spec)
+        elif spec.name in named:
+            raise UnsupportedError(
+                f"target {spec.name} has no precision {options.precision}",
+                allowed=spec.precisions,
+                next_step=f"use --precision {spec.precisions[0]} or leave {spec.name} out",
+            )
+        else:
+            passed.append(SkippedEntry(name=spec.name, reason=f"it has no precision {options.precision}"))
+    if not chosen:
+        able = sorted(s.name for s in all_targets().values() if options.precision in s.precisions)
+        raise UnsupportedError(f"no target left that has precision {options.precision}", allowed=able)
+    return tuple(chosen), tuple(passed)
+
+
+def _dataset(spec: str | None, signature: Signature, prep: object, options: PressOptions) -> Dataset | None:
+    if spec is None:
+        return None
+    data = load_dataset(spec, signature, prep)  # type: ignore[arg-type]
+    return data.raw_pixels() if options.input_uint8 else data
+
+
+def _metric(options: PressOptions, data: Dataset | None, signature: Signature) -> MetricFunction | None:
+    if options.metric is not None:
+        return resolve_metric(options.metric)
+    if data is None:
+        return None
+    first = next(iter(data.samples(1, options.seed)))
+    return resolve_metric(suggest_metric(signature, first))
+
+
+def press(options: PressOptions, events: Events | None = None) -> Record:
+    """Run a whole press and write artifacts, ``record.json`` and ``report.html`` into ``options.out``.
+
+    Returns:
+        The record; its ``verdict`` says whether every promise was kept.
+    """
+    events = events or Events()
+    job = open_job(options, events)
+    cache = Cache(options.cache)
+    with _workspace(options.out) as folder:
+        prepared = prepare(job.program, job.targets, options, job.calibration, cache, events)
+        stem = stem_of(options.source)
+        builds = []
+        with events.stage("lower", len(job.targets)) as advance:
+            for spec in job.targets:
+                built = build(
+                    spec, prepared, job.signature.preprocessing, options.precision, folder, stem, cache
+                )
+                builds.append(built)
+                events.target(built.entry)
+                advance()
+        record = _proven(job, prepared, builds, events)
+        record.write(folder / "record.json")
+        (folder / "report.html").write_text(render(record), encoding="utf-8")
+        _publish(folder, options.out, builds)
+    return record
+
+
+def _proven(job: Job, prepared: Prepared, builds: list[Built], events: Events) -> Record:
+    options = job.options
+    if job.evaluation is None:
+        entries = [judged(b.entry, options.limits) for b in builds]
+        return _record(job, prepared, entries, events, None, None, (), ())
+    evaluation = _evaluate_float(job, events)
+    count = min(options.parity_samples, len(evaluation.feeds))
+    with events.stage(
+        "integer reference" if prepared.program.is_quantized else "reference", count
+    ) as advance:
+        reference = run_program(prepared.program, evaluation.feeds[:count], advance)
+    layers: tuple[LayerError, ...] = ()
+    if prepared.program.is_quantized:
+        with events.stage("layer errors"):
+            feeds = evaluation.feeds[:LAYER_SAMPLES]
+            layers = layer_errors(
+                prepared.float_program, prepared.program, ((f, stored(prepared.program, f)) for f in feeds)
+            )
+    entries, outputs = [], {}
+    for built in builds:
+        if not built.executes:
+            entries.append(judged(built.entry, options.limits))
+        else:
+            proven = prove(built, prepared.program, evaluation, reference, job.metric, options, events)
+            entries.append(proven.entry)
+            outputs[built.spec.name] = proven.outputs[:count]
+        events.target(entries[-1])
+    between = _between(outputs, prepared.program, options)
+    return _record(
+        job, prepared, entries, events, evaluation, _float_metric(job, evaluation), layers, between
+    )
+
+
+def _evaluate_float(job: Job, events: Events) -> EvaluationSet:
+    assert job.evaluation is not None
+    options = job.options
+    feeds, targets = read_samples(job.evaluation, options.evaluation_samples, options.seed)
+    with events.stage("float network", len(feeds)) as advance:
+        outputs = run_program(job.program, feeds, advance)
+    seen = digest(job.evaluation.samples(options.evaluation_samples, options.seed))
+    return EvaluationSet(feeds, targets, outputs, seen)
+
+
+def _float_metric(job: Job, evaluation: EvaluationSet) -> FloatMetric | None:
+    if job.metric is None:
+        return None
+    floats = stacked(evaluation.float_outputs)
+    targets = evaluation.targets if job.metric.needs_targets else floats_as_target(floats)
+    return FloatMetric(
+        name=job.metric.name,
+        value=job.metric.evaluate(floats, targets).value,
+        unit=job.metric.unit,
+        larger_is_better=job.metric.higher_is_better,
+        samples=len(evaluation.feeds),
+    )
+
+
+def _between(outputs: dict[str, Outputs], program: Program, options: PressOptions) -> tuple[PairParity, ...]:
+    names = list(outputs)
+    signature = signature_of(program, precision=options.precision)
+    return tuple(
+        PairParity(first=a, second=b, parity=compare(outputs[a], outputs[b], signature))
+        for i, a in enumerate(names)
+        for b in names[i + 1 :]
+    )
+
+
+def _record(
+    job: Job,
+    prepared: Prepared,
+    entries: list[TargetEntry],
+    events: Events,
+    evaluation: EvaluationSet | None,
+    float_metric: FloatMetric | None,
+    layers: tuple[LayerError, ...],
+    between: tuple[PairParity, ...],
+) -> Record:
+    options = job.options
+    skipped = [SkippedEntry(name=s.name, reason=s.reason) for s in prepared.skipped]
+    skipped += [SkippedEntry(name=n, reason=r) for n, r in job.source.skipped]
+    if evaluation is None:
+        skipped.append(SkippedEntry(name="verify and measure", reason="no evaluation data (--data, --eval)"))
+    return Record(
+        pocketpress=pocketpress.__version__,
+        created=options.created,
+        source=SourceEntry(
+            reference=options.source,
+            kind="pt2" if options.source.endswith(".pt2") else "pytorch",
+            weights=None if options.weights is None else str(options.weights),
+            parameters=job.source.parameters,
+            multiply_accumulates=multiply_accumulates(prepared.float_program),
+        ),
+        signature=signature_of(
+            prepared.program, precision=options.precision, preprocessing=job.signature.preprocessing
+        ),
+        recipe=RecipeEntry(
+            precision=options.precision,
+            estimator=prepared.estimator,
+            options={"tied_scales": options.tied, "input_uint8": options.input_uint8},
+            seed=options.seed,
+        ),
+        limits=options.limits,
+        host=describe_host(PACKAGES),
+        data=_data(job, evaluation),
+        float_metric=float_metric,
+        verdict=worst(tuple(e.verdict for e in entries)),
+        targets=tuple(entries),
+        between=between,
+        layers=layers,
+        stages=tuple(events.stages),
+        skipped=(*skipped, *job.passed_over),
+    )
+
+
+def _data(job: Job, evaluation: EvaluationSet | None) -> Data:
+    def entry(data: Dataset | None, samples: int, seen: str | None) -> DataSetEntry | None:
+        if data is None:
+            return None
+        return DataSetEntry(
+            reference=data.reference, kind=data.kind, samples=samples, labelled=data.labelled, sha256=seen
+        )
+
+    wanted = job.options.calibration_samples
+    known = None if job.calibration is None else job.calibration.size
+    calibration = entry(job.calibration, wanted if known is None else min(wanted, known), None)
+    if evaluation is None:
+        return Data(calibration=calibration)
+    return Data(
+        calibration=calibration, evaluation=entry(job.evaluation, len(evaluation.feeds), evaluation.digest)
+    )
+
+
+def multiply_accumulates(program: Program) -> int:
+    """Multiply-accumulates of one inference, over convolutions and matrix products."""
+    total = 0
+    for node in program.nodes:
+        out = program.type(node.outputs[0])
+        if node.op == "conv2d":
+            total += out.elements * int(program.type(node.inputs[1]).elements / out.shape[1])
+        elif node.op == "conv_transpose2d":
+            total += program.type(node.inputs[0]).elements * int(
+                program.type(node.inputs[1]).elements / program.type(node.inputs[1]).shape[0]
+            )
+        elif node.op in ("linear", "matmul"):
+            total += out.elements * program.type(node.inputs[0]).shape[-1]
+    return total
+
+
+def stem_of(source: str) -> str:
+    """File stem of the artifacts: the function's name, or the file's when that says nothing."""
+    where, _, function = source.rpartition(":")
+    if source.endswith(".pt2"):
+        return Path(source).stem
+    generic = function in ("factory", "model", "network", "net", "build", "main")
+    name = Path(where).stem if where.endswith(".py") else where.rpartition(".")[2]
+    return name if generic else function
+
+
+@contextlib.contextmanager
+def _workspace(out: Path) -> Iterator[Path]:
+    created = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".press-", dir=out))
+    except OSError as error:
+        raise DeviceError(
+            f"cannot write into {out}", got=error.strerror, next_step="choose another --out"
+        ) from error
+    finished = False
+    try:
+        yield folder
+        finished = True
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not finished and created:
+            with contextlib.suppress(OSError):
+                out.rmdir()
+
+
+def _publish(folder: Path, out: Path, builds: list[Built]) -> None:
+    names = [b.artifact.name for b in builds] + ["report.html", "record.json"]
+    try:
+        for name in names:
+            target = out / name
+            if target.is_dir():
+                shutil.rmtree(target)
+            (folder / name).replace(target)
+    except OSError as error:
+        raise DeviceError(
+            f"cannot write into {out}", got=error.strerror, next_step="check the folder"
+        ) from error

@@ -1,0 +1,141 @@
+"""Run a built target in its runtime: parity, task metric, latency, memory, verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pocketpress.core.program import Program
+from pocketpress.core.program.ir import Array
+from pocketpress.core.record import FirstDifference, Latency, Parity, TargetEntry
+from pocketpress.core.session import Session
+from pocketpress.core.signature import Signature, signature_of
+from pocketpress.core.target import TargetSpec, real_to_file
+from pocketpress.data.metrics import Metric as MetricFunction
+from pocketpress.devices.isolated import Child, open_isolated
+from pocketpress.measure.latency import summarise
+from pocketpress.measure.memory import measure_memory
+from pocketpress.measure.verdict import judged
+from pocketpress.pipeline.build import Built
+from pocketpress.pipeline.evaluate import EvaluationSet, Outputs, compare_metric, run_session
+from pocketpress.pipeline.events import Events
+from pocketpress.pipeline.options import PressOptions
+from pocketpress.pipeline.prepare import stored
+from pocketpress.verify.localise import first_difference
+from pocketpress.verify.parity import compare
+
+LOCALISED_SAMPLES = 2
+
+
+@dataclass(frozen=True)
+class Proven:
+    """A target with everything measured, and its outputs on the evaluation samples."""
+
+    entry: TargetEntry
+    outputs: Outputs
+
+
+def prove(
+    built: Built,
+    program: Program,
+    evaluation: EvaluationSet,
+    reference: Outputs,
+    metric: MetricFunction | None,
+    options: PressOptions,
+    events: Events,
+) -> Proven:
+    """Execute an artifact and judge it."""
+    signature = signature_of(program, precision=options.precision)
+    with Child() as child:
+        runner = child.open(built.artifact, built.spec, options.threads)
+        with events.stage(f"run {built.spec.name}", len(evaluation.feeds)) as advance:
+            outputs = run_session(Session(runner), evaluation.feeds, advance)
+    count = len(reference)
+    parity = compare(outputs[:count], reference, signature, evaluation.float_outputs[:count])
+    if _differs(parity) and program.is_quantized:
+        with events.stage(f"localise {built.spec.name}"):
+            parity = _localised(parity, built.spec, program, evaluation)
+    scores = None if metric is None else compare_metric(metric, outputs, evaluation, options.seed)
+    entry = built.entry.model_copy(
+        update={
+            "executed": True,
+            "parity": parity,
+            "metric": scores,
+            "verdict": "pass",
+            "runtime": runtime_of(built.spec),
+        }
+    )
+    if options.measure:
+        with events.stage(f"measure {built.spec.name}"):
+            entry = entry.model_copy(update=_measured(built, signature, evaluation, options))
+    return Proven(judged(entry, options.limits), outputs)
+
+
+def _differs(parity: Parity) -> bool:
+    return parity.equal is not None and parity.equal < 1
+
+
+def _localised(parity: Parity, spec: TargetSpec, program: Program, evaluation: EvaluationSet) -> Parity:
+    feeds = [stored(program, feed) for feed in evaluation.feeds[:LOCALISED_SAMPLES]]
+    with Child() as child:
+        found = first_difference(program, spec, feeds, child.open)
+    if found is None:
+        found = FirstDifference(
+            tensor="none alone", op="none", note="every operator agrees on the reference's own integers"
+        )
+    return parity.model_copy(update={"first_difference": found})
+
+
+def _measured(
+    built: Built, signature: Signature, evaluation: EvaluationSet, options: PressOptions
+) -> dict[str, object]:
+    feeds = file_feeds(signature, evaluation.feeds[0])
+    update: dict[str, object] = {"latency_s": measure_latency(built, feeds, options)}
+    runner = open_isolated(built.artifact, options.threads, spec=built.spec)
+    try:
+        use = measure_memory(runner, feeds)
+    finally:
+        runner.close()
+    update |= {
+        "peak_rss_bytes": use.peak_rss_bytes,
+        "memory_delta_bytes": use.delta_bytes,
+        "load_s": use.load_s,
+    }
+    return update
+
+
+def measure_latency(built: Built, feeds: list[Array], options: PressOptions) -> Latency:
+    """Interleave the artifact with its float original in one child process."""
+    with Child() as child:
+        runner = child.open(built.artifact, built.spec, options.threads)
+        pairs = [(runner, feeds)]
+        if built.float_artifact != built.artifact:
+            floats = child.open(built.float_artifact, built.spec, options.threads)
+            pairs.append((floats, feeds))
+        times = child.time(pairs)
+    return summarise(
+        times.seconds[0],
+        times.seconds[1] if len(pairs) > 1 else None,
+        threads=options.threads,
+        warmup=times.warmup,
+        overhead_s=times.overhead_s,
+        seed=options.seed,
+    )
+
+
+def file_feeds(signature: Signature, feeds: dict[str, Array]) -> list[Array]:
+    """One sample in the file's dtypes, in signature order."""
+    return [real_to_file(np.asarray(feeds[s.name]), s.dtype, s.scale, s.zero_point) for s in signature.inputs]
+
+
+def runtime_of(spec: TargetSpec) -> str | None:
+    """Name and version of the first required package, as the record states it."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name in spec.requires:
+        try:
+            return f"{name.replace('_', '-')} {version(name)}"
+        except PackageNotFoundError:
+            continue
+    return None
