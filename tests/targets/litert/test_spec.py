@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import entry_points
 
 from pocketpress.core.program import OPS
-from pocketpress.core.targets import all_targets
+from pocketpress.core.targets import GROUP
 from pocketpress.targets.litert.spec import SPEC
 
 
@@ -21,7 +22,8 @@ def test_the_card_loads_no_runtime() -> None:
 
 
 def test_the_card_is_registered() -> None:
-    assert all_targets()["litert"] is SPEC
+    (point,) = entry_points(group=GROUP, name="litert")
+    assert point.load() is SPEC
 
 
 def test_every_operator_without_an_integer_kernel_says_why() -> None:
