@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from pocketpress.compress.quantize.place import PRODUCTS
 from pocketpress.compress.quantize.plan import QuantizationPlan
 from pocketpress.compress.quantize.weights import quantize_bias, quantize_weight
 from pocketpress.core.program import Node, Program, ProgramBuilder, Quantization, TensorType
 
-Adjust = Callable[[Node, np.ndarray], np.ndarray]  # type: ignore[type-arg]
 
 
 class _Apply:
@@ -111,12 +111,20 @@ class _Apply:
         axis = quant.axis or 0
         weight = quantize_weight(self.program.constants[node.inputs[1]], quant.scales(), axis)
         names = [self.builder.constant(f"{node.name}_weight", weight, quant)]
-        if len(node.inputs) > 2:
+        bias = self._bias(node, weight.shape[axis])
+        if bias is not None:
             step = self.plan.activations[node.inputs[0]].step
-            bias = quantize_bias(self.program.constants[node.inputs[2]], step, quant.scales())
+            value = quantize_bias(bias, step, quant.scales())
             bias_quant = Quantization.per_channel(np.maximum(step * quant.scales(), np.float32(1e-37)), 0)
-            names.append(self.builder.constant(f"{node.name}_bias", bias, bias_quant))
+            names.append(self.builder.constant(f"{node.name}_bias", value, bias_quant))
         return names
+
+    def _bias(self, node: Node, channels: int) -> npt.NDArray[np.float32] | None:
+        shift = self.plan.bias_shifts.get(node.name)
+        if len(node.inputs) < 3 and shift is None:
+            return None
+        bias = self.program.constants[node.inputs[2]] if len(node.inputs) > 2 else np.zeros(channels)
+        return np.asarray(bias + (0 if shift is None else shift), dtype=np.float32)
 
     def _output(self, name: str) -> str:
         if name in self.real or name in self.program.constants:

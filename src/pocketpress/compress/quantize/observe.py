@@ -18,11 +18,18 @@ Run = Callable[[Program, Mapping[str, Array], Iterable[str]], Mapping[str, Array
 
 @dataclass
 class TensorStats:
-    """Extremes over everything seen and a bounded random subset of the values."""
+    """Extremes and channel means over everything seen, and a bounded subset of the values."""
 
     low: float = np.inf
     high: float = -np.inf
     chunks: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    channel_sum: npt.NDArray[np.float64] | None = None
+    samples: int = 0
+
+    @property
+    def channel_mean(self) -> npt.NDArray[np.float64] | None:
+        """Mean per channel (axis 1 of an image, the last axis otherwise), shape (channels,)."""
+        return None if self.channel_sum is None else self.channel_sum / max(self.samples, 1)
 
     @property
     def values(self) -> npt.NDArray[np.float32]:
@@ -87,6 +94,12 @@ def _add(stats: TensorStats, name: str, value: Array, keep: int, seed: int) -> N
             next_step="check the sample and the network's weights",
         )
     stats.low, stats.high = min(stats.low, low), max(stats.high, high)
+    if value.ndim > 1:
+        channel = 1 if value.ndim == 4 else value.ndim - 1
+        axes = tuple(a for a in range(value.ndim) if a != channel)
+        mean = value.mean(axis=axes, dtype=np.float64)
+        stats.channel_sum = mean if stats.channel_sum is None else stats.channel_sum + mean
+        stats.samples += 1
     if flat.size > keep:
         start = (seed * 7919) % flat.size
         stride = max(1, flat.size // keep) | 1

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from pocketpress.compress.quantize.bias import bias_shift
 from pocketpress.compress.quantize.observe import TensorStats
 from pocketpress.compress.quantize.place import BINARY, PRODUCTS, Placement
 from pocketpress.compress.quantize.ranges import estimator
@@ -25,11 +26,13 @@ class QuantizationOptions:
         estimator: "min-max", "percentile" or "mse" for activations.
         weight_search: least-squares weight scales instead of covering the extremes.
         tied: scales on which all runtimes round alike.
+        bias_correction: take the mean error of rounded weights back through the biases.
     """
 
     estimator: str = "mse"
     weight_search: bool = True
     tied: bool = True
+    bias_correction: bool = True
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class QuantizationPlan:
         weights: per-channel quantisation of the weight of each product, by node name.
         requantized_edges: (node, input index) -> tensor whose quantisation the edge is converted to.
         skipped: operators left in float and sums that runtimes may round differently, with reasons.
+        bias_shifts: what is added to the bias of a product, by node name.
     """
 
     integer_nodes: frozenset[str]
@@ -49,6 +53,7 @@ class QuantizationPlan:
     weights: Mapping[str, Quantization]
     requantized_edges: Mapping[tuple[str, int], str]
     skipped: tuple[Skipped, ...]
+    bias_shifts: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
 
 def int8_tensors(program: Program, placement: Placement) -> list[str]:
@@ -107,13 +112,30 @@ def make_plan(
         for name, distance in scales.near_ties
         if options.tied
     )
+    shifts = {}
+    if options.bias_correction:
+        shifts = {
+            node.name: shift
+            for node in program.nodes
+            if node.name in weights and (shift := _shift(program, node, weights, known)) is not None
+        }
     return QuantizationPlan(
         placement.integer,
         scales.activations,
         weights,
         scales.requantized_edges,
         placement.left_in_float + near,
+        shifts,
     )
+
+
+def _shift(
+    program: Program, node: Node, weights: Mapping[str, Quantization], stats: Mapping[str, TensorStats]
+) -> npt.NDArray[np.float64] | None:
+    mean = stats[node.inputs[0]].channel_mean
+    if mean is None:
+        return None
+    return bias_shift(node, program.constants[node.inputs[1]], weights[node.name], mean)
 
 
 def _weight_quantization(
