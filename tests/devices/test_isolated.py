@@ -42,6 +42,9 @@ def test_it_is_a_runner_in_another_process(artifact: Callable[[str], Path]) -> N
     np.testing.assert_array_equal(doubled, X * 2)
     assert counted.dtype == np.int64
     assert runner.load_s > 0
+    second = runner.again()
+    assert second.number != runner.number and pid_of(second) == pid_of(runner)
+    np.testing.assert_array_equal(second.run([X])[0], doubled)
     runner.close()
     assert not Path(f"/proc/{pid_of(runner)}").exists()
 
@@ -141,7 +144,7 @@ def test_a_child_times_two_artifacts_against_each_other(tmp_path: Path) -> None:
         for name in ("a.fake", "b.fake"):
             (tmp_path / name).write_text("fine")
             runners.append(child.open(tmp_path / name, SPEC))
-        plan = TimingPlan(warmup=1, block=2, min_rounds=3, max_rounds=3, budget_s=0)
+        plan = TimingPlan(warmup=1, block=2, min_rounds=3, max_rounds=3, budget_s=100)
         times = child.time([(runner, [X]) for runner in runners], plan)
         assert times.seconds.shape == (2, 3, 2)
         assert (times.seconds > 0).all()

@@ -29,7 +29,7 @@ class Clock:
 def test_rounds_alternate_in_blocks_whose_first_call_is_not_timed() -> None:
     clock = Clock()
     calls = [clock.takes("a", 3.0), clock.takes("b", 1.0)]
-    plan = TimingPlan(warmup=1, block=2, min_rounds=2, max_rounds=2, budget_s=0)
+    plan = TimingPlan(warmup=1, block=2, min_rounds=2, max_rounds=2, budget_s=100)
     times = interleave(calls, plan, clock=clock)  # type: ignore[arg-type]
     assert "".join(clock.log) == "ab" + "aaabbb" + "bbbaaa"
     np.testing.assert_array_equal(times.seconds, [[[3, 3], [3, 3]], [[1, 1], [1, 1]]])
@@ -38,26 +38,38 @@ def test_rounds_alternate_in_blocks_whose_first_call_is_not_timed() -> None:
 
 def test_it_stops_at_the_budget_but_not_before_the_least_number_of_rounds() -> None:
     clock = Clock()
-    plan = TimingPlan(warmup=0, block=1, min_rounds=2, max_rounds=50, budget_s=9.0)
+    plan = TimingPlan(warmup=1, block=1, min_rounds=2, max_rounds=50, budget_s=10.0)
     times = interleave([clock.takes("a", 1.0)], plan, clock=clock)  # type: ignore[list-item]
-    assert times.seconds.shape == (1, 5, 1)  # a round lasts 2 s: the fifth begins at 8 s, none at 10 s
+    assert times.seconds.shape == (1, 5, 1)  # after 1 s, rounds of 2 s: the fifth begins at 9 s
     slow = Clock()
     times = interleave([slow.takes("a", 100.0)], plan, clock=slow)  # type: ignore[list-item]
     assert times.seconds.shape == (1, 2, 1)
 
 
 def test_the_garbage_collector_is_put_back_even_after_an_error() -> None:
-    def fail() -> None:
-        assert not gc.isenabled()
-        raise RuntimeError("stop")
+    seen: list[bool] = []
+
+    def once() -> None:
+        seen.append(gc.isenabled())
+        if len(seen) == 2:
+            raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
-        interleave([fail], TimingPlan(warmup=0))
-    assert gc.isenabled()
+        interleave([once], TimingPlan(warmup=1))
+    assert seen == [True, False] and gc.isenabled()
+
+
+def test_slow_functions_get_fewer_warm_ups_and_smaller_blocks() -> None:
+    clock = Clock()
+    plan = TimingPlan(warmup=5, block=4, min_rounds=5, max_rounds=9, budget_s=60.0)
+    times = interleave([clock.takes("a", 3.0), clock.takes("b", 1.0)], plan, clock=clock)  # type: ignore[list-item]
+    assert times.warmup == 3  # 12 s of 15; a fourth would take 16
+    assert times.seconds.shape == (2, 5, 2)  # a round in 60 / 5 = 12 s: two timed, one not, of 4 s together
+    assert clock.now == 12 + 5 * 12
 
 
 def test_an_impossible_plan_dies_at_construction() -> None:
-    with pytest.raises(ValueError, match="block 0"):
+    with pytest.raises(ValueError, match="block 0 and warmup 5"):
         TimingPlan(block=0)
     with pytest.raises(ValueError, match="min_rounds 5, max_rounds 4"):
         TimingPlan(min_rounds=5, max_rounds=4)

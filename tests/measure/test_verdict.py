@@ -99,6 +99,16 @@ def test_everything_kept_passes_without_remarks() -> None:
             "differs from the reference by 0.02, tolerance 0.001; first at add add_3 (net.py:7)",
         ),
         (
+            but(parity=PARITY.model_copy(update={"tolerance": 1e-4, "max_abs": 0.5})),
+            Limits(),
+            "differs from the reference by 0.5, tolerance 0.0001",
+        ),
+        (
+            but(parity=Parity(samples=1, elements=1)),
+            Limits(),
+            "agreement with the reference was measured, but neither in steps nor with a tolerance",
+        ),
+        (
             GOOD,
             Limits(max_drop=0.0029),
             "top1 drops by 0.300 points, over the limit of 0.290 points (95 % interval -0.4 to 1.0 points, "

@@ -209,12 +209,12 @@ class TargetEntry(Part):
     executed: bool = Field(default=False, description="whether the artifact ran on this machine")
     metric: Metric | None = None
     latency_s: Latency | None = None
-    load_s: Seconds | None = Field(default=None, description="time to load the artifact")
+    load_s: Seconds | None = Field(default=None, description="time to load, the runtime being there")
     peak_rss_bytes: Count | None = Field(
         default=None, description="peak memory of a process that loads and runs"
     )
     memory_delta_bytes: Count | None = Field(
-        default=None, description="peak memory above that process before it loads the artifact"
+        default=None, description="what one more copy of the artifact adds, loaded and run"
     )
     float_peak_rss_bytes: Count | None = Field(default=None, description="the same for the float artifact")
     lower_s: Seconds | None = Field(default=None, description="time to write the artifact")

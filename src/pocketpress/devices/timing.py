@@ -24,8 +24,10 @@ class TimingPlan:
     """How long to measure.
 
     Attributes:
-        warmup: untimed inferences of each function before anything else.
-        block: timed inferences per function and round.
+        warmup: untimed inferences of each function before anything else; fewer, but at least one, where
+            they would take more than a quarter of the budget.
+        block: timed inferences per function and round; fewer, but at least one, where the least number of
+            rounds would not fit the budget otherwise.
         min_rounds: rounds even when the budget is spent.
         max_rounds: rounds at most.
         budget_s: no new round is begun after this many seconds, warm-up included.
@@ -38,10 +40,8 @@ class TimingPlan:
     budget_s: float = 5.0
 
     def __post_init__(self) -> None:
-        if self.block < 1 or self.warmup < 0:
-            raise ValueError(
-                f"TimingPlan: block {self.block} must be at least 1, warmup {self.warmup} at least 0"
-            )
+        if self.block < 1 or self.warmup < 1:
+            raise ValueError(f"TimingPlan: block {self.block} and warmup {self.warmup} must be at least 1")
         if not 1 <= self.min_rounds <= self.max_rounds <= MAX_ROUNDS:
             raise ValueError(
                 f"TimingPlan: min_rounds {self.min_rounds}, max_rounds {self.max_rounds}: "
@@ -71,9 +71,8 @@ def interleave(
     plan = plan or TimingPlan()
     start = clock()
     overhead = float(np.median([_empty(clock) for _ in range(101)]))
-    for _ in range(plan.warmup):
-        for call in calls:
-            call()
+    warmup, once_s = _warm_up(calls, plan, clock)
+    block = _fitting_block(plan, once_s)
     rounds: list[list[list[float]]] = []
     collecting = gc.isenabled()
     gc.disable()
@@ -81,11 +80,29 @@ def interleave(
         while len(rounds) < plan.max_rounds:
             if len(rounds) >= plan.min_rounds and clock() - start >= plan.budget_s:
                 break
-            rounds.append(_round(calls, plan.block, len(rounds) % 2 == 1, clock))
+            rounds.append(_round(calls, block, len(rounds) % 2 == 1, clock))
     finally:
         if collecting:
             gc.enable()
-    return Times(np.asarray(rounds, dtype=np.float64).transpose(1, 0, 2), plan.warmup, overhead)
+    return Times(np.asarray(rounds, dtype=np.float64).transpose(1, 0, 2), warmup, overhead)
+
+
+def _warm_up(calls: Sequence[Callable[[], object]], plan: TimingPlan, clock: Clock) -> tuple[int, float]:
+    """Warm up; returns how often, and the seconds that the last inference of each function took together."""
+    start, done, once_s = clock(), 0, 0.0
+    while done < plan.warmup and (done == 0 or clock() - start + once_s <= plan.budget_s / 4):
+        before = clock()
+        for call in calls:
+            call()
+        once_s = clock() - before
+        done += 1
+    return done, once_s
+
+
+def _fitting_block(plan: TimingPlan, once_s: float) -> int:
+    if once_s <= 0:
+        return plan.block
+    return max(1, min(plan.block, int(plan.budget_s / plan.min_rounds / once_s) - 1))
 
 
 def _round(

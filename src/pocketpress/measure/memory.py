@@ -1,9 +1,9 @@
-"""Peak memory of loading and running one artifact in a process of its own."""
+"""Peak memory and load time of one artifact, in a process of its own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from pocketpress.core.target import Array
 
@@ -13,11 +13,11 @@ class Resident(Protocol):
 
     @property
     def peak_rss_bytes(self) -> int:
-        """The largest so far."""
+        """The largest since the last artifact was loaded."""
 
     @property
     def baseline_rss_bytes(self) -> int:
-        """Before the artifact was loaded, its runtime already imported."""
+        """Just before the last artifact was loaded."""
 
 
 class ChildRunner(Protocol):
@@ -32,14 +32,25 @@ class ChildRunner(Protocol):
         """Resident memory of the child."""
 
 
+Copy = TypeVar("Copy", bound=ChildRunner, covariant=True)
+
+
+class Reopenable(ChildRunner, Protocol[Copy]):
+    """A child runner whose artifact can be opened once more in the same child."""
+
+    def again(self) -> Copy:
+        """Open a second copy."""
+
+
 @dataclass(frozen=True)
 class MemoryUse:
     """What loading and a few inferences took.
 
     Attributes:
-        peak_rss_bytes: of the whole child: Python, NumPy, runtime, artifact and activations.
-        delta_bytes: the part above the child before it loaded the artifact.
-        load_s: time to load, the import of the runtime not counted.
+        peak_rss_bytes: of a process that loads and runs the artifact: Python, runtime, weights, activations.
+        delta_bytes: what a second copy adds to that process: weights as the runtime holds them, and
+            activations, without the runtime itself.
+        load_s: time to load that second copy, the runtime being there.
     """
 
     peak_rss_bytes: int
@@ -47,16 +58,20 @@ class MemoryUse:
     load_s: float
 
 
-def measure_memory(runner: ChildRunner, feeds: list[Array], *, runs: int = 3) -> MemoryUse:
+def measure_memory(runner: Reopenable[ChildRunner], feeds: list[Array], *, runs: int = 3) -> MemoryUse:
     """Run a few inferences in a fresh child (`devices.isolated.open_isolated`) and read its peak.
 
     Args:
-        runner: just opened, alone in its child.
+        runner: just opened, alone in its child; a second copy is left open beside it.
         feeds: one input set, in the file's dtypes.
-        runs: inferences; runtimes may allocate on the first one only.
+        runs: inferences of each copy; runtimes may allocate on the first one only.
     """
     for _ in range(runs):
         runner.run(feeds)
-    memory = runner.memory()
-    delta = max(0, memory.peak_rss_bytes - memory.baseline_rss_bytes)
-    return MemoryUse(memory.peak_rss_bytes, delta, runner.load_s)
+    alone = runner.memory()
+    second = runner.again()
+    for _ in range(runs):
+        second.run(feeds)
+    both = second.memory()
+    delta = max(0, both.peak_rss_bytes - both.baseline_rss_bytes)
+    return MemoryUse(alone.peak_rss_bytes, delta, second.load_s)

@@ -131,11 +131,11 @@ def _differences(parity: Parity, limits: Limits) -> Iterator[str]:
         where = f"; first at {first.op} {first.tensor}"
         if first.source:
             where += f" ({first.source})"
-    if parity.tolerance is not None:
-        if parity.max_abs is None or parity.max_abs > parity.tolerance:
-            got = "unknown" if parity.max_abs is None else f"{parity.max_abs:.3g}"
-            yield f"differs from the reference by {got}, tolerance {parity.tolerance:.3g}{where}"
-        return
+    if parity.tolerance is not None and (parity.max_abs is None or parity.max_abs > parity.tolerance):
+        got = "unknown" if parity.max_abs is None else f"{parity.max_abs:.3g}"
+        yield f"differs from the reference by {got}, tolerance {parity.tolerance:.3g}{where}"
+    if parity.tolerance is None and parity.equal is None:
+        yield "agreement with the reference was measured, but neither in steps nor with a tolerance"
     if parity.equal is not None and parity.equal < limits.min_equal:
         yield (
             f"{_percent(parity.equal)} of the outputs equal the reference, "
