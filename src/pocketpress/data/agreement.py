@@ -44,7 +44,7 @@ def sqnr(outputs: Array, targets: Array, options: Mapping[str, Any]) -> Values:
 def _check_shapes(outputs: Array, targets: Array) -> None:
     if outputs.shape != targets.shape:
         raise DataError(
-            "targets have another shape than the outputs", got=targets.shape, allowed=outputs.shape
+            "targets have another shape than the outputs", got=targets.shape, allowed=str(outputs.shape)
         )
 
 

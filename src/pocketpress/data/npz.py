@@ -153,6 +153,7 @@ def _input_arrays(path: Path, signature: Signature, members: dict[str, Member]) 
         candidates = [f"x_{spec.name}", spec.name]
         if len(signature.inputs) == 1:
             candidates.insert(0, "x")
+        candidates = list(dict.fromkeys(candidates))
         key = next((c for c in candidates if c in members), None)
         if key is None:
             raise DataError(

@@ -22,7 +22,7 @@ from pocketpress.core.errors import DataError, UserError
 from pocketpress.core.program.ir import Array
 
 TASKS = ("binary", "multiclass", "multilabel")
-_DIRECTIONS = {"specificity": True, "negative_predictive_value": True}
+_DIRECTIONS = dict.fromkeys(("specificity", "negative_predictive_value", "pearson_corrcoef"), True)
 _SLICE_ELEMENTS = 1 << 24
 """Elements compared at a time."""
 
@@ -199,7 +199,7 @@ def _labels(outputs: Array, targets: Array) -> torch.Tensor:
 def _alike(outputs: Array, targets: Array) -> tuple[torch.Tensor, torch.Tensor]:
     if outputs.shape != targets.shape:
         raise DataError(
-            "targets have another shape than the outputs", got=targets.shape, allowed=outputs.shape
+            "targets have another shape than the outputs", got=targets.shape, allowed=str(outputs.shape)
         )
     return _tensor(outputs), _tensor(targets)
 
