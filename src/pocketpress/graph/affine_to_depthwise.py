@@ -38,7 +38,7 @@ def _channel_vector(program: Program, node: Node | None, op: str) -> np.ndarray 
     if len(shape) != 4 or program.type(node.inputs[0]).shape != shape:
         return None
     aligned = value.reshape((1,) * (4 - value.ndim) + value.shape)
-    if aligned.shape not in ((1, shape[1], 1, 1), (1, 1, 1, 1)):
+    if aligned.shape != (1, shape[1], 1, 1) or shape[1] == 1:
         return None
     return np.broadcast_to(aligned.reshape(-1), (shape[1],)).astype(np.float32)
 

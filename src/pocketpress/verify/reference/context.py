@@ -59,7 +59,8 @@ class Context:
         clamp = self.node.attrs.get("clamp")
         if clamp is not None:
             low, high = clamp_limits(clamp, self.out_quant, low, high)
-        return np.clip(grid + self.out_quant.zero_point, low, high).astype(self.out_type.dtype)
+        stored = np.clip(grid + grid.dtype.type(self.out_quant.zero_point), low, high)
+        return stored.astype(self.out_type.dtype)
 
 
 def clamp_limits(

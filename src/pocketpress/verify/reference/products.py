@@ -25,67 +25,76 @@ def multiplier(c: Context, axis_shape: tuple[int, ...]) -> npt.NDArray[np.float3
     return product.astype(np.float32).reshape(axis_shape if weight.axis is not None else (1,))
 
 
-def requantise(c: Context, accumulator: npt.NDArray[np.float64], axis_shape: tuple[int, ...]) -> Array:
-    """int32 accumulator -> float32, times the multiplier, round half to even, zero point, saturate."""
-    scaled = accumulator.astype(np.float32) * multiplier(c, axis_shape)
-    return c.store(np.rint(scaled).astype(np.float64))
+def requantise(c: Context, accumulator: torch.Tensor, axis_shape: tuple[int, ...]) -> Array:
+    """int32 accumulator -> float32, times the multiplier, round half to even, zero point, saturate.
+
+    Past 2**24 a rounded value no longer takes the zero point exactly in float32, but saturates anyway.
+    """
+    scaled = accumulator.numpy().astype(np.float32, copy=False) * multiplier(c, axis_shape)
+    return c.store(np.rint(scaled, out=scaled))
 
 
-def _compute_dtype(weight: Array, fan_axes: tuple[int, ...]) -> torch.dtype:
-    reach = np.abs(weight.astype(np.int64)).sum(axis=fan_axes).max(initial=0) * _LARGEST_INPUT
+def _compute_dtype(c: Context, fan_axes: tuple[int, ...]) -> torch.dtype:
+    reach = np.abs(c.inputs[1].astype(np.int32)).sum(axis=fan_axes).max(initial=0) * _LARGEST_INPUT
+    if len(c.inputs) > 2:
+        reach += np.abs(c.inputs[2].astype(np.int64)).max(initial=0)
     return torch.float32 if reach < _EXACT_FLOAT32 else torch.float64
 
 
-def _bias(c: Context) -> npt.NDArray[np.float64] | float:
-    return c.inputs[2].astype(np.float64) if len(c.inputs) > 2 else 0.0
+def _with_bias(c: Context, out: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    if len(c.inputs) < 3:
+        return out
+    return out.add_(torch.from_numpy(c.inputs[2]).to(out.dtype).reshape(shape))
+
+
+def _operand(value: Array, dtype: torch.dtype) -> torch.Tensor:
+    return torch.from_numpy(value).to(dtype)
+
+
+def _centred(c: Context, index: int, dtype: torch.dtype) -> torch.Tensor:
+    return _operand(c.inputs[index], dtype).sub_(c.quant(index).zero_point)
 
 
 def conv2d(c: Context) -> Array:
     """Integer 2-D convolution, per-channel weights, int32 bias."""
-    weight = c.inputs[1]
-    dtype = _compute_dtype(weight, (1, 2, 3))
+    dtype = _compute_dtype(c, (1, 2, 3))
     top, left, bottom, right = c.attr("pads")
-    x = torch.from_numpy(c.centred(0)).to(dtype)
-    x = torch.nn.functional.pad(x, (left, right, top, bottom))
+    x = _centred(c, 0, dtype)
+    if any((top, left, bottom, right)):
+        x = torch.nn.functional.pad(x, (left, right, top, bottom))
     out = torch.nn.functional.conv2d(
         x,
-        torch.from_numpy(weight.astype(np.int32)).to(dtype),
+        _operand(c.inputs[1], dtype),
         stride=tuple(c.attr("stride")),
         dilation=tuple(c.attr("dilation")),
         groups=c.attr("groups"),
     )
-    bias = np.reshape(_bias(c), (1, -1, 1, 1))
-    return requantise(c, out.to(torch.float64).numpy() + bias, (1, -1, 1, 1))
+    return requantise(c, _with_bias(c, out, (1, -1, 1, 1)), (1, -1, 1, 1))
 
 
 def conv_transpose2d(c: Context) -> Array:
     """Integer transposed convolution; ``pads`` are cut from the full result."""
-    weight = c.inputs[1]
-    dtype = _compute_dtype(weight, (0, 2, 3))
+    dtype = _compute_dtype(c, (0, 2, 3))
     top, left, bottom, right = c.attr("pads")
     out = torch.nn.functional.conv_transpose2d(
-        torch.from_numpy(c.centred(0)).to(dtype),
-        torch.from_numpy(weight.astype(np.int32)).to(dtype),
+        _centred(c, 0, dtype),
+        _operand(c.inputs[1], dtype),
         stride=tuple(c.attr("stride")),
         groups=c.attr("groups"),
     )
     grow_h, grow_w = c.attr("output_padding")
     out = torch.nn.functional.pad(out, (-left, grow_w - right, -top, grow_h - bottom))
-    bias = np.reshape(_bias(c), (1, -1, 1, 1))
-    return requantise(c, out.to(torch.float64).numpy() + bias, (1, -1, 1, 1))
+    return requantise(c, _with_bias(c, out, (1, -1, 1, 1)), (1, -1, 1, 1))
 
 
 def linear(c: Context) -> Array:
     """Integer fully connected layer over the last axis."""
-    weight = c.inputs[1]
-    dtype = _compute_dtype(weight, (1,))
-    x = torch.from_numpy(c.centred(0)).to(dtype)
-    out = torch.nn.functional.linear(x, torch.from_numpy(weight.astype(np.int32)).to(dtype))
-    return requantise(c, out.to(torch.float64).numpy() + _bias(c), (-1,))
+    dtype = _compute_dtype(c, (1,))
+    out = torch.nn.functional.linear(_centred(c, 0, dtype), _operand(c.inputs[1], dtype))
+    return requantise(c, _with_bias(c, out, (-1,)), (-1,))
 
 
 def matmul(c: Context) -> Array:
     """Integer product of two activations."""
-    a = torch.from_numpy(c.centred(0)).to(torch.float64)
-    b = torch.from_numpy(c.centred(1)).to(torch.float64)
-    return requantise(c, torch.matmul(a, b).numpy(), (1,))
+    out = torch.matmul(_centred(c, 0, torch.float64), _centred(c, 1, torch.float64))
+    return requantise(c, out, (1,))
