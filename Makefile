@@ -1,0 +1,35 @@
+# Each target does its own set-up on a fresh machine: a virtual environment with pinned packages.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-all lint docs clean
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "Python 3.10 or newer is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	touch $(STAMP)
+
+demo: $(STAMP)  ## press the photo network to every runtime and enhance four photos
+	$(BIN)/python -m apps.photo.demo --out demo
+
+test: $(STAMP)  ## the fast tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(STAMP)  ## everything, as CI runs it
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check src apps examples benchmarks tests scripts
+	$(BIN)/ruff format --check src apps examples benchmarks tests scripts
+	$(BIN)/mypy
+
+docs: $(STAMP)  ## regenerate what is generated
+	$(BIN)/python scripts/help_pages.py
+	$(BIN)/python scripts/record_doc.py
+	$(BIN)/python scripts/support_table.py
+
+clean:
+	rm -rf $(VENV) demo
