@@ -178,8 +178,9 @@ def layer_chart(layers: Sequence[LayerError]) -> Markup | None:
 
 
 def worst_layers(layers: Sequence[LayerError]) -> list[LayerError]:
-    """The layers with the most noise, worst first; none when all are alike."""
-    return sorted(layers, key=lambda layer: layer.sqnr_db)[:WORST]
+    """The layers with the most noise, worst first: five, or a quarter of a small network."""
+    count = max(1, min(WORST, len(layers) // 4))
+    return sorted(layers, key=lambda layer: layer.sqnr_db)[:count]
 
 
 def stage_chart(stages: Sequence[Stage]) -> Markup | None:
