@@ -368,6 +368,16 @@ def test_borders_of_an_image(scale: float, tmp_path: Path) -> None:
     np.testing.assert_array_equal(got[0], expected[0])
 
 
+def test_pixels_become_floats(tmp_path: Path) -> None:
+    """The float artifact of a network with raw uint8 input."""
+    b = ProgramBuilder()
+    x = b.input("x", q8((1, 1, 16, 16), 1 / 255, 0, "uint8"))
+    b.node("dequantize", [x], TensorType((1, 1, 16, 16)), name="y")
+    feeds = {"x": np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)}
+    expected, got = run_both(b.build(["y"]), tmp_path, feeds=feeds)
+    np.testing.assert_array_equal(got[0], expected[0])
+
+
 def test_quantize_near_ties(tmp_path: Path) -> None:
     """Values on and beside the ties, whose reciprocal scale is exact."""
     b = ProgramBuilder()

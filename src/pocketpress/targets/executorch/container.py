@@ -76,7 +76,10 @@ def write_container(
         "constant_segment": {"segment_index": 0, "offsets": offsets},
         "named_data": [],
     }
-    content = _assemble(encode(program_schema(), table), segments)
+    return _with_trailer(_assemble(encode(program_schema(), table), segments))
+
+
+def _with_trailer(content: bytes) -> bytes:
     return content + TRAILER_MAGIC + hashlib.sha256(content).digest()
 
 

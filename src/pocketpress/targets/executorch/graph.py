@@ -131,12 +131,13 @@ class Graph:
 
     def _store(self, array: Array) -> int:
         data = np.ascontiguousarray(array).tobytes()
-        if data not in self._stored:
+        digest = hashlib.sha256(data).digest()
+        if digest not in self._stored:
             self._weights.extend(bytes(-len(self._weights) % _ALIGNMENT))
             self._offsets.append({"offset": len(self._weights), "size": len(data)})
             self._weights.extend(data)
-            self._stored[data] = len(self._offsets) - 1
-        return self._stored[data]
+            self._stored[digest] = len(self._offsets) - 1
+        return self._stored[digest]
 
     def _define(self, type_: TensorType, external: int = INVALID_ID, flags: int = 0) -> int:
         if type_.dtype not in _DATATYPES or (type_.dtype == "uint8" and type_.quant is None):

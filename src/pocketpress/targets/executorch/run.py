@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import sys
 import tempfile
@@ -49,8 +50,8 @@ class ExecuTorchRunner:
     """A loaded program; see `pocketpress.core.target.Runner`."""
 
     def __init__(self, data: bytes, signature: Signature, threads: int) -> None:
-        self._data, self._signature, self._threads = data, signature, threads
         self._held: tuple[Any, Any] | None = None
+        self._data, self._signature, self._threads = data, signature, threads
         _POOL.use(self)
 
     @property
@@ -76,6 +77,9 @@ class ExecuTorchRunner:
         with _POOL.lock:
             self.unload()
             self._data = b""
+
+    def __del__(self) -> None:
+        self.unload()  # before the bytes: the runtime reads them in place
 
     def unload(self) -> None:
         """Destroy the runtime's objects, the method before its program."""
@@ -157,14 +161,17 @@ def _runtime() -> Any:
 
 @contextlib.contextmanager
 def _captured_stderr() -> Iterator[Any]:
-    """Divert the process's stderr, where the runtime logs; yields a function that returns the complaint."""
+    """Divert stderr, where the runtime logs; yields a function that returns the complaint.
+
+    The C++ code writes partly to Python's ``sys.stderr`` (pybind11 redirects it), partly to the descriptor.
+    """
     sys.stderr.flush()
     kept = os.dup(_STDERR)
-    with tempfile.TemporaryFile() as sink:
+    with tempfile.TemporaryFile() as sink, contextlib.redirect_stderr(io.StringIO()) as text:
 
         def complaint() -> str:
             sink.seek(0)
-            lines = sink.read(1 << 16).decode(errors="replace").strip().splitlines()
+            lines = (text.getvalue() + sink.read(1 << 16).decode(errors="replace")).strip().splitlines()
             return next((line for line in lines if "XNN" in line), lines[-1] if lines else "")
 
         os.dup2(sink.fileno(), _STDERR)
