@@ -2,8 +2,8 @@
 
     python -m apps.photo.demo --out demo
 
-Calibrates and evaluates on random parts of the four shipped photos with synthetic errors, so it needs no data;
-the numbers on 200 held-out photos are in the model card.
+Calibrates and evaluates on random parts of the four shipped photos with synthetic errors, so it needs no
+data; the numbers on 200 held-out photos are in the model card.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+from apps.photo.dataset import SHIPPED_PHOTOS, build, list_photos, shipped_pairs
+from apps.photo.enhance import enhance_with
+from apps.photo.metric import psnr_of_photos
 from numpy.typing import NDArray
 from PIL import Image
 
 import pocketpress
-from apps.photo.dataset import SHIPPED_PHOTOS, build, list_photos, shipped_pairs
-from apps.photo.enhance import enhance_with
-from apps.photo.metric import psnr_of_photos
 from pocketpress.cli import show
 from pocketpress.core.record import Limits, Record
 from pocketpress.core.targets import all_targets
@@ -106,11 +106,11 @@ def save_pytorch_mobile(out: Path) -> Path:
     return out / f"network{spec.suffix}"
 
 
-
-
 def main() -> None:
     """Run everything and say where the results are."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("demo"))
     parser.add_argument("--calibration", type=int, default=64, help="calibration samples")
     parser.add_argument("--evaluation", type=int, default=96, help="evaluation samples")
@@ -127,7 +127,7 @@ def main() -> None:
     mobile = save_pytorch_mobile(out / "pytorch-mobile")
     for name, target, before, after in scores:
         print(f"{name:12} {target:12} PSNR {before:5.2f} dB before, {after:5.2f} dB after")
-    print("the evaluation samples are parts of four photos: see apps/photo/MODEL_CARD.md for held-out numbers")
+    print("these are parts of four photos: held-out numbers are in apps/photo/MODEL_CARD.md")
     print(f"artifacts: {pressed}   pytorch mobile: {mobile}")
     print(f"pictures:  {out / 'pictures'}")
     print(f"report:    {pressed / 'report.html'}")

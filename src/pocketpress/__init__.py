@@ -23,7 +23,9 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "compare", "load", "open", "press"]
 
 
-def load(spec: str, *, weights: str | Path | None = None, shapes: tuple[tuple[int, ...], ...] | None = None) -> Source:
+def load(
+    spec: str, *, weights: str | Path | None = None, shapes: tuple[tuple[int, ...], ...] | None = None
+) -> Source:
     """Read a network as a float program; see `sources.pytorch.load_pytorch`."""
     from pocketpress.sources.pytorch import load_pytorch
 

@@ -59,7 +59,8 @@ def press(
     target: Annotated[
         str,
         typer.Option(
-            help="targets (litert, executorch, onnxruntime, coreml, pytorch-mobile) or groups (android, ios, web), comma-separated"
+            help="comma-separated: litert, executorch, onnxruntime, coreml, pytorch-mobile, "
+            "or the groups android, ios, web"
         ),
     ] = "litert,executorch,onnxruntime,coreml",
     out: Annotated[Path, typer.Option(help="folder for artifacts, record.json and report.html")] = Path(

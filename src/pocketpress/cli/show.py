@@ -247,7 +247,8 @@ def comparison(found: Comparison, *, as_json: bool) -> None:
     )
     table.add_row(
         "outputs",
-        f"{equal}; largest difference {p.max_abs:.3g}; arg-max agrees on {100 * (p.argmax_agreement or 0):.1f}%",
+        f"{equal}; largest difference {p.max_abs:.3g}; "
+        f"arg-max agrees on {100 * (p.argmax_agreement or 0):.1f}%",
     )
     if found.metric is not None:
         table.add_row("metric", found.metric.words or _value(found.metric))

@@ -144,7 +144,7 @@ def real_to_file(values: Array, dtype: str, scale: float | None, zero_point: int
     info = np.iinfo(np.dtype(dtype))
     inverse = np.float32(1) / np.float32(scale)
     grid = np.rint(values.astype(np.float32) * inverse) + np.float32(zero_point)
-    return np.clip(grid, info.min, info.max).astype(dtype)
+    return np.asarray(np.clip(grid, info.min, info.max).astype(dtype))
 
 
 def file_to_real(values: Array, scale: float | None, zero_point: int) -> Array:

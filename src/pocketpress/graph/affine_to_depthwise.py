@@ -6,10 +6,15 @@ depthwise weight has a scale of its own per channel, so the factor survives exac
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from pocketpress.core.program import Node, Program
 from pocketpress.graph.rewrite import Rewrite, sole_consumer
+
+Vector = npt.NDArray[Any]
 
 
 def affine_to_depthwise(program: Program) -> Program:
@@ -28,7 +33,7 @@ def affine_to_depthwise(program: Program) -> Program:
     return rewrite.build()
 
 
-def _channel_vector(program: Program, node: Node | None, op: str) -> np.ndarray | None:  # type: ignore[type-arg]
+def _channel_vector(program: Program, node: Node | None, op: str) -> Vector | None:
     if node is None or node.op != op or node.inputs[1] not in program.constants:
         return None
     if node.inputs[0] in program.constants or (node.attrs["clamp"] is not None and op == "mul"):
@@ -43,7 +48,7 @@ def _channel_vector(program: Program, node: Node | None, op: str) -> np.ndarray 
     return np.broadcast_to(aligned.reshape(-1), (shape[1],)).astype(np.float32)
 
 
-def _depthwise(rewrite: Rewrite, first: Node, last: Node, vector: np.ndarray, bias: np.ndarray) -> Node:  # type: ignore[type-arg]
+def _depthwise(rewrite: Rewrite, first: Node, last: Node, vector: Vector, bias: Vector) -> Node:
     weight = rewrite.constant(f"{first.name}_scale", vector.reshape(-1, 1, 1, 1).copy())
     shift = rewrite.constant(f"{first.name}_shift", bias.copy())
     attrs = {

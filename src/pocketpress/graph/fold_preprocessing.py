@@ -1,21 +1,25 @@
 """Let a network take raw pixels: its normalisation becomes part of the program.
 
 ``x = (scale * pixel - mean[c]) / std[c]`` is a factor and a shift per channel.  The factor always merges into
-a convolution that follows; the shift does too when that convolution does not pad (a padded zero means the
-mean there, which no bias can express).  Otherwise a 1x1 depthwise convolution remains in front, which is exact
+a convolution that follows; the shift does too when that convolution does not pad (a padded zero means
+the mean there, which no bias can express).  Otherwise a 1x1 depthwise convolution remains in front, which is exact
 and costs one product per pixel.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pocketpress.core.errors import UserError
 from pocketpress.core.program import Node, Program, TensorType
 from pocketpress.core.signature import Preprocessing
 from pocketpress.graph.rewrite import Rewrite
+
+Vector = npt.NDArray[Any]
 
 
 def fold_preprocessing(program: Program, prep: Preprocessing) -> Program:
@@ -55,13 +59,13 @@ def _image_input(program: Program, prep: Preprocessing) -> str:
     return images[0]
 
 
-def _can_absorb(program: Program, node: Node, shift: np.ndarray) -> bool:  # type: ignore[type-arg]
+def _can_absorb(program: Program, node: Node, shift: Vector) -> bool:
     if node.op != "conv2d" or node.attrs["groups"] != 1 or node.inputs[1] not in program.constants:
         return False
     return not shift.any() or not any(node.attrs["pads"])
 
 
-def _absorb(program: Program, conv: Node, factor: np.ndarray, shift: np.ndarray) -> Program:  # type: ignore[type-arg]
+def _absorb(program: Program, conv: Node, factor: Vector, shift: Vector) -> Program:
     rewrite = Rewrite(program)
     weight = program.constants[conv.inputs[1]].astype(np.float64)
     bias = (
@@ -85,8 +89,8 @@ def _prepend(
     program: Program,
     name: str,
     axis: int,
-    factor: np.ndarray,
-    shift: np.ndarray,  # type: ignore[type-arg]
+    factor: Vector,
+    shift: Vector,
 ) -> Program:
     rewrite = Rewrite(program)
     shape = [1] * len(program.type(name).shape)

@@ -1,4 +1,4 @@
-"""Remove what changes nothing: identity reshapes, permutes, slices, clamps, pads, and x+0, x*1; merge chains."""
+"""Remove what changes nothing (identity moves, x + 0, x * 1) and merge chains of moves."""
 
 from __future__ import annotations
 

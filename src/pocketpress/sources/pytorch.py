@@ -153,7 +153,7 @@ def _apply_weights(module: torch.nn.Module, path: Path) -> None:
     if missing or unexpected:
         raise SourceError(
             f"{path} does not fit the network",
-            got=f"{len(missing)} missing (first: {missing[:1]}), {len(unexpected)} unexpected (first: {unexpected[:1]})",
+            got=f"{len(missing)} missing {missing[:1]}, {len(unexpected)} unexpected {unexpected[:1]}",
             next_step="use the factory the weights were trained with",
         )
     for name in sorted(set(state) & set(own)):

@@ -9,6 +9,7 @@ called vacuous when that spread is within a few steps.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -66,8 +67,8 @@ def _steps(spec: TensorSpec, got: Outputs, reference: Outputs) -> npt.NDArray[np
     a = np.concatenate([np.asarray(o[spec.name], np.float64).reshape(-1) for o in got])
     b = np.concatenate([np.asarray(o[spec.name], np.float64).reshape(-1) for o in reference])
     if spec.grid_scale is None:
-        return np.abs(a - b) / step
-    return np.abs(np.rint(a / step) - np.rint(b / step))
+        return np.asarray(np.abs(a - b) / step)
+    return np.asarray(np.abs(np.rint(a / step) - np.rint(b / step)))
 
 
 def _tolerance(name: str, reference: Outputs) -> float:
@@ -89,7 +90,7 @@ def _spread(spec: TensorSpec, reference: Outputs) -> float:
     values = [np.asarray(o[spec.name], np.float64) for o in reference]
     if len(values) < 2:
         return 0.0
-    return float(np.median([np.abs(a - b).max() / step for a, b in zip(values, values[1:], strict=False)]))
+    return float(np.median([np.abs(a - b).max() / step for a, b in itertools.pairwise(values)]))
 
 
 def sqnr_db(signal: npt.NDArray[np.float64], noise: npt.NDArray[np.float64]) -> float:

@@ -13,7 +13,6 @@ from pocketpress.compress.quantize.weights import quantize_bias, quantize_weight
 from pocketpress.core.program import Node, Program, ProgramBuilder, Quantization, TensorType
 
 
-
 class _Apply:
     def __init__(self, program: Program, plan: QuantizationPlan, raw: Mapping[str, Quantization]) -> None:
         self.program, self.plan, self.raw = program, plan, raw

@@ -15,9 +15,7 @@ from pocketpress.core.program import Node, Quantization
 Real = npt.NDArray[np.float64]
 
 
-def bias_shift(
-    node: Node, weight: npt.NDArray[np.float32], quant: Quantization, channel_mean: Real
-) -> Real:
+def bias_shift(node: Node, weight: npt.NDArray[np.float32], quant: Quantization, channel_mean: Real) -> Real:
     """What to add to the bias, shape (output channels,).
 
     Args:
@@ -38,4 +36,5 @@ def bias_shift(
         return np.asarray(channel_mean @ error.sum(axis=(2, 3))) / taps
     groups = int(node.attrs["groups"])
     per_input = error.sum(axis=(2, 3)).reshape(groups, weight.shape[0] // groups, -1)
-    return np.einsum("goi,gi->go", per_input, channel_mean.reshape(groups, -1)).reshape(-1)
+    shift = np.einsum("goi,gi->go", per_input, channel_mean.reshape(groups, -1))
+    return np.asarray(shift.reshape(-1), dtype=np.float64)

@@ -69,7 +69,7 @@ def int8_tensors(program: Program, placement: Placement) -> list[str]:
 
 
 def activation_inputs(program: Program, node: Node) -> list[str]:
-    """Inputs held in int8 with a planned scale: activations, and constants of binary operators and concats."""
+    """Inputs with a planned int8 scale: activations, and constants of binary operators and concats."""
     if node.op in PRODUCTS:
         return [node.inputs[0]]
     return [n for n in node.inputs if n not in program.constants or node.op in (*BINARY, "concat")]

@@ -119,7 +119,7 @@ class ScalePlanner:
         return found
 
     def _join_conflicting_sums(self) -> None:
-        """A tensor that feeds two sums with different outputs cannot fit both: their outputs share a scale."""
+        """A tensor that feeds two sums cannot fit both of their outputs: those then share a scale."""
         changed = True
         while changed:
             changed = False

@@ -25,7 +25,7 @@ def to_bytes(program: Program) -> bytes:
         "outputs": program.outputs,
         "types": {n: _type_json(t) for n, t in sorted(program.types.items())},
         "constants": names,
-        "nodes": [[n.op, n.name, n.inputs, n.outputs, dict(sorted(n.attrs.items())), n.source] for n in program.nodes],
+        "nodes": [_node_json(node) for node in program.nodes],
     }
     stream = io.BytesIO()
     text = np.frombuffer(json.dumps(described, sort_keys=True).encode(), np.uint8)
@@ -69,12 +69,19 @@ def from_bytes(content: bytes) -> Program:
 def program_hash(program: Program) -> str:
     """SHA-256 of what the program computes; the user's source lines do not count."""
     digest = hashlib.sha256()
-    described = [program.inputs, program.outputs, [(n, _type_json(t)) for n, t in sorted(program.types.items())]]
-    described.append([(n.op, n.inputs, n.outputs, sorted((k, str(v)) for k, v in n.attrs.items())) for n in program.nodes])
+    described: list[Any] = [program.inputs, program.outputs]
+    described.append([(n, _type_json(t)) for n, t in sorted(program.types.items())])
+    for node in program.nodes:
+        attrs = sorted((name, str(value)) for name, value in node.attrs.items())
+        described.append([node.op, node.inputs, node.outputs, attrs])
     digest.update(json.dumps(described, sort_keys=True).encode())
     for name in sorted(program.constants):
         digest.update(np.ascontiguousarray(program.constants[name]).tobytes())
     return digest.hexdigest()
+
+
+def _node_json(node: Node) -> list[Any]:
+    return [node.op, node.name, node.inputs, node.outputs, dict(sorted(node.attrs.items())), node.source]
 
 
 def _type_json(type_: TensorType) -> list[Any]:

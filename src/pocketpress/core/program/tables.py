@@ -35,4 +35,4 @@ def integer_table(
     """The look-up table, entry 0 for input -128."""
     low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
     grid = np.rint(real_table(op, attrs, quant_in, quant_out)) + quant_out.zero_point
-    return np.clip(grid, low, high).astype(dtype)
+    return np.asarray(np.clip(grid, low, high).astype(dtype))

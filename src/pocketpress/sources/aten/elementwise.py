@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from pocketpress.sources.aten.bound import Bound
@@ -25,7 +26,7 @@ def _scaled(b: Bound, value: str, factor: float) -> str:
 
 
 def emit_binary(b: Bound, op: str, left: Any, right: Any, *, last: bool = True) -> str:
-    """Append a binary operator; add, sub and mul carry a clamp; a constant left operand of add/mul moves right."""
+    """Append a binary operator; a constant left operand of add and mul moves to the right."""
     if op in ("add", "mul") and not isinstance(left, str):
         left, right = right, left
     if op == "div" and not isinstance(right, str):
@@ -35,7 +36,7 @@ def emit_binary(b: Bound, op: str, left: Any, right: Any, *, last: bool = True) 
     inputs = [b.tensor(left), b.tensor(right)]
     if b.builder.type(inputs[0]).dtype != "float32" or b.builder.type(inputs[1]).dtype != "float32":
         raise b.refuse(f"{op} of integer tensors")
-    shape = tuple(torch.broadcast_shapes(b.shape(inputs[0]), b.shape(inputs[1])))
+    shape = np.broadcast_shapes(b.shape(inputs[0]), b.shape(inputs[1]))
     attrs = {"clamp": None} if op in ("add", "sub", "mul") else {}
     return b.emit(op, inputs, shape, last=last, **attrs)
 

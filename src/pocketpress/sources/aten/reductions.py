@@ -73,7 +73,7 @@ def mean(b: Bound) -> str:
     x = b.activation()
     rank = len(b.shape(x))
     dims = b.args.get("dim")
-    dims = list(range(rank)) if not dims else dims
+    dims = dims if dims else list(range(rank))
     axes = tuple(sorted(axis_of(d, rank) for d in dims))
     return b.emit("mean", [x], b.out_shape, axes=axes, keepdims=bool(b.args.get("keepdim")))
 
@@ -83,7 +83,7 @@ def sum_(b: Bound) -> str:
     x = b.activation()
     shape = b.shape(x)
     dims = b.args.get("dim")
-    dims = list(range(len(shape))) if not dims else dims
+    dims = dims if dims else list(range(len(shape)))
     axes = tuple(sorted(axis_of(d, len(shape)) for d in dims))
     average = b.emit("mean", [x], b.out_shape, last=False, axes=axes, keepdims=bool(b.args.get("keepdim")))
     return emit_binary(b, "mul", average, float(np.prod([shape[a] for a in axes])))

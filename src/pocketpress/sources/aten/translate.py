@@ -7,6 +7,7 @@ names the user's line.
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -91,7 +92,7 @@ def source_line(node: torch.fx.Node) -> str:
     """``file:line: code`` of the user's line that made this node, or the node's name."""
     lines = (node.meta.get("stack_trace") or "").strip().split("\n")
     best = ""
-    for head, code in zip(lines, lines[1:], strict=False):
+    for head, code in itertools.pairwise(lines):
         if head.strip().startswith("File ") and "site-packages" not in head:
             parts = head.strip().split('"')
             number = head.rpartition("line ")[2].split(",")[0]

@@ -60,7 +60,7 @@ class Context:
         if clamp is not None:
             low, high = clamp_limits(clamp, self.out_quant, low, high)
         stored = np.clip(grid + grid.dtype.type(self.out_quant.zero_point), low, high)
-        return stored.astype(self.out_type.dtype)
+        return np.asarray(stored.astype(self.out_type.dtype))
 
 
 def clamp_limits(

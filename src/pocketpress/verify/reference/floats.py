@@ -37,10 +37,11 @@ def _padded(c: Context, x: torch.Tensor) -> torch.Tensor:
 
 def conv2d(c: Context) -> Array:
     """2-D convolution."""
-    x, *rest = _inputs(c)
+    x, weight, *bias = _inputs(c)
     out = F.conv2d(
         _padded(c, x),
-        *rest,
+        weight,
+        bias[0] if bias else None,
         stride=tuple(c.attr("stride")),
         dilation=tuple(c.attr("dilation")),
         groups=c.attr("groups"),
