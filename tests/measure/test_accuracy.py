@@ -47,6 +47,15 @@ def test_a_gain_is_called_one() -> None:
     assert metric.words.startswith("gain 0.3 points, between -0.7 and 1.4: not distinguishable")
 
 
+def test_an_end_near_zero_shows_on_which_side_it_lies() -> None:
+    metric = compare_scores("top1", *right_and_wrong(2, 8, 793, 197), unit="share")
+    assert metric.distinguishable is False and metric.drop_ci95 is not None
+    assert 0 < metric.drop_ci95[1] < 0.0005
+    assert metric.words is not None and metric.words.startswith(
+        "gain 0.600 points, between -0.024 and 1.395: not"
+    )
+
+
 def test_equal_scores_are_not_called_proof_of_no_drop() -> None:
     metric = compare_scores("top1", *right_and_wrong(0, 0, 90, 10), unit="share")
     assert metric.words == ("drop 0.0 points, between -3.7 and 3.7: every one of 100 samples scores the same")

@@ -133,7 +133,7 @@ def describe(estimate: Estimate, samples: int, unit: str, *, same: bool = False)
         same: whether every sample scored the same in both.
     """
     low, high = estimate.interval
-    width = max(high - low, abs(estimate.difference)) or None
+    width = _resolution(estimate, unit)
     kind = "gain" if estimate.difference < 0 else "drop"
     shown = digits(abs(estimate.difference), unit, resolution=width)
     if estimate.difference < 0:
@@ -152,6 +152,14 @@ def describe(estimate: Estimate, samples: int, unit: str, *, same: bool = False)
     if needed is not None:
         text += f"; {about(max(needed, samples + 1)):,} samples would tell"
     return text
+
+
+def _resolution(estimate: Estimate, unit: str) -> float | None:
+    """The size that digits must show: the interval's, or that of an end near zero, so that its side shows."""
+    low, high = estimate.interval
+    width = max(high - low, abs(estimate.difference)) or None
+    near = [abs(end) for end in (low, high) if end and float(digits(end, unit, resolution=width)) == 0]
+    return width if width is None or not near else max(min(near), width / 1000)
 
 
 def _with(base: Metric, estimate: Estimate, test: str, p_value: float | None, *, same: bool) -> Metric:
