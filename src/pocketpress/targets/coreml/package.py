@@ -17,7 +17,7 @@ from typing import Any
 
 from pocketpress.core.errors import ArtifactError, DeviceError
 from pocketpress.core.signature import Signature
-from pocketpress.targets.coreml.protos import DecodeError, model_messages
+from pocketpress.targets.coreml.protos import parse_model
 
 SIGNATURE_KEY = "pocketpress.signature"
 MODEL_PATH = "Data/com.apple.CoreML/model.mlmodel"
@@ -89,10 +89,8 @@ def read_model(path: Path) -> Any:
         ArtifactError: not a package, or its model is damaged.
     """
     try:
-        content = _read(path / MODEL_PATH, MAX_MODEL_BYTES)
-        model = model_messages().Model()
-        model.ParseFromString(content)
-    except (OSError, DecodeError) as error:
+        model = parse_model(_read(path / MODEL_PATH, MAX_MODEL_BYTES))
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its model is damaged"
         raise ArtifactError(f"{path.name} is not a readable .mlpackage", got=reason) from error
     if model.WhichOneof("Type") != "mlProgram":

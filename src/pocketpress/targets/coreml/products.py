@@ -63,10 +63,11 @@ def linear(e: Emission, node: Node) -> Value:
     """``linear``; of inputs with more axes than it takes, a matrix product."""
     x, weight = e.x(node), e.x(node, 1)
     if len(x.shape) <= _LINEAR_RANK:
-        return e.graph.op("linear", e.shape(node), x=x, weight=weight, bias=_bias(e, node))
+        bias = _bias(e, node) or e.graph.constant(np.zeros(weight.shape[0], np.float32))
+        return e.graph.op("linear", e.shape(node), x=x, weight=weight, bias=bias)
     out = e.graph.op("matmul", e.shape(node), x=x, y=weight, transpose_x=False, transpose_y=True)
-    bias = _bias(e, node)
-    return out if bias is None else e.graph.op("add", e.shape(node), x=out, y=bias)
+    added = _bias(e, node)
+    return out if added is None else e.graph.op("add", e.shape(node), x=out, y=added)
 
 
 def matmul(e: Emission, node: Node) -> Value:

@@ -15,11 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
 from pocketpress.core.errors import MissingExtraError
-
-__all__ = ["DecodeError", "mil_messages", "model_messages"]
 
 _PACKAGE = "_pocketpress_coreml_proto"
 
@@ -34,6 +30,21 @@ def model_messages() -> Any:
 def mil_messages() -> Any:
     """Module ``MIL_pb2``: programs, operations, values and types."""
     return _module("MIL_pb2")
+
+
+def parse_model(content: bytes) -> Any:
+    """Parse a model.
+
+    Raises:
+        ValueError: the bytes are no model.
+    """
+    model = model_messages().Model()
+    errors: Any = importlib.import_module("google.protobuf.message")
+    try:
+        model.ParseFromString(content)
+    except errors.DecodeError as error:
+        raise ValueError(str(error)) from error
+    return model
 
 
 def _module(name: str) -> Any:
