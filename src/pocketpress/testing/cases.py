@@ -117,7 +117,12 @@ _case("linear", "rows", lambda h: h.product(h.input((6, 20)), (9, 20), clamp=Non
 _case("linear", "tokens", lambda h: h.product(h.input((1, 5, 24)), (16, 24), clamp=None))
 _case("linear", "wide", lambda h: h.product(h.input((1, 1280)), (100, 1280), clamp=None))
 _case("matmul", "matrices", lambda h: h.apply([h.input((5, 12)), h.input((12, 7))]))
-_case("matmul", "heads", lambda h: h.apply([h.input((1, 2, 6, 8)), h.input((1, 2, 8, 6))]))
+_case("matmul", "heads", lambda h: h.apply([h.input((1, 4, 24, 16)), h.input((1, 4, 16, 24))]))
+_case(
+    "matmul",
+    "second_zero_point_0",
+    lambda h: h.apply([h.input((1, 4, 24, 16)), h.input((1, 4, 16, 24), zero_point=0)]),
+)
 
 
 # -- element by element ----------------------------------------------------------------------------------

@@ -1,0 +1,151 @@
+"""Write docs/support.md: every operator case through every installed runtime, float and int8.
+
+    python scripts/support_table.py            write the page
+    python scripts/support_table.py --check    exit 1 if the page is not what this machine finds
+
+The page holds what was found by running the cases of `pocketpress.testing`, not what the cards of the targets
+say; the cards give only the remarks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pocketpress.core.errors import MissingExtraError, UnsupportedError
+from pocketpress.core.program import OPS
+from pocketpress.core.signature import signature_of
+from pocketpress.core.target import TargetSpec
+from pocketpress.core.targets import all_targets
+from pocketpress.testing import Case, CaseResult, all_cases, check_target
+
+PAGE = Path(__file__).parents[1] / "docs" / "support.md"
+INTEGER = "w8a8-static"
+BORDERS = ("quantize", "dequantize", "requantize")
+
+INTRODUCTION = """# What every runtime computes
+
+<!-- Written by scripts/support_table.py from the operator cases in pocketpress.testing; do not edit. -->
+
+Every operator, alone in a small network, in every runtime on x86-64 Linux, against the reference interpreter.
+
+| word | meaning |
+|---|---|
+| equal | every output integer is the reference's |
+| equal* | likewise, but not by a kernel the runtime has for it in integers: see the remark |
+| within 1 | some integers are one step off: see the remark |
+| float island | computed on reals inside an int8 network; at most one step off |
+| close | in float: within 0.001 % of the output's range |
+| lowered | written, and not executed on this machine |
+| missing | refused with a message; "3 of 5" says that some cases are |
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write or check the page."""
+    parser = argparse.ArgumentParser(description="Write docs/support.md.")
+    parser.add_argument("--check", action="store_true", help="exit 1 if the page is out of date")
+    options = parser.parse_args(arguments)
+    specs = [spec for _, spec in sorted(all_targets().items())]
+    try:
+        for spec in specs:
+            spec.check_installed()
+    except MissingExtraError as error:
+        print(f"the page speaks of all targets: {error}", file=sys.stderr)
+        return error.exit_code
+    text = page(specs)
+    if options.check:
+        current = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+        if current != text:
+            print(f"{PAGE.name} is out of date; run: python scripts/support_table.py", file=sys.stderr)
+            return 1
+        return 0
+    PAGE.write_text(text, encoding="utf-8")
+    return 0
+
+
+def page(specs: Iterable[TargetSpec]) -> str:
+    """The whole page."""
+    targets = list(specs)
+    parts = [INTRODUCTION]
+    for title, integer in (("In int8 (w8a8-static)", True), ("In float (fp32, fp16)", False)):
+        parts += [f"## {title}\n", *_table(targets, integer), ""]
+    parts.append("## Remarks\n")
+    for spec in targets:
+        parts += [f"### {spec.title}\n", *_remarks(spec), ""]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _table(specs: list[TargetSpec], integer: bool) -> list[str]:
+    shown = [spec for spec in specs if not integer or INTEGER in spec.precisions]
+    rows = [
+        "| operator | " + " | ".join(spec.title for spec in shown) + " |",
+        "|---" * (1 + len(shown)) + "|",
+    ]
+    for op in OPS:
+        if integer or op not in BORDERS:
+            words = (cell(spec, op, integer) for spec in shown)
+            rows.append(f"| `{op}` | " + " | ".join(words) + " |")
+    return rows
+
+
+def _remarks(spec: TargetSpec) -> list[str]:
+    """One line per remark, operators with the same remark together."""
+    by_text: dict[str, list[str]] = {}
+    for op in OPS:
+        if op in spec.remarks:
+            by_text.setdefault(spec.remarks[op], []).append(f"`{op}`")
+    return [f"- {', '.join(ops)}: {text}." for text, ops in by_text.items()] or ["None."]
+
+
+def cell(spec: TargetSpec, op: str, integer: bool) -> str:
+    """Run all cases of an operator in one precision through a target."""
+    cases = [case for case in all_cases() if case.op == op and (case.precision == INTEGER) == integer]
+    return word([outcome(spec, case) for case in cases if case.precision in spec.precisions])
+
+
+def outcome(spec: TargetSpec, case: Case) -> str:
+    """One word for one case."""
+    if sys.platform not in spec.executes_on:
+        return _lowered(spec, case)
+    return judged(case, check_target(spec, case))
+
+
+def judged(case: Case, result: CaseResult) -> str:
+    """The word of a result; a difference that is none of the allowed ones is shouted."""
+    if result.unsupported is not None:
+        return "missing"
+    if case.precision != INTEGER:
+        return "close" if result.is_close else "DIFFERS"
+    if case.island:
+        return "float island" if result.max_lsb is not None and result.max_lsb <= 1 else "DIFFERS"
+    if result.is_equal:
+        return "equal*" if result.skipped else "equal"
+    return "within 1" if result.max_lsb == 1 else "DIFFERS"
+
+
+def _lowered(spec: TargetSpec, case: Case) -> str:
+    with TemporaryDirectory() as folder:
+        try:
+            signature = signature_of(case.program, precision=case.precision)
+            spec.lower(case.program, signature, Path(folder) / f"case{spec.suffix}")
+        except UnsupportedError:
+            return "missing"
+    return "lowered"
+
+
+def word(outcomes: list[str]) -> str:
+    """One cell from the words of all cases: the weakest, with a count when some are refused."""
+    order = ["DIFFERS", "within 1", "float island", "equal*", "equal", "close", "lowered"]
+    done = [text for text in outcomes if text != "missing"]
+    if not done:
+        return "missing"
+    weakest = min(done, key=order.index)
+    return weakest if len(done) == len(outcomes) else f"{weakest} ({len(done)} of {len(outcomes)})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
