@@ -29,14 +29,14 @@ class Built:
         artifact: the file (or folder).
         float_artifact: the same network at fp32; the artifact itself for an fp32 press.
         entry: what is known so far.
-        identity: changes whenever the artifact would.
+        float_sha256: of the float artifact.
     """
 
     spec: TargetSpec
     artifact: Path
     float_artifact: Path
     entry: TargetEntry
-    identity: str
+    float_sha256: str
 
     @property
     def executes(self) -> bool:
@@ -78,7 +78,7 @@ def build(
         notes=notes,
         verdict="not executed here",
     )
-    return Built(spec, artifact, floats, entry, program_hash(prepared.program))
+    return Built(spec, artifact, floats, entry, _sha256(floats))
 
 
 def _lower(

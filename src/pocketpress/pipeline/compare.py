@@ -14,8 +14,9 @@ from pocketpress.data import load_dataset, resolve_metric, suggest_metric
 from pocketpress.devices.isolated import Child
 from pocketpress.measure.latency import summarise
 from pocketpress.measure.size import Size, measure_size
-from pocketpress.pipeline.evaluate import EvaluationSet, compare_metric, read_samples, run_session
+from pocketpress.pipeline.evaluate import EvaluationSet, compare_metric, run_session
 from pocketpress.pipeline.events import Events
+from pocketpress.pipeline.feeds import Feeds
 from pocketpress.pipeline.prove import file_feeds
 from pocketpress.verify.parity import compare
 
@@ -68,21 +69,24 @@ def compare_artifacts(
         _check_alike(first.signature, second.signature)
         dataset = load_dataset(data, first.signature, first.signature.preprocessing)
         pixels = any(spec.dtype == "uint8" for spec in first.signature.inputs)
-        feeds, targets = read_samples(dataset.raw_pixels() if pixels else dataset, samples, seed)
+        feeds = Feeds(dataset.raw_pixels() if pixels else dataset, samples, seed)
         with events.stage("run", 2 * len(feeds)) as advance:
             ours = run_session(Session(first), feeds, advance)
             theirs = run_session(Session(second), feeds, advance)
         times = child.time(
-            [(second, file_feeds(second.signature, feeds[0])), (first, file_feeds(first.signature, feeds[0]))]
+            [
+                (second, file_feeds(second.signature, feeds.first(1)[0])),
+                (first, file_feeds(first.signature, feeds.first(1)[0])),
+            ]
         )
     latency = summarise(
         times.seconds[0], times.seconds[1], threads=threads, warmup=times.warmup, overhead_s=times.overhead_s
     )
     scores = None
-    if metric is not None or targets is not None:
+    if metric is not None or feeds.targets is not None:
         sample = next(iter(dataset.samples(1, seed)))
         function = resolve_metric(metric or suggest_metric(first.signature, sample))
-        scores = compare_metric(function, theirs, EvaluationSet(feeds, targets, ours, ""), seed)
+        scores = compare_metric(function, theirs, EvaluationSet(feeds, ours), seed)
     parity = compare(theirs, ours, first.signature)
     return Comparison(str(a), str(b), parity, scores, latency, (measure_size(a), measure_size(b)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,46 +13,35 @@ from pocketpress.core.program.ir import Array
 from pocketpress.core.record import Metric
 from pocketpress.core.session import Session
 from pocketpress.core.target import file_to_real
-from pocketpress.data import Dataset
 from pocketpress.data.metrics import Metric as MetricFunction
 from pocketpress.measure.accuracy import compare_scores, compare_whole
+from pocketpress.pipeline.feeds import Feed, Feeds
+from pocketpress.pipeline.outputs import Outputs
 from pocketpress.pipeline.prepare import stored
 from pocketpress.verify.reference import interpret
 
-Outputs = list[dict[str, Array]]
 Advance = Callable[[], None]
 
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Evaluation samples in memory, and what the float network makes of them.
+    """Evaluation samples, and what the float network makes of them.
 
     Attributes:
-        feeds: real-valued inputs of every sample.
-        targets: stacked targets, or None without labels.
+        feeds: inputs of every sample.
         float_outputs: the float network's outputs of every sample.
-        digest: SHA-256 of the samples.
     """
 
-    feeds: list[dict[str, Array]]
-    targets: Array | None
+    feeds: Feeds
     float_outputs: Outputs
-    digest: str
+
+    @property
+    def targets(self) -> Array | None:
+        """Stacked targets, or None without labels."""
+        return self.feeds.targets
 
 
-def read_samples(data: Dataset, limit: int | None, seed: int) -> tuple[list[dict[str, Array]], Array | None]:
-    """Inputs as float32 (integers for pixels) and stacked targets."""
-    feeds, targets = [], []
-    for sample in data.samples(limit, seed):
-        feeds.append(
-            {k: v.astype(np.float32) if v.dtype.kind == "u" else v for k, v in sample.inputs.items()}
-        )
-        if sample.target is not None:
-            targets.append(sample.target)
-    return feeds, np.stack(targets) if len(targets) == len(feeds) else None
-
-
-def run_program(program: Program, feeds: list[dict[str, Array]], advance: Advance) -> Outputs:
+def run_program(program: Program, feeds: Iterable[Feed], advance: Advance) -> Outputs:
     """Real-valued outputs of a program in the reference interpreter."""
     results: Outputs = []
     for feed in feeds:
@@ -67,7 +56,7 @@ def _real(program: Program, name: str, value: Array) -> Array:
     return value if quant is None else file_to_real(value, float(quant.step), quant.zero_point)
 
 
-def run_session(session: Session, feeds: list[dict[str, Array]], advance: Advance) -> Outputs:
+def run_session(session: Session, feeds: Iterable[Feed], advance: Advance) -> Outputs:
     """Real-valued outputs of an artifact in its runtime."""
     results: Outputs = []
     for feed in feeds:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pocketpress
 from pocketpress.core.errors import DeviceError, UnsupportedError
 from pocketpress.core.program import Program
+from pocketpress.core.program.serialize import program_hash
 from pocketpress.core.record import (
     Data,
     DataSetEntry,
@@ -35,7 +36,6 @@ from pocketpress.core.target import TargetSpec
 from pocketpress.core.targets import all_targets, resolve_targets
 from pocketpress.data import (
     Dataset,
-    digest,
     load_dataset,
     parse_preprocessing,
     resolve_metric,
@@ -48,14 +48,14 @@ from pocketpress.pipeline.build import Built, build
 from pocketpress.pipeline.cache import Cache
 from pocketpress.pipeline.evaluate import (
     EvaluationSet,
-    Outputs,
     floats_as_target,
-    read_samples,
     run_program,
     stacked,
 )
 from pocketpress.pipeline.events import Events
+from pocketpress.pipeline.feeds import Feeds
 from pocketpress.pipeline.options import PressOptions
+from pocketpress.pipeline.outputs import Outputs, cached
 from pocketpress.pipeline.prepare import Prepared, prepare, simplified, stored
 from pocketpress.pipeline.prove import prove
 from pocketpress.report.render import render
@@ -163,28 +163,31 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
                 builds.append(built)
                 events.target(built.entry)
                 advance()
-        record = _proven(job, prepared, builds, events)
+        record = _proven(job, prepared, builds, cache, events)
         record.write(folder / "record.json")
         (folder / "report.html").write_text(render(record), encoding="utf-8")
         _publish(folder, options.out, builds)
     return record
 
 
-def _proven(job: Job, prepared: Prepared, builds: list[Built], events: Events) -> Record:
+def _proven(job: Job, prepared: Prepared, builds: list[Built], cache: Cache, events: Events) -> Record:
     options = job.options
     if job.evaluation is None:
         entries = [judged(b.entry, options.limits) for b in builds]
         return _record(job, prepared, entries, events, None, None, (), ())
-    evaluation = _evaluate_float(job, events)
+    evaluation = _evaluate_float(job, cache, events)
     count = min(options.parity_samples, len(evaluation.feeds))
     with events.stage(
         "integer reference" if prepared.program.is_quantized else "reference", count
     ) as advance:
-        reference = run_program(prepared.program, evaluation.feeds[:count], advance)
+        key = Cache.key("reference", program_hash(prepared.program), evaluation.feeds.digest, count)
+        reference = cached(
+            cache, key, lambda: run_program(prepared.program, evaluation.feeds.first(count), advance)
+        )
     layers: tuple[LayerError, ...] = ()
     if prepared.program.is_quantized:
         with events.stage("layer errors"):
-            feeds = evaluation.feeds[:LAYER_SAMPLES]
+            feeds = evaluation.feeds.first(LAYER_SAMPLES)
             layers = layer_errors(
                 prepared.float_program, prepared.program, ((f, stored(prepared.program, f)) for f in feeds)
             )
@@ -193,9 +196,9 @@ def _proven(job: Job, prepared: Prepared, builds: list[Built], events: Events) -
         if not built.executes:
             entries.append(judged(built.entry, options.limits))
         else:
-            proven = prove(built, prepared.program, evaluation, reference, job.metric, options, events)
+            proven = prove(built, prepared.program, evaluation, reference, job.metric, options, cache, events)
             entries.append(proven.entry)
-            outputs[built.spec.name] = proven.outputs[:count]
+            outputs[built.spec.name] = proven.outputs
         events.target(entries[-1])
     between = _between(outputs, prepared.program, options)
     return _record(
@@ -203,14 +206,14 @@ def _proven(job: Job, prepared: Prepared, builds: list[Built], events: Events) -
     )
 
 
-def _evaluate_float(job: Job, events: Events) -> EvaluationSet:
+def _evaluate_float(job: Job, cache: Cache, events: Events) -> EvaluationSet:
     assert job.evaluation is not None
     options = job.options
-    feeds, targets = read_samples(job.evaluation, options.evaluation_samples, options.seed)
+    feeds = Feeds(job.evaluation, options.evaluation_samples, options.seed)
     with events.stage("float network", len(feeds)) as advance:
-        outputs = run_program(job.program, feeds, advance)
-    seen = digest(job.evaluation.samples(options.evaluation_samples, options.seed))
-    return EvaluationSet(feeds, targets, outputs, seen)
+        key = Cache.key("float", program_hash(job.program), feeds.digest)
+        outputs = cached(cache, key, lambda: run_program(job.program, feeds, advance))
+    return EvaluationSet(feeds, outputs)
 
 
 def _float_metric(job: Job, evaluation: EvaluationSet) -> FloatMetric | None:
@@ -298,7 +301,8 @@ def _data(job: Job, evaluation: EvaluationSet | None) -> Data:
     if evaluation is None:
         return Data(calibration=calibration)
     return Data(
-        calibration=calibration, evaluation=entry(job.evaluation, len(evaluation.feeds), evaluation.digest)
+        calibration=calibration,
+        evaluation=entry(job.evaluation, len(evaluation.feeds), evaluation.feeds.digest),
     )
 
 

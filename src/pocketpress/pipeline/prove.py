@@ -13,14 +13,17 @@ from pocketpress.core.session import Session
 from pocketpress.core.signature import Signature, signature_of
 from pocketpress.core.target import TargetSpec, real_to_file
 from pocketpress.data.metrics import Metric as MetricFunction
+from pocketpress.devices.host import cpu_model, usable_cores
 from pocketpress.devices.isolated import Child, open_isolated
 from pocketpress.measure.latency import summarise
 from pocketpress.measure.memory import measure_memory
 from pocketpress.measure.verdict import judged
 from pocketpress.pipeline.build import Built
-from pocketpress.pipeline.evaluate import EvaluationSet, Outputs, compare_metric, run_session
+from pocketpress.pipeline.cache import Cache
+from pocketpress.pipeline.evaluate import EvaluationSet, compare_metric, run_session
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.options import PressOptions
+from pocketpress.pipeline.outputs import Outputs, pack, unpack
 from pocketpress.pipeline.prepare import stored
 from pocketpress.verify.localise import first_difference
 from pocketpress.verify.parity import compare
@@ -30,7 +33,7 @@ LOCALISED_SAMPLES = 2
 
 @dataclass(frozen=True)
 class Proven:
-    """A target with everything measured, and its outputs on the evaluation samples."""
+    """A target with everything measured, and its outputs on the samples that parity compares."""
 
     entry: TargetEntry
     outputs: Outputs
@@ -43,9 +46,43 @@ def prove(
     reference: Outputs,
     metric: MetricFunction | None,
     options: PressOptions,
+    cache: Cache,
     events: Events,
 ) -> Proven:
-    """Execute an artifact and judge it."""
+    """Execute an artifact and judge it; what was measured of the same bytes on the same machine is reused."""
+    key = Cache.key(
+        "proof",
+        built.spec.name,
+        runtime_of(built.spec),
+        built.entry.sha256,
+        built.float_sha256,
+        evaluation.feeds.digest,
+        None if metric is None else metric.name,
+        len(reference),
+        [options.measure, options.threads, options.seed],
+        [cpu_model(), usable_cores()],
+    )
+    hit = cache.get(key)
+    if hit is not None:
+        entry = TargetEntry.model_validate_json((hit / "entry.json").read_bytes())
+        entry = entry.model_copy(update={"artifact": built.entry.artifact})
+        return Proven(judged(entry, options.limits), unpack(hit / "outputs.npz"))
+    proven = _execute(built, program, evaluation, reference, metric, options, events)
+    cache.put(
+        key, {"entry.json": proven.entry.model_dump_json().encode(), "outputs.npz": pack(proven.outputs)}
+    )
+    return Proven(judged(proven.entry, options.limits), proven.outputs)
+
+
+def _execute(
+    built: Built,
+    program: Program,
+    evaluation: EvaluationSet,
+    reference: Outputs,
+    metric: MetricFunction | None,
+    options: PressOptions,
+    events: Events,
+) -> Proven:
     signature = signature_of(program, precision=options.precision)
     with Child() as child:
         runner = child.open(built.artifact, built.spec, options.threads)
@@ -69,7 +106,7 @@ def prove(
     if options.measure:
         with events.stage(f"measure {built.spec.name}"):
             entry = entry.model_copy(update=_measured(built, signature, evaluation, options))
-    return Proven(judged(entry, options.limits), outputs)
+    return Proven(entry, outputs[:count])
 
 
 def _differs(parity: Parity) -> bool:
@@ -77,7 +114,7 @@ def _differs(parity: Parity) -> bool:
 
 
 def _localised(parity: Parity, spec: TargetSpec, program: Program, evaluation: EvaluationSet) -> Parity:
-    feeds = [stored(program, feed) for feed in evaluation.feeds[:LOCALISED_SAMPLES]]
+    feeds = [stored(program, feed) for feed in evaluation.feeds.first(LOCALISED_SAMPLES)]
     with Child() as child:
         found = first_difference(program, spec, feeds, child.open)
     if found is None:
@@ -90,7 +127,7 @@ def _localised(parity: Parity, spec: TargetSpec, program: Program, evaluation: E
 def _measured(
     built: Built, signature: Signature, evaluation: EvaluationSet, options: PressOptions
 ) -> dict[str, object]:
-    feeds = file_feeds(signature, evaluation.feeds[0])
+    feeds = file_feeds(signature, evaluation.feeds.first(1)[0])
     update: dict[str, object] = {"latency_s": measure_latency(built, feeds, options)}
     runner = open_isolated(built.artifact, options.threads, spec=built.spec)
     try:
