@@ -252,6 +252,19 @@ def test_requantize_pixels(scale_out: float, zero_out: int, tmp_path: Path) -> N
     np.testing.assert_array_equal(got[0], expected[0])
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+@pytest.mark.parametrize("ratio", [0.5, 0.25, 1.5, 127 / 46, 45 / 127, 127 / 200, 0.1])
+@pytest.mark.parametrize("scale", [0.037, 0.0041, 1.0])
+def test_requantize_across_ties(dtype: str, ratio: float, scale: float, tmp_path: Path) -> None:
+    """Ratios that end on ties, or a rounding error beside them."""
+    stored = np.arange(256, dtype=np.uint8).view(dtype)
+    for zero_out in (-7, 12):
+        type_in = q8((256,), scale * ratio, 0 if dtype == "uint8" else 5, dtype)
+        program = unary("requantize", type_in, q8((256,), scale, zero_out)).build(["y"])
+        expected, got = run_both(program, tmp_path, feeds={"x": stored})
+        np.testing.assert_array_equal(got[0], expected[0])
+
+
 @pytest.mark.parametrize(("low", "high"), [(0.0, None), (0.0, 6.0), (-1.0, 1.0), (None, 2.0), (-50.0, 50.0)])
 def test_clamp(low: float | None, high: float | None, tmp_path: Path) -> None:
     type_ = q8((256,), 0.05, 3)

@@ -172,10 +172,10 @@ def test_integer_matmul_is_refused_with_the_users_line(tmp_path: Path) -> None:
 
 
 def test_requantize_on_a_tie_is_refused(tmp_path: Path) -> None:
-    """uint8 to int8 at half the resolution: odd pixels lie on ties, and the zero point moves them."""
+    """int8 to uint8 at half the resolution: odd integers lie on ties, and the zero point moves them."""
     b = ProgramBuilder()
-    x = b.input("x", TensorType((4,), "uint8", Q(0.5, 0)))
-    y = b.node("requantize", [x], TensorType((4,), "int8", Q(1.0, -127)), name="y")
+    x = b.input("x", TensorType((4,), "int8", Q(0.5, 0)))
+    y = b.node("requantize", [x], TensorType((4,), "uint8", Q(1.0, 127)), name="y")
     with pytest.raises(UnsupportedError, match="tie"):
         lowered(b.build([y]), tmp_path)
 

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -160,7 +160,7 @@ def _runtime() -> Any:
 
 
 @contextlib.contextmanager
-def _captured_stderr() -> Iterator[Any]:
+def _captured_stderr() -> Iterator[Callable[[], str]]:
     """Divert stderr, where the runtime logs; yields a function that returns the complaint.
 
     The C++ code writes partly to Python's ``sys.stderr`` (pybind11 redirects it), partly to the descriptor.

@@ -18,59 +18,6 @@ def convert(site: Site) -> None:
     site.unary("XNNConvert", site.value(0), site.out_type, site.out)
 
 
-def requantize(site: Site) -> None:
-    """Integers to integers of another scale.
-
-    int8 to int8 is a product with a constant one, whose kernel multiplies in float32 and rounds to even;
-    XNNPACK's own int8 conversion is a coarser fixed-point kernel.  From uint8 it builds a table in float32.
-    Either is computed here for all 256 inputs first: a result other than the contract's is refused.
-    """
-    if site.type(0) == replace(site.out_type, shape=site.type(0).shape):
-        site.unary("XNNCopy", site.value(0), site.out_type, site.out)
-        return
-    signed = site.type(0).dtype == site.out_type.dtype == "int8"
-    runtime = _product_table(site) if signed else _converted_table(site)
-    if (runtime != _contract_table(site)).any():
-        raise site.unsupported("scales whose ratio ends on a rounding tie", "calibrate again")
-    if not signed:
-        site.unary("XNNConvert", site.value(0), site.out_type, site.out)
-        return
-    one = site.graph.constant(np.ones(1, np.int8), Quantization.per_tensor(1.0))
-    site.binary("XNNMultiply", site.value(0), one, site.out_type, site.out)
-
-
-def _stored(dtype: str) -> Array:
-    info = np.iinfo(dtype)
-    return np.arange(info.min, info.max + 1, dtype=np.int32)
-
-
-def _centred(site: Site) -> Array:
-    return np.asarray(_stored(site.type(0).dtype) - site.quant(0).zero_point)
-
-
-def _contract_table(site: Site) -> Array:
-    ratio = np.float64(site.quant(0).step) / np.float64(site.out_quant.step)
-    return _saturated(site, np.rint(_centred(site) * ratio) + site.out_quant.zero_point)
-
-
-def _product_table(site: Site) -> Array:
-    """``qs8-vmul`` with a second factor of 1."""
-    scaled = _centred(site).astype(np.float32) * (site.quant(0).step / site.out_quant.step)
-    return _saturated(site, np.rint(scaled) + site.out_quant.zero_point)
-
-
-def _converted_table(site: Site) -> Array:
-    """``reference/unary-elementwise.cc``: float32, the zero point added before rounding."""
-    real = _centred(site).astype(np.float32) * site.quant(0).step
-    scaled = real * (np.float32(1) / site.out_quant.step)
-    return _saturated(site, np.rint(scaled + np.float32(site.out_quant.zero_point)))
-
-
-def _saturated(site: Site, grid: Array) -> Array:
-    info = np.iinfo(site.out_type.dtype)
-    return np.asarray(np.clip(grid, info.min, info.max).astype(np.int32))
-
-
 _LARGEST_POWER = 16
 
 
@@ -225,7 +172,7 @@ def _pointwise(site: Site, filter_id: int, bias_id: int, channels: int) -> None:
 
 
 def _affine_table(site: Site, weight: int, scale: np.float32, bias: int) -> Array:
-    accumulator = _centred(site) * weight + bias
+    accumulator = (np.arange(INT8_MIN, INT8_MAX + 1) - site.quant(0).zero_point) * weight + bias
     multiplier = site.quant(0).step * scale / site.out_quant.step
     grid = np.rint(accumulator.astype(np.float32) * multiplier) + site.out_quant.zero_point
     inverse = np.float32(1) / site.out_quant.step
@@ -237,7 +184,6 @@ def _affine_table(site: Site, weight: int, scale: np.float32, bias: int) -> Arra
 EMITTERS: dict[str, Emitter] = {
     "quantize": convert,
     "dequantize": convert,
-    "requantize": requantize,
     "add": _arithmetic("XNNAdd"),
     "sub": _arithmetic("XNNSubtract"),
     "mul": _arithmetic("XNNMultiply"),
