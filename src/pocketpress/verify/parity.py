@@ -10,6 +10,7 @@ called vacuous when that spread is within a few steps.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -24,6 +25,8 @@ Outputs = Sequence[Mapping[str, Array]]
 FLOAT_TOLERANCE = 1e-4
 VACUOUS_STEPS = 4.0
 INFINITE_DB = float("inf")
+LARGEST = float(np.finfo(np.float32).max)
+MOST_STEPS = 2**31 - 1
 
 
 def compare(
@@ -61,27 +64,35 @@ def compare(
     )
 
 
+def _difference(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """``|a - b|``, the largest float32 where only one side is NaN or infinite: a wreck stays a number."""
+    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    same = (first == second) | (np.isnan(first) & np.isnan(second))
+    with np.errstate(invalid="ignore"):
+        far = np.nan_to_num(np.abs(first - second), nan=LARGEST, posinf=LARGEST)
+    return np.where(same, 0.0, np.minimum(far, LARGEST))
+
+
 def _steps(spec: TensorSpec, got: Outputs, reference: Outputs) -> npt.NDArray[np.float64]:
     """Absolute difference in steps of the output's grid (float outputs: in tolerances)."""
-    step = spec.grid_scale if spec.grid_scale is not None else _tolerance(spec.name, reference)
     a = np.concatenate([np.asarray(o[spec.name], np.float64).reshape(-1) for o in got])
     b = np.concatenate([np.asarray(o[spec.name], np.float64).reshape(-1) for o in reference])
     if spec.grid_scale is None:
-        return np.asarray(np.abs(a - b) / step)
-    return np.asarray(np.abs(np.rint(a / step) - np.rint(b / step)))
+        return _difference(a, b) / _tolerance(spec.name, reference)
+    steps = _difference(np.rint(a / spec.grid_scale), np.rint(b / spec.grid_scale))
+    return np.minimum(steps, MOST_STEPS)
 
 
 def _tolerance(name: str, reference: Outputs) -> float:
-    values = np.concatenate([np.asarray(o[name]).reshape(-1) for o in reference])
+    values = np.concatenate([np.asarray(o[name], np.float64).reshape(-1) for o in reference])
+    values = values[np.isfinite(values)]
     return max(float(values.max(initial=0) - values.min(initial=0)) * FLOAT_TOLERANCE, 1e-9)
 
 
 def _largest(name: str, got: Outputs, reference: Outputs) -> float:
-    worst = max(
-        float(np.abs(a[name].astype(np.float64) - b[name]).max(initial=0))
-        for a, b in zip(got, reference, strict=True)
+    return max(
+        float(_difference(a[name], b[name]).max(initial=0)) for a, b in zip(got, reference, strict=True)
     )
-    return worst if np.isfinite(worst) else float(np.finfo(np.float32).max)
 
 
 def _spread(spec: TensorSpec, reference: Outputs) -> float:
@@ -90,7 +101,7 @@ def _spread(spec: TensorSpec, reference: Outputs) -> float:
     values = [np.asarray(o[spec.name], np.float64) for o in reference]
     if len(values) < 2:
         return 0.0
-    return float(np.median([np.abs(a - b).max() / step for a, b in itertools.pairwise(values)]))
+    return float(np.median([_difference(a, b).max(initial=0) / step for a, b in itertools.pairwise(values)]))
 
 
 def sqnr_db(signal: npt.NDArray[np.float64], noise: npt.NDArray[np.float64]) -> float:
@@ -98,13 +109,13 @@ def sqnr_db(signal: npt.NDArray[np.float64], noise: npt.NDArray[np.float64]) -> 
     power = float(np.sum(noise**2))
     if power == 0:
         return INFINITE_DB
-    return max(-1000.0, float(10 * np.log10(max(float(np.sum(signal**2)), 1e-300) / power)))
+    return max(-1000.0, 10 * (math.log10(max(float(np.sum(signal**2)), 1e-300)) - math.log10(power)))
 
 
 def _sqnr(names: list[str], truth: Outputs, got: Outputs) -> float:
     signal = np.concatenate([np.asarray(o[n], np.float64).reshape(-1) for o in truth for n in names])
     other = np.concatenate([np.asarray(o[n], np.float64).reshape(-1) for o in got for n in names])
-    return sqnr_db(signal, signal - other)
+    return sqnr_db(np.nan_to_num(signal, posinf=LARGEST, neginf=-LARGEST), _difference(signal, other))
 
 
 def _argmax(name: str, got: Outputs, reference: Outputs) -> float:

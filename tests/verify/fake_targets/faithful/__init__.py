@@ -1,0 +1,1 @@
+"""Computes what the reference computes."""
