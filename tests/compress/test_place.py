@@ -1,0 +1,47 @@
+"""Which operators run in integers, and the reasons for those that do not."""
+
+from __future__ import annotations
+
+from tests.reference.networks import ALL_INTEGER, Net, residual_network
+
+from pocketpress.compress.quantize.place import place
+
+
+def reasons(net: Net, out: str, integer_ops: frozenset[str] = ALL_INTEGER) -> dict[str, str]:
+    return {s.name: s.reason for s in place(net.build(out), integer_ops).left_in_float}
+
+
+def test_a_whole_network_is_placed() -> None:
+    program = residual_network()
+    found = place(program, ALL_INTEGER)
+    assert found.integer == {n.name for n in program.nodes} and found.left_in_float == ()
+
+
+def test_an_operator_that_a_runtime_lacks_stays_in_float_with_the_reason() -> None:
+    net = Net()
+    x = net.op("hardswish", net.conv(net.input(1, 2, 4, 4), 2), name="h")
+    assert reasons(net, x, ALL_INTEGER - {"hardswish"}) == {
+        "hardswish h": "a chosen runtime has no integer kernel that equals the reference"
+    }
+
+
+def test_softmax_is_float_and_a_move_after_it_is_not_listed() -> None:
+    net = Net()
+    x = net.op("softmax", net.linear(net.input(1, 6), 4), name="s", axis=1)
+    assert reasons(net, net.op("reshape", x, shape=(4,))) == {
+        "softmax s": "no runtime-independent integer form"
+    }
+
+
+def test_a_computed_weight_and_groups_of_a_transposed_convolution() -> None:
+    net = Net()
+    x = net.input(1, 4)
+    w = net.op("reshape", net.linear(x, 8), shape=(2, 4))
+    assert "computed at run time" in next(iter(reasons(net, net.op("linear", x, w, name="l")).values()))
+    net = Net()
+    weight = net.constant(net.rng.normal(0, 1, (4, 1, 2, 2)))
+    up = net.op(
+        "conv_transpose2d", net.input(1, 4, 3, 3), weight, stride=(2, 2), pads=(0, 0, 0, 0),
+        output_padding=(0, 0), groups=4,
+    )  # fmt: skip
+    assert "grouped transposed convolution" in next(iter(reasons(net, up).values()))
