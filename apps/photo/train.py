@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import copy
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,10 @@ class Recipe:
     """Random pixels per photo on which the loss is measured."""
     least_part: float = 0.4
     """Smallest height and width of the random part, as a share of the photo's."""
+    pairs: float = 0.5
+    """Share of the samples that show two photos side by side."""
+    dropout: float = 0.3
+    """Share of the pooled features that a step hides; the network itself has no dropout layer."""
     learning_rate: float = 2e-3
     table_learning_rate: float = 5e-4
     weight_decay: float = 0.05
@@ -72,13 +76,26 @@ def _to_bytes(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return rounded
 
 
+def draw_scene(
+    photos: list[NDArray[np.uint8]], recipe: Recipe, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """A random part of a photo, or of two side by side: so few photos would else be learned by heart."""
+    part = random_part(photos[rng.integers(len(photos))], rng, recipe.least_part)
+    if rng.random() >= recipe.pairs:
+        return part
+    other = random_part(photos[rng.integers(len(photos))], rng, recipe.least_part)
+    height, share = min(len(part), len(other)), rng.uniform(0.25, 0.75)
+    left, right = part[:height, : int(share * part.shape[1])], other[:height, int(share * other.shape[1]) :]
+    return np.concatenate([left, right], axis=1)
+
+
 def draw_batch(
     photos: list[NDArray[np.uint8]], recipe: Recipe, pixels: int, rng: np.random.Generator
 ) -> Batch:
-    """Draw random parts of random photos with random errors."""
+    """Draw random scenes with random errors."""
     thumbnails, stretched_pixels, clean = [], [], []
-    for index in rng.integers(len(photos), size=recipe.batch):
-        part = random_part(photos[index], rng, recipe.least_part)
+    for _ in range(recipe.batch):
+        part = draw_scene(photos, recipe, rng)
         small = np.asarray(Image.fromarray(part).resize((pixels, pixels), Image.Resampling.BOX))
         chosen = part.reshape(-1, 3)[rng.integers(part.shape[0] * part.shape[1], size=recipe.loss_pixels)]
         both = np.concatenate([small.reshape(-1, 3), chosen]).astype(np.float32) / np.float32(255)
@@ -100,14 +117,16 @@ def look_up(tables: Tensor, weights: Tensor, colours: Tensor) -> Tensor:
     return found[:, :, 0, 0].transpose(1, 2)
 
 
-def mean_squared_errors(network: nn.Module, tables: Tensor, batch: Batch) -> Tensor:
+def mean_squared_errors(network: PhotoEncoder, tables: Tensor, batch: Batch, dropout: float = 0.0) -> Tensor:
     """The squared error of each photo after enhancement, shape (N,)."""
-    enhanced = look_up(tables, network(batch.thumbnails), batch.stretched)
+    pooled = torch.flatten(network.pool(network.features(batch.thumbnails)), 1)
+    weights = network.head(nn.functional.dropout(pooled, dropout))
+    enhanced = look_up(tables, weights, batch.stretched)
     return (enhanced - batch.clean).square().mean(dim=(1, 2))
 
 
 @torch.no_grad()
-def validate(network: nn.Module, tables: Tensor, batches: list[Batch]) -> tuple[float, float]:
+def validate(network: PhotoEncoder, tables: Tensor, batches: list[Batch]) -> tuple[float, float]:
     """Mean PSNR in dB with stretched levels only, and after enhancement."""
     network.eval()
     before = torch.cat([(batch.stretched - batch.clean).square().mean(dim=(1, 2)) for batch in batches])
@@ -150,9 +169,8 @@ class Trainer:
         full = index >= self.recipe.steps - self.recipe.full_size_steps
         pixels = THUMBNAIL_PIXELS if full else self.recipe.small_pixels
         self.network.train()
-        errors = mean_squared_errors(
-            self.network, self.tables, draw_batch(self.photos, self.recipe, pixels, self.rng)
-        )
+        batch = draw_batch(self.photos, self.recipe, pixels, self.rng)
+        errors = mean_squared_errors(self.network, self.tables, batch, self.recipe.dropout)
         loss = (errors + self.recipe.loss_floor).log().mean()
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -185,8 +203,9 @@ class Trainer:
 def train(recipe: Recipe, photos: Path, val: Path, backbone: Path | None, out: Path) -> float:
     """Run the recipe, print progress, save the result; returns the mean PSNR on `val` in dB."""
     trainer = Trainer(recipe, [read_photo(path) for path in list_photos(photos)], backbone)
+    val_recipe = replace(recipe, pairs=0.0)
     val_rng, val_photos = np.random.default_rng(1), [read_photo(path) for path in list_photos(val)]
-    held_out = [draw_batch(val_photos, recipe, THUMBNAIL_PIXELS, val_rng) for _ in range(6)]
+    held_out = [draw_batch(val_photos, val_recipe, THUMBNAIL_PIXELS, val_rng) for _ in range(6)]
     started, after = time.monotonic(), 0.0
     recent: list[float] = []
     for index in range(recipe.steps):

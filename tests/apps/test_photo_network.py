@@ -26,7 +26,7 @@ def test_factory_returns_an_evaluated_module_and_an_example(encoder: PhotoEncode
 
 
 def test_weights_depend_on_photo_and_error(encoder: PhotoEncoder) -> None:
-    errors = [PhotoError(exposure_stops=stops) for stops in (-2.5, 0.0, 1.5)]
+    errors = [PhotoError(), PhotoError(exposure_stops=1.5), PhotoError(saturation=0.4)]
     inputs = [
         look(degrade(read_photo(path), error)).network_input
         for path in list_photos(SHIPPED_PHOTOS)[:2]
