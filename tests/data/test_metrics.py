@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from tests.data.builders import signature
 
 from pocketpress.core.errors import DataError, UserError
+from pocketpress.core.signature import TensorSpec
 from pocketpress.data import Sample, resolve_metric, suggest_metric
 
 SCORES = np.array(
@@ -203,6 +205,13 @@ def test_an_output_is_chosen_by_name() -> None:
         resolve_metric("top1@probs").evaluate(outputs, LABELS)
 
 
+def test_several_outputs_are_compared_with_the_float_networks() -> None:
+    outputs = {"logits": SCORES, "boxes": np.zeros((4, 4))}
+    floats = {"logits": SCORES, "boxes": np.ones((4, 4))}
+    assert resolve_metric("agreement@logits").aggregate(outputs, floats) == 1
+    assert resolve_metric("sqnr@boxes").aggregate(outputs, floats) == 0
+
+
 def user_metric(tmp_path: Path, body: str) -> str:
     path = tmp_path / "mine.py"
     path.write_text("import numpy as np\n" + textwrap.dedent(body))
@@ -218,6 +227,14 @@ def test_the_users_function_per_sample_and_whole(tmp_path: Path) -> None:
     whole = resolve_metric(user_metric(tmp_path, "def f(o, t):\n    return 7"))
     assert whole.higher_is_better and whole.evaluate(SCORES, LABELS).value == 7
     assert whole.per_sample(SCORES, LABELS) is None
+
+
+def test_the_users_function_takes_several_outputs_by_name(tmp_path: Path) -> None:
+    spec = user_metric(tmp_path, "def f(o, t):\n    return (o['a'] + o['b'])[:, 0] - t")
+    outputs = {"a": np.ones((3, 1)), "b": np.full((3, 1), 2.0)}
+    assert resolve_metric(spec).aggregate(outputs, np.array([1, 2, 3])) == 1
+    one = user_metric(tmp_path, "def f(o, t):\n    return o[:, 0] - t")
+    assert resolve_metric(f"{one}@b").aggregate(outputs, np.array([1, 2, 3])) == 0
 
 
 @pytest.mark.parametrize(
@@ -243,3 +260,5 @@ def test_the_suggested_metric_follows_the_labels() -> None:
     assert suggest_metric(network, Sample(inputs, np.zeros(10, np.float32))) == "mse"
     assert suggest_metric(network, Sample(inputs)) == "agreement"
     assert suggest_metric(network) == "agreement"
+    several = replace(network, outputs=(*network.outputs, TensorSpec("more", (1, 2), "float32")))
+    assert suggest_metric(several) == "agreement@y"

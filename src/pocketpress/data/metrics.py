@@ -48,6 +48,7 @@ class Metric:
         output: name of the output it judges, or None for the only one.
         function: outputs and targets, both (N, …), and options, to (N,) values or one number.
         options: given after the name.
+        takes_all: the function takes all outputs by name when there are several.
     """
 
     name: str
@@ -57,13 +58,14 @@ class Metric:
     output: str | None
     function: Function
     options: Mapping[str, Any]
+    takes_all: bool = False
 
-    def evaluate(self, outputs: Outputs, targets: Array | None) -> Score:
+    def evaluate(self, outputs: Outputs, targets: Outputs | None) -> Score:
         """Judge outputs.
 
         Args:
             outputs: (N, …), or one such array per output name.
-            targets: (N, …); for a metric without targets, the float network's outputs.
+            targets: (N, …); for a metric without targets, the float network's outputs, also by name.
 
         Raises:
             DataError: targets are missing, or do not fit the metric or the outputs.
@@ -74,36 +76,41 @@ class Metric:
             raise DataError(
                 f"metric {self.name} needs targets", got="unlabelled data", next_step="use --metric agreement"
             )
-        targets = np.asarray(targets)
-        if len(targets) != len(chosen) or len(chosen) == 0:
+        wanted = self._chosen(targets) if isinstance(targets, Mapping) else np.asarray(targets)
+        count = _samples(chosen)
+        if _samples(wanted) != count or count == 0:
             raise DataError(
                 f"metric {self.name}: outputs and targets differ in number",
-                got=f"{len(chosen)} and {len(targets)}",
+                got=f"{count} and {_samples(wanted)}",
                 allowed="one target per sample, at least one",
             )
-        return self._score(self.function(chosen, targets, self.options), len(chosen))
+        return self._score(self.function(chosen, wanted, self.options), count)
 
-    def per_sample(self, outputs: Outputs, targets: Array | None) -> Values | None:
+    def per_sample(self, outputs: Outputs, targets: Outputs | None) -> Values | None:
         """The values the metric is the mean of, (N,), or None where it is no mean."""
         return self.evaluate(outputs, targets).per_sample
 
-    def aggregate(self, outputs: Outputs, targets: Array | None) -> float:
+    def aggregate(self, outputs: Outputs, targets: Outputs | None) -> float:
         """The metric on the whole set."""
         return self.evaluate(outputs, targets).value
 
-    def _chosen(self, outputs: Outputs) -> Array:
+    def _chosen(self, outputs: Outputs) -> Any:
+        """The array to judge; all arrays by name for a user's function and several outputs."""
         if not isinstance(outputs, Mapping):
             return np.asarray(outputs)
-        name = self.output or (next(iter(outputs)) if len(outputs) == 1 else None)
+        arrays = {name: np.asarray(value) for name, value in outputs.items()}
+        name = self.output or (next(iter(arrays)) if len(arrays) == 1 else None)
+        if name is None and self.takes_all:
+            return arrays
         if name is None:
             raise UserError(
                 f"metric {self.name} judges one output",
-                got=f"{len(outputs)} outputs",
-                allowed=[f"{self.name}@{n}" for n in outputs],
+                got=f"{len(arrays)} outputs",
+                allowed=[f"{self.name}@{n}" for n in arrays],
             )
-        if name not in outputs:
-            raise UserError("the network has no such output", got=name, allowed=list(outputs))
-        return np.asarray(outputs[name])
+        if name not in arrays:
+            raise UserError("the network has no such output", got=name, allowed=list(arrays))
+        return arrays[name]
 
     def _score(self, result: Any, count: int) -> Score:
         values = np.asarray(result.detach().cpu() if hasattr(result, "detach") else result)
@@ -187,7 +194,7 @@ def resolve_metric(name: str) -> Metric:
         UserError: unknown name or option; the message names the closest.
     """
     base, output = name, None
-    if "@" in name:
+    if "@" in name and not {"/", "\\", ":"} & set(name.rpartition("@")[2]):
         base, _, output = name.rpartition("@")
     stem, _, options = base.partition(":")
     if options and "=" not in options:
@@ -212,15 +219,20 @@ def resolve_metric(name: str) -> Metric:
 def suggest_metric(signature: Signature, sample: Sample | None = None) -> str:
     """The metric a network and one of its samples call for when the user named none.
 
-    "agreement" without targets, "top1" for whole-number labels of a score vector, else "mse".
+    "agreement" without targets, "top1" for whole-number labels of a score vector, else "mse"; of the first
+    output where there are several.
     """
+    outputs = signature.outputs
+    suffix = f"@{outputs[0].name}" if len(outputs) > 1 else ""
     if sample is None or sample.target is None:
-        return "agreement"
-    target = sample.target
-    shape = signature.outputs[0].shape
-    if target.size == 1 and target.dtype.kind in "iub" and len(shape) == 2 and shape[1] > 1:
-        return "top1"
-    return "mse"
+        return f"agreement{suffix}"
+    target, shape = sample.target, outputs[0].shape
+    whole = target.size == 1 and target.dtype.kind in "iub"
+    return f"top1{suffix}" if whole and len(shape) == 2 and shape[1] > 1 else f"mse{suffix}"
+
+
+def _samples(values: Any) -> int:
+    return len(next(iter(values.values()))) if isinstance(values, Mapping) else len(values)
 
 
 def _torch_function(name: str) -> Function:
@@ -275,7 +287,7 @@ def _of_user(name: str, spec: str, output: str | None) -> Metric:
             ) from error
 
     higher = bool(getattr(function, "higher_is_better", True))
-    return Metric(name, higher, str(getattr(function, "unit", "")), True, output, call, {})
+    return Metric(name, higher, str(getattr(function, "unit", "")), True, output, call, {}, takes_all=True)
 
 
 def _options(name: str, text: str) -> dict[str, Any]:

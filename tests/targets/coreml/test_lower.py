@@ -103,6 +103,16 @@ def test_equal_programs_give_equal_bytes(tmp_path: Path) -> None:
     ]
 
 
+def test_lowering_says_what_it_checked_and_what_the_device_decides(tmp_path: Path) -> None:
+    lowered = lower(int8_conv(), signed(int8_conv()), tmp_path / "a.mlpackage")
+    assert lowered.notes == (
+        "read back: every integer, scale and zero point in the file equals the program's",
+    )
+    assert [s.name for s in lowered.skipped] == ["integer kernels"]
+    plain = lower(float_conv(), signed(float_conv()), tmp_path / "b.mlpackage")
+    assert plain.skipped == () and plain.notes == ()
+
+
 def test_the_signature_travels_in_the_metadata(tmp_path: Path) -> None:
     program = int8_conv()
     lower(program, signed(program), tmp_path / "a.mlpackage")
@@ -167,7 +177,7 @@ def test_raw_pixels_enter_as_whole_numbers(tmp_path: Path) -> None:
     y = b.node("dequantize", [b.node("requantize", [x], shifted)], TensorType((1, 1, 2, 2)), name="y")
     program = b.build([y])
     lowered = lower(program, signed(program), tmp_path / "a.mlpackage")
-    assert lowered.notes == ("Core ML has no 8-bit features: x travel as whole float32 numbers",)
+    assert lowered.notes[1:] == ("Core ML has no 8-bit features: x travel as whole float32 numbers",)
     values = np.array([[[[0, 1], [128, 255]]]], np.uint8)
     got = run_package(tmp_path / "a.mlpackage", {"x": values})
     np.testing.assert_array_equal(got["y"], interpret(program, {"x": values})["y"])

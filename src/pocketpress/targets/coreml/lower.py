@@ -14,7 +14,7 @@ from pocketpress.core.signature import Signature
 from pocketpress.core.target import Lowered
 from pocketpress.targets.coreml import elementwise, movement, products, reductions
 from pocketpress.targets.coreml.audit import audit
-from pocketpress.targets.coreml.emission import Emission, Handler, border_dtype
+from pocketpress.targets.coreml.emission import INTEGER_LIMITS, Emission, Handler, border_dtype
 from pocketpress.targets.coreml.graph import Value
 from pocketpress.targets.coreml.package import SIGNATURE_KEY, write_package
 from pocketpress.targets.coreml.protos import model_messages
@@ -33,15 +33,19 @@ HANDLERS: dict[str, Handler] = {
 
 
 def lower(program: Program, signature: Signature, path: Path) -> Lowered:
-    """Write the package at ``path``; equal programs give equal bytes.
+    """Write the package at ``path`` and compare what was written with the program.
+
+    Equal programs give equal bytes.  The comparison is made here because most machines cannot execute the
+    package: it is the proof they can give.
 
     Raises:
+        CheckFailed: the file differs from the program, which is a bug.
         UnsupportedError: an operator, dtype or rank that Core ML lacks, with the user's line.
         DeviceError: the folder cannot be written.
     """
     model, weights = to_model(program, signature)
     write_package(path, model, weights)
-    return Lowered(notes=_notes(program))
+    return Lowered(skipped=audit(path, program), notes=_notes(program))
 
 
 def to_model(program: Program, signature: Signature) -> tuple[Any, list[bytes]]:
@@ -90,7 +94,11 @@ def _feature(message: Any, name: str, shape: tuple[int, ...], dtype: str) -> Non
 
 
 def _notes(program: Program) -> tuple[str, ...]:
-    borders = [n for n in (*program.inputs, *program.outputs) if program.type(n).dtype in ("int8", "uint8")]
-    if not borders:
-        return ()
-    return (f"Core ML has no 8-bit features: {', '.join(borders)} travel as whole float32 numbers",)
+    notes = []
+    if program.is_quantized:
+        notes.append("read back: every integer, scale and zero point in the file equals the program's")
+    borders = [n for n in (*program.inputs, *program.outputs) if program.type(n).dtype in INTEGER_LIMITS]
+    if borders:
+        names = ", ".join(borders)
+        notes.append(f"Core ML has no 8-bit features: {names} travel as whole float32 numbers")
+    return tuple(notes)
