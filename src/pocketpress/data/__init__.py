@@ -2,7 +2,7 @@
 
 The API, in the order of use::
 
-    prep = parse_preprocessing("imagenet,crop=192", signature)# or None: see load_dataset
+    prep = parse_preprocessing("imagenet,crop=192", signature)  # or None: see load_dataset
     data = load_dataset("photos/", signature, prep)         # folder, .npz, .parquet or module:function
     data.reference, data.kind, data.labelled, data.size     # size is None for an unsized iterator
     data.preprocessing                                      # as completed; save it in the signature
