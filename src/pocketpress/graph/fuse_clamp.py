@@ -37,12 +37,18 @@ Limits = tuple[float | None, float | None]
 
 
 def intersect(first: Limits | None, second: Limits) -> Limits:
-    """Clamping by ``first`` and then by ``second`` as one clamp."""
+    """Clamping by ``first`` and then by ``second`` as one clamp; where they are disjoint, ``second`` wins."""
     if first is None:
         return second
-    low = second[0] if first[0] is None else (first[0] if second[0] is None else max(first[0], second[0]))
-    high = second[1] if first[1] is None else (first[1] if second[1] is None else min(first[1], second[1]))
-    return low, high
+    return _within(first[0], second, second[0]), _within(first[1], second, second[1])
+
+
+def _within(limit: float | None, bounds: Limits, unbounded: float | None) -> float | None:
+    if limit is None:
+        return unbounded
+    low, high = bounds
+    limit = limit if low is None else max(limit, low)
+    return limit if high is None else min(limit, high)
 
 
 def is_host(node: Node) -> bool:

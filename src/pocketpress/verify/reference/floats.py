@@ -26,8 +26,12 @@ def _inputs(c: Context) -> list[torch.Tensor]:
 def _clamped(c: Context, out: torch.Tensor) -> Array:
     clamp = c.node.attrs.get("clamp")
     if clamp is not None:
-        out = torch.clamp(out, clamp[0], clamp[1])
+        out = _limited(out, *clamp)
     return np.asarray(out.numpy())
+
+
+def _limited(x: torch.Tensor, low: float | None, high: float | None) -> torch.Tensor:
+    return x if low is None and high is None else torch.clamp(x, low, high)
 
 
 def _padded(c: Context, x: torch.Tensor) -> torch.Tensor:
@@ -125,7 +129,7 @@ KERNELS: dict[str, Callable[[Context], Array]] = {
     "minimum": _binary(torch.minimum),
     "maximum": _binary(torch.maximum),
     "pow": _unary(lambda x, a: torch.pow(x, a["exponent"])),
-    "clamp": _unary(lambda x, a: torch.clamp(x, a["low"], a["high"])),
+    "clamp": _unary(lambda x, a: _limited(x, a["low"], a["high"])),
     "sigmoid": _unary(lambda x, a: torch.sigmoid(x)),
     "tanh": _unary(lambda x, a: torch.tanh(x)),
     "hardswish": _unary(lambda x, a: F.hardswish(x)),

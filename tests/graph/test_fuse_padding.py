@@ -1,0 +1,36 @@
+"""Zero padding moves into the convolution."""
+
+from __future__ import annotations
+
+import pytest
+from tests.graph.same import assert_same, ops
+from tests.reference.networks import Net
+
+from pocketpress.graph.fuse_padding import fuse_padding
+
+
+def padded(net: Net, value: float = 0.0, before: tuple[int, ...] = (0, 0, 1, 2)) -> str:
+    return net.op("pad", net.input(1, 2, 4, 4), before=before, after=(0, 0, 3, 0), value=value)
+
+
+def test_asymmetric_padding_adds_to_the_convolution() -> None:
+    net = Net()
+    before = net.build(net.conv(padded(net), 3, pad=1))
+    after = fuse_padding(before)
+    assert ops(after) == ["conv2d"] and after.nodes[0].attrs["pads"] == (2, 3, 4, 1)
+    assert_same(before, after)
+
+
+def test_two_readers_each_take_it() -> None:
+    net = Net()
+    x = padded(net)
+    before = net.build(net.conv(x, 3), net.conv(x, 2, 1))
+    assert ops(fuse_padding(before)) == ["conv2d", "conv2d"]
+    assert_same(before, fuse_padding(before))
+
+
+@pytest.mark.parametrize(("value", "before"), [(1.0, (0, 0, 1, 1)), (0.0, (0, 1, 1, 1))])
+def test_other_values_and_other_axes_stay(value: float, before: tuple[int, ...]) -> None:
+    net = Net()
+    program = net.build(net.conv(padded(net, value, before), 3))
+    assert ops(fuse_padding(program)) == ["pad", "conv2d"]
