@@ -88,7 +88,7 @@ def compare_metric(
     score, float_score = metric.evaluate(ours, targets), metric.evaluate(floats, targets)
     if score.per_sample is not None and float_score.per_sample is not None:
         return compare_scores(
-            metric.name,
+            public_name(metric),
             score.per_sample,
             float_score.per_sample,
             unit=metric.unit,
@@ -100,7 +100,7 @@ def compare_metric(
         return lambda rows: float(metric.evaluate(_rows(values, rows), _rows(targets, rows)).value)
 
     return compare_whole(
-        metric.name,
+        public_name(metric),
         on(ours),
         on(floats),
         len(outputs),
@@ -109,6 +109,11 @@ def compare_metric(
         seed=seed,
         resamples=200,
     )
+
+
+def public_name(metric: MetricFunction) -> str:
+    """The metric's name for people: of a user's function, its name without the path."""
+    return metric.name.rpartition(":")[2] if metric.takes_all else metric.name
 
 
 def floats_as_target(floats: Any) -> Array:

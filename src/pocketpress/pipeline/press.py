@@ -8,6 +8,7 @@ interrupted or failed press leaves nothing half-written.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -49,6 +50,7 @@ from pocketpress.pipeline.cache import Cache
 from pocketpress.pipeline.evaluate import (
     EvaluationSet,
     floats_as_target,
+    public_name,
     run_program,
     stacked,
 )
@@ -222,7 +224,7 @@ def _float_metric(job: Job, evaluation: EvaluationSet) -> FloatMetric | None:
     floats = stacked(evaluation.float_outputs)
     targets = evaluation.targets if job.metric.needs_targets else floats_as_target(floats)
     return FloatMetric(
-        name=job.metric.name,
+        name=public_name(job.metric),
         value=job.metric.evaluate(floats, targets).value,
         unit=job.metric.unit,
         larger_is_better=job.metric.higher_is_better,
@@ -261,6 +263,8 @@ def _record(
         source=SourceEntry(
             reference=options.source,
             kind="pt2" if options.source.endswith(".pt2") else "pytorch",
+            sha256=_file_hash(options.source),
+            weights_sha256=None if options.weights is None else _file_hash(str(options.weights)),
             weights=None if options.weights is None else str(options.weights),
             parameters=job.source.parameters,
             multiply_accumulates=multiply_accumulates(prepared.float_program),
@@ -330,6 +334,14 @@ def stem_of(source: str) -> str:
     generic = function in ("factory", "model", "network", "net", "build", "main")
     name = Path(where).stem if where.endswith(".py") else where.rpartition(".")[2]
     return name if generic else function
+
+
+def _file_hash(spec: str) -> str | None:
+    """SHA-256 of the file a specification names, when it names one."""
+    for name in (spec, spec.rpartition(":")[0]):
+        if name and Path(name).is_file():
+            return hashlib.sha256(Path(name).read_bytes()).hexdigest()
+    return None
 
 
 @contextlib.contextmanager

@@ -167,10 +167,10 @@ def file_feeds(signature: Signature, feeds: dict[str, Array]) -> list[Array]:
 
 
 def runtime_of(spec: TargetSpec) -> str | None:
-    """Name and version of the first required package, as the record states it."""
+    """Name and version of the package that executes the artifact, as the record states it."""
     from importlib.metadata import PackageNotFoundError, version
 
-    for name in spec.requires:
+    for name in sorted(spec.requires, key=lambda package: spec.name not in package):
         try:
             return f"{name.replace('_', '-')} {version(name)}"
         except PackageNotFoundError:

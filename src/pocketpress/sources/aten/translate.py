@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -96,8 +97,16 @@ def source_line(node: torch.fx.Node) -> str:
         if head.strip().startswith("File ") and "site-packages" not in head:
             parts = head.strip().split('"')
             number = head.rpartition("line ")[2].split(",")[0]
-            best = f"{parts[1]}:{number}: {code.strip()}"
+            best = f"{_near(parts[1])}:{number}: {code.strip()}"
     return best or node.name
+
+
+def _near(path: str) -> str:
+    """A path below the working folder relative to it, any other as it is."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path
 
 
 def _call(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: ProgramBuilder) -> Any:
