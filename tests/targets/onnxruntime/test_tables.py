@@ -53,6 +53,18 @@ def test_the_exact_tie_of_a_leaky_relu_is_looked_up(tmp_path: Path) -> None:
     assert got[128 - 1] == 0 and got[128 - 3] == -2 and got[128 - 5] == -2
 
 
+def test_hardswish_is_a_product_of_integers_where_3_is_a_whole_number_of_steps(tmp_path: Path) -> None:
+    seen = []
+    for steps in range(20, 120):
+        for zero_point in (-60, -5, 120):
+            program = unary("hardswish", grid(3 / steps, zero_point), grid(0.0273, -113))
+            seen.append(kinds(program))
+            expected = interpret(program, {"x": ALL_INTEGERS})["y"]
+            got = run(lowered(program, tmp_path / "t.onnx"), ALL_INTEGERS)[0]
+            np.testing.assert_array_equal(got, expected)
+    assert seen.count({"Clip", "QLinearMul"}) > 100
+
+
 @pytest.mark.parametrize("op", ["sigmoid", "tanh", "hardsigmoid"])
 def test_clear_of_ties_an_integer_kernel_does_it(op: str) -> None:
     scales = (0.03 + 0.0001 * step for step in range(200))

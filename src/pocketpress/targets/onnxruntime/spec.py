@@ -25,7 +25,8 @@ SPEC = TargetSpec(
     float_ops=frozenset(_FLOAT.split()),
     integer_ops=frozenset(_INTEGER.split()),
     remarks={
-        "hardswish": "no integer kernel: a float island whose 256 results are the reference's integers",
+        "hardswish": "Clip and QLinearMul where 3 is a whole number of input steps and -3 lies in the range; "
+        "else a float island whose 256 results are the reference's integers",
         "elu": "no integer kernel: a float island whose 256 results are the reference's integers",
         "conv_transpose2d": "no integer kernel: an equal QLinearConv over sub-pixels, then an interleave",
     },

@@ -1,6 +1,7 @@
 """Activations.  In integers each is a function of one byte; three ways, best first, all exact.
 
-1. a kernel of ONNX Runtime that computes the same table (QLinearSigmoid, QLinearLeakyRelu, QLinearAdd);
+1. kernels of ONNX Runtime that compute the same table (QLinearSigmoid, QLinearLeakyRelu, QLinearAdd,
+   Clip and QLinearMul);
 2. the float function between DequantizeLinear and QuantizeLinear, listed by the audit as a float island;
 3. a Gather from the reference's own table.
 
@@ -110,9 +111,40 @@ def _hardsigmoid(w: GraphWriter, node: Node) -> None:
     )
 
 
+def _hardswish(w: GraphWriter, node: Node) -> None:
+    """``x * clip(x + 3, 0, 6) / 6`` as Clip and QLinearMul, where 3 is a whole number of input steps."""
+    source, out = node.inputs[0], node.outputs[0]
+    zero, three = w.stored_zero_point(source), round(3 / float(w.quant(source).step))
+    if zero < three or not _is_product(w, node, zero, three):
+        _island(w, node)
+        return
+    bounds = [w.shared("limit", np.uint8(max(0, min(255, v)))) for v in (zero - three, zero + three)]
+    gate = w.emit("Clip", [w.value(source), *bounds], name=out)
+    inputs = [w.value(source), w.scale_of(source), w.zero_of(source)]
+    inputs += [gate, w.scale(_sixth_step(w, source)), w.zero(zero - three)]
+    w.emit(
+        "QLinearMul", [*inputs, w.scale_of(out), w.zero_of(out)], name=out, out=w.value(out), domain=MICROSOFT
+    )
+
+
+def _sixth_step(w: GraphWriter, source: str) -> np.float64:
+    return np.float64(w.quant(source).step) / 6
+
+
+def _is_product(w: GraphWriter, node: Node, zero: int, three: int) -> bool:
+    """Whether the integer product gives the reference's table, all 256 entries clear of ties."""
+    source, out = node.inputs[0], node.outputs[0]
+    x = np.arange(256) - zero
+    multiplier = np.float64(w.quant(source).step) * _sixth_step(w, source) / np.float64(w.quant(out).step)
+    product = x * (np.clip(x, -three, three) + three) * multiplier
+    wanted = real_table(node.op, node.attrs, w.quant(source), w.quant(out))
+    return bool(np.abs(product - wanted).max() < _TIE_MARGIN / 2)
+
+
 _INTEGER: dict[str, Callable[[GraphWriter, Node], None]] = {
     "sigmoid": _sigmoid,
     "leaky_relu": _leaky_relu,
     "tanh": _tanh,
     "hardsigmoid": _hardsigmoid,
+    "hardswish": _hardswish,
 }
