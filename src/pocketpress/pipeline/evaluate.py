@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pocketpress.core.errors import DataError
 from pocketpress.core.program import Program
 from pocketpress.core.program.ir import Array
 from pocketpress.core.record import Metric
@@ -97,7 +98,15 @@ def compare_metric(
         )
 
     def on(values: Any) -> Callable[[Any], float]:
-        return lambda rows: float(metric.evaluate(_rows(values, rows), _rows(targets, rows)).value)
+        def value(rows: Any) -> float:
+            try:
+                return float(metric.evaluate(_rows(values, rows), _rows(targets, rows)).value)
+            except DataError:
+                if len(rows) == len(outputs) and (np.asarray(rows) == np.arange(len(rows))).all():
+                    raise
+                return float("nan")  # undefined on this resample, for example without one class
+
+        return value
 
     return compare_whole(
         public_name(metric),
