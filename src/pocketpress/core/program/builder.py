@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from pocketpress.core.program.ir import Array, Node, Program, Quantization, Tens
 class ProgramBuilder:
     """Append nodes one by one; names are made unique; `build` freezes and checks the result."""
 
-    def __init__(self) -> None:
+    def __init__(self, reserved: Iterable[str] = ()) -> None:
+        """Keep the names ``reserved`` free until `release` is called for each."""
+        self._reserved = set(reserved)
         self._inputs: list[str] = []
         self._types: dict[str, TensorType] = {}
         self._constants: dict[str, Array] = {}
@@ -20,12 +23,15 @@ class ProgramBuilder:
 
     def unique(self, stem: str) -> str:
         """Return ``stem``, or ``stem_N`` when the name is taken."""
-        if stem not in self._types:
-            return stem
-        number = 1
-        while f"{stem}_{number}" in self._types:
+        name, number = stem, 0
+        while name in self._types or name in self._reserved:
             number += 1
-        return f"{stem}_{number}"
+            name = f"{stem}_{number}"
+        return name
+
+    def release(self, name: str) -> None:
+        """Let the next tensor of this name have it."""
+        self._reserved.discard(name)
 
     def type(self, name: str) -> TensorType:
         """The type of a tensor added before."""

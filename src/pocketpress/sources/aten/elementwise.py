@@ -48,6 +48,15 @@ def div(b: Bound) -> str:
     return emit_binary(b, "div", b["self"], b["other"])
 
 
+def reciprocal(b: Bound) -> str:
+    """aten::reciprocal: what ``number / x`` becomes."""
+    return emit_binary(b, "div", 1.0, b["self"])
+
+
+def nothing(b: Bound) -> None:
+    """Checks that torch makes at run time; shapes and dtypes are static here."""
+
+
 def rsub(b: Bound) -> str:
     """aten::rsub: other - alpha * self."""
     return emit_binary(
@@ -169,6 +178,8 @@ HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::div": div,
     "aten::div_": div,
     "aten::rsub": rsub,
+    "aten::reciprocal": reciprocal,
+    "aten::_assert_tensor_metadata": nothing,
     "aten::minimum": _binary("minimum"),
     "aten::maximum": _binary("maximum"),
     "aten::relu": _clamp(0.0, None),

@@ -42,7 +42,7 @@ def to_program(exported: torch.export.ExportedProgram) -> tuple[Program, tuple[t
         UnsupportedError: an operator or dtype outside the vocabulary.
     """
     module = exported.module(check_guards=False)
-    builder = ProgramBuilder()
+    builder = ProgramBuilder(reserved=_reserved(module, exported))
     values: dict[torch.fx.Node, Any] = {}
     outputs: list[str] = []
     for node in module.graph.nodes:
@@ -168,9 +168,19 @@ def _output_names(exported: torch.export.ExportedProgram, count: int) -> list[st
     return ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
 
 
+def _reserved(module: torch.fx.GraphModule, exported: torch.export.ExportedProgram) -> list[str]:
+    """Public output names, kept free of the graph's own names; an input of the same name goes first."""
+    nodes = list(module.graph.nodes)
+    flat: list[Any] = []
+    torch.fx.node.map_arg(nodes[-1].args[0], flat.append)
+    inputs = {str(n.target) for n in nodes if n.op == "placeholder"}
+    return [name for name in _output_names(exported, len(flat)) if name not in inputs]
+
+
 def _name_output(value: Any, name: str, builder: ProgramBuilder) -> str:
     """A computed tensor under the output's public name (an identity reshape that passes remove or keep)."""
-    tensor = value if isinstance(value, str) else builder.constant(name, _array(value))
+    tensor = value if isinstance(value, str) else builder.constant(f"{name}_value", _array(value))
+    builder.release(name)
     type_ = builder.type(tensor)
     return builder.node("reshape", [tensor], type_, name=name, shape=type_.shape)
 

@@ -82,7 +82,7 @@ def interpret_node(program: Program, node: Node, inputs: list[Any]) -> Array:
             got=out.shape,
             allowed=context.out_type.shape,
         )
-    return np.ascontiguousarray(out).astype(context.out_type.dtype, copy=False)
+    return np.asarray(out, dtype=context.out_type.dtype, order="C")
 
 
 def _last_use(program: Program) -> dict[str, int]:

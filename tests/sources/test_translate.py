@@ -1,0 +1,353 @@
+"""Every ATen handler: the translated program computes what torch computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pocketpress.core.errors import UnsupportedError
+from pocketpress.core.program import Program
+from pocketpress.sources.aten.translate import HANDLERS, to_program
+from pocketpress.verify.reference import interpret
+
+Function = Callable[..., Any]
+IMAGE, MATRIX, SEQUENCE = (1, 4, 6, 6), (2, 5), (1, 3, 8)
+
+
+class Wrapped(nn.Module):
+    def __init__(self, function: Function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        return self.function(*inputs)
+
+
+def translated(module: nn.Module, *inputs: torch.Tensor) -> Program:
+    with torch.no_grad():
+        return to_program(torch.export.export(module.eval(), inputs))[0]
+
+
+SHAPES = [
+    (6, 4, 3, 3), (4, 2, 2, 2), (3,), (4,), (5, 3), (5, 4), (5, 6), (4, 1, 1), (1, 1, 6, 6), (4, 2), (1,) * 5,
+]  # fmt: skip
+PARAMETERS = {s: torch.randn(s, generator=torch.Generator().manual_seed(sum(s))) for s in SHAPES}
+W = PARAMETERS[6, 4, 3, 3]
+
+
+def parameter(*shape: int) -> torch.Tensor:
+    return PARAMETERS[shape]
+
+
+CASES: dict[str, tuple[Function | nn.Module, tuple[tuple[int, ...], ...]]] = {
+    # products
+    "conv2d": (nn.Conv2d(4, 6, 3, stride=2, padding=1), (IMAGE,)),
+    "conv2d-dilated-grouped": (nn.Conv2d(4, 8, (3, 2), dilation=(2, 1), groups=2, bias=False), (IMAGE,)),
+    "conv2d-same": (nn.Conv2d(4, 2, (2, 3), padding="same"), (IMAGE,)),
+    "conv2d-valid": (nn.Conv2d(4, 2, 3, padding="valid"), (IMAGE,)),
+    "conv1d": (nn.Conv1d(3, 5, 3, stride=2, padding=1, dilation=1), (SEQUENCE,)),
+    "conv_transpose2d": (nn.ConvTranspose2d(4, 3, 3, stride=2, padding=1, output_padding=1), (IMAGE,)),
+    "conv_transpose2d-grouped": (nn.ConvTranspose2d(4, 4, 2, stride=2, groups=2), (IMAGE,)),
+    "convolution": (
+        lambda x: torch.ops.aten.convolution(x, W, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1),
+        (IMAGE,),
+    ),
+    "convolution-transposed": (
+        lambda x: torch.ops.aten.convolution(
+            x, parameter(4, 2, 2, 2), None, [2, 2], [0, 0], [1, 1], True, [0, 0], 1
+        ),
+        (IMAGE,),
+    ),
+    "linear": (nn.Linear(5, 3), (MATRIX,)),
+    "linear-3d": (nn.Linear(8, 3, bias=False), (SEQUENCE,)),
+    "addmm": (lambda x: torch.addmm(parameter(3), x, parameter(5, 3)), (MATRIX,)),
+    "mm-constant": (lambda x: x @ parameter(5, 4), (MATRIX,)),
+    "mm": (lambda x, y: torch.mm(x, y), (MATRIX, (5, 2))),
+    "bmm": (lambda x, y: torch.bmm(x, y), ((2, 3, 4), (2, 4, 5))),
+    "matmul": (lambda x, y: torch.matmul(x, y), ((1, 2, 3, 4), (2, 4, 5))),
+    # arithmetic
+    "add": (lambda x, y: x + y, (IMAGE, (4, 1, 1))),
+    "add-alpha": (lambda x, y: torch.add(x, y, alpha=0.5), (IMAGE, IMAGE)),
+    "add-constant-left": (lambda x: 2.5 + x, (IMAGE,)),
+    "add-constant-alpha": (lambda x: torch.add(x, parameter(4, 1, 1), alpha=3), (IMAGE,)),
+    "sub": (lambda x, y: x - y, (IMAGE, IMAGE)),
+    "sub-constant": (lambda x: x - 1.5, (IMAGE,)),
+    "rsub": (lambda x: torch.rsub(x, 2.0), (IMAGE,)),
+    "rsub-alpha": (lambda x: torch.rsub(x, 2.0, alpha=3), (IMAGE,)),
+    "constant-minus": (lambda x: parameter(4, 1, 1) - x, (IMAGE,)),
+    "mul": (lambda x, y: x * y, (IMAGE, (1, 4, 1, 1))),
+    "mul-constant": (lambda x: x * 0.3, (IMAGE,)),
+    "div": (lambda x, y: x / (y.abs() + 1), (IMAGE, IMAGE)),
+    "div-constant": (lambda x: x / 7, (IMAGE,)),
+    "div-by-tensor-constant": (lambda x: x / (parameter(4, 1, 1).abs() + 1), (IMAGE,)),
+    "reciprocal-like": (lambda x: 3.0 / (x.abs() + 1), (IMAGE,)),
+    "minimum": (lambda x, y: torch.minimum(x, y), (IMAGE, IMAGE)),
+    "maximum": (lambda x, y: torch.maximum(x, y), (IMAGE, IMAGE)),
+    "in-place": (lambda x: (x * 1.0).add_(1.0).mul_(2.0).sub_(0.5).div_(3.0).neg_(), (IMAGE,)),
+    "in-place-activations": (
+        lambda x: F.relu_(F.relu6(x * 2.0, inplace=True).clamp_(0.1, 5).add_(-1)),
+        (IMAGE,),
+    ),
+    # activations
+    "relu": (nn.ReLU(), (IMAGE,)),
+    "relu6": (nn.ReLU6(), (IMAGE,)),
+    "hardtanh": (nn.Hardtanh(-0.5, 0.7), (IMAGE,)),
+    "clamp": (lambda x: x.clamp(-0.2, 0.9), (IMAGE,)),
+    "clamp-low": (lambda x: x.clamp(min=-0.2), (IMAGE,)),
+    "clamp_min": (lambda x: torch.clamp_min(x, 0.3), (IMAGE,)),
+    "clamp_max": (lambda x: torch.clamp_max(x, 0.3), (IMAGE,)),
+    "sigmoid": (nn.Sigmoid(), (IMAGE,)),
+    "tanh": (nn.Tanh(), (IMAGE,)),
+    "hardswish": (nn.Hardswish(), (IMAGE,)),
+    "hardsigmoid": (nn.Hardsigmoid(), (IMAGE,)),
+    "silu": (nn.SiLU(), (IMAGE,)),
+    "silu-in-place": (lambda x: F.silu(x * 2.0, inplace=True), (IMAGE,)),
+    "leaky_relu": (nn.LeakyReLU(0.2), (IMAGE,)),
+    "elu": (nn.ELU(0.7), (IMAGE,)),
+    "gelu": (nn.GELU(), (IMAGE,)),
+    "gelu-tanh": (nn.GELU(approximate="tanh"), (IMAGE,)),
+    "prelu": (nn.PReLU(4), (IMAGE,)),
+    "prelu-shared": (nn.PReLU(), (IMAGE,)),
+    "exp": (lambda x: torch.exp(x), (IMAGE,)),
+    "log-sqrt-rsqrt": (
+        lambda x: torch.log(x.abs() + 1) + torch.sqrt(x.abs()) + torch.rsqrt(x.abs() + 1),
+        (IMAGE,),
+    ),
+    "abs-neg": (lambda x: -x.abs(), (IMAGE,)),
+    "square": (lambda x: torch.square(x), (IMAGE,)),
+    "pow-2": (lambda x: x**2, (IMAGE,)),
+    "pow-3": (lambda x: x**3, (IMAGE,)),
+    "pow-half": (lambda x: x.abs() ** 0.5, (IMAGE,)),
+    # normalisation
+    "batch_norm": (nn.BatchNorm2d(4), (IMAGE,)),
+    "batch_norm-plain": (nn.BatchNorm2d(4, affine=False), (IMAGE,)),
+    "batch_norm-1d": (nn.BatchNorm1d(5), (MATRIX,)),
+    "batch_norm-decomposed": (
+        lambda x: torch.ops.aten._native_batch_norm_legit_no_training(
+            x, parameter(4), parameter(4), parameter(4), parameter(4).abs(), 0.1, 1e-5
+        )[0],
+        (IMAGE,),
+    ),
+    "layer_norm": (nn.LayerNorm(8), (SEQUENCE,)),
+    "layer_norm-two-axes": (nn.LayerNorm((3, 8), elementwise_affine=False), (SEQUENCE,)),
+    "layer_norm-decomposed": (lambda x: torch.native_layer_norm(x, [8], None, None, 1e-5)[0], (SEQUENCE,)),
+    # reductions
+    "max_pool2d": (nn.MaxPool2d(3, stride=2, padding=1), (IMAGE,)),
+    "max_pool2d-ceil": (nn.MaxPool2d(3, stride=2, ceil_mode=True), (IMAGE,)),
+    "max_pool2d-dilated": (nn.MaxPool2d(2, stride=1, dilation=2), (IMAGE,)),
+    "max_pool2d-with-indices": (lambda x: torch.ops.aten.max_pool2d_with_indices(x, [2, 2])[0], (IMAGE,)),
+    "avg_pool2d": (nn.AvgPool2d(2), (IMAGE,)),
+    "avg_pool2d-padded": (nn.AvgPool2d(3, stride=2, padding=1), (IMAGE,)),
+    "avg_pool2d-padding-not-counted": (nn.AvgPool2d(3, 2, 1, count_include_pad=False), (IMAGE,)),
+    "adaptive-1": (nn.AdaptiveAvgPool2d(1), (IMAGE,)),
+    "adaptive-3": (nn.AdaptiveAvgPool2d((3, 2)), (IMAGE,)),
+    "mean": (lambda x: x.mean((2, 3)), (IMAGE,)),
+    "mean-all": (lambda x: x.mean(), (IMAGE,)),
+    "mean-negative-axis": (lambda x: x.mean(-1, keepdim=True), (IMAGE,)),
+    "sum": (lambda x: x.sum(1), (IMAGE,)),
+    "softmax": (nn.Softmax(dim=1), (IMAGE,)),
+    "log_softmax": (nn.LogSoftmax(dim=-1), (MATRIX,)),
+    "softmax-decomposed": (lambda x: torch.ops.aten._softmax(x, -1, False), (MATRIX,)),
+    "log_softmax-decomposed": (lambda x: torch.ops.aten._log_softmax(x, 1, False), (MATRIX,)),
+    # shapes
+    "reshape": (lambda x: x.reshape(2, -1), (IMAGE,)),
+    "view": (lambda x: x.view(1, 4, 36), (IMAGE,)),
+    "flatten": (nn.Flatten(), (IMAGE,)),
+    "unflatten": (nn.Unflatten(1, (2, 2)), (IMAGE,)),
+    "squeeze": (lambda x: x.squeeze(), (IMAGE,)),
+    "squeeze-axis": (lambda x: x.squeeze(0).unsqueeze(-1), (IMAGE,)),
+    "permute": (lambda x: x.permute(0, 2, -1, 1), (IMAGE,)),
+    "transpose": (lambda x: x.transpose(-1, 1), (IMAGE,)),
+    "t": (lambda x: x.t(), (MATRIX,)),
+    "t-decomposed": (lambda x: torch.ops.aten.t(x), (MATRIX,)),
+    "slice": (lambda x: x[:, 1:3, ::2, -4:], (IMAGE,)),
+    "select": (lambda x: x[:, -1], (IMAGE,)),
+    "split": (lambda x: torch.split(x, [1, 3], 1), (IMAGE,)),
+    "split-even": (lambda x: torch.split(x, 4, -1), (IMAGE,)),
+    "chunk": (lambda x: torch.add(*torch.chunk(x, 2, 1)), (IMAGE,)),
+    "unbind": (lambda x: torch.unbind(x, 1)[2], (IMAGE,)),
+    "cat": (lambda x, y: torch.cat([x, y, x], -3), (IMAGE, IMAGE)),
+    "cat-with-empty": (lambda x: torch.cat([x, x[:, :0]], 1), (IMAGE,)),
+    "cat-constant": (lambda x: torch.cat([x, parameter(1, 1, 6, 6)], 1), (IMAGE,)),
+    "stack": (lambda x, y: torch.stack([x, y], -1), (MATRIX, MATRIX)),
+    "pad": (lambda x: F.pad(x, (1, 2, 0, 3)), (IMAGE,)),
+    "pad-value": (lambda x: torch.constant_pad_nd(x, [1, 1], 0.5), (IMAGE,)),
+    "nearest": (lambda x: F.interpolate(x, scale_factor=2), (IMAGE,)),
+    "nearest-down": (lambda x: F.interpolate(x, size=(4, 9)), (IMAGE,)),
+    "bilinear": (lambda x: F.interpolate(x, size=(9, 4), mode="bilinear"), (IMAGE,)),
+    "bilinear-corners": (
+        lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True),
+        (IMAGE,),
+    ),
+    "pixel_shuffle": (nn.PixelShuffle(2), (IMAGE,)),
+    "channel_shuffle": (lambda x: torch.channel_shuffle(x, 2), (IMAGE,)),
+    "expand": (lambda x: x.expand(2, 4, 6, 6), (IMAGE,)),
+    "expand-new-axis": (lambda x: x.expand(3, 2, 5) * 1.0, (MATRIX,)),
+    # nothing at inference
+    "dropout": (nn.Sequential(nn.Dropout(0.5), nn.Dropout2d(), nn.Identity(), nn.ReLU()), (IMAGE,)),
+    "identities": (lambda x: x.contiguous().clone().detach().float().to(torch.float32) * 1.0, (IMAGE,)),
+    # attention
+    "attention": (
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v),
+        ((1, 2, 5, 4), (1, 2, 6, 4), (1, 2, 6, 3)),
+    ),
+    "attention-mask-scale": (
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, attn_mask=parameter(5, 6), scale=0.3),
+        ((1, 2, 5, 4), (1, 2, 6, 4), (1, 2, 6, 3)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_program_computes_what_torch_computes(name: str) -> None:
+    function, shapes = CASES[name]
+    module = function if isinstance(function, nn.Module) else Wrapped(function)
+    generator = torch.Generator().manual_seed(0)
+    for value in module.state_dict().values():
+        if value.is_floating_point():
+            value.copy_(torch.rand(value.shape, generator=generator) + 0.25)
+    inputs = [torch.randn(shape, generator=generator) for shape in shapes]
+    program = translated(module, *inputs)
+    with torch.no_grad():
+        wanted = module.eval()(*[i.clone() for i in inputs])
+    wanted = wanted if isinstance(wanted, (tuple, list)) else [wanted]
+    got = interpret(program, dict(zip(program.inputs, (i.numpy() for i in inputs), strict=True)))
+    assert len(program.outputs) == len(wanted)
+    for output, value in zip(program.outputs, wanted, strict=True):
+        assert got[output].shape == tuple(value.shape)
+        np.testing.assert_allclose(got[output], value.numpy(), rtol=2e-5, atol=2e-5)
+
+
+def test_the_table_reaches_every_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+    reached: set[str] = set()
+    for name, handler in list(HANDLERS.items()):
+
+        def noted(b: Any, name: str = name, handler: Any = handler) -> Any:
+            reached.add(name)
+            return handler(b)
+
+        monkeypatch.setitem(HANDLERS, name, noted)
+    for function, shapes in CASES.values():
+        module = function if isinstance(function, nn.Module) else Wrapped(function)
+        translated(module, *[torch.ones(shape) for shape in shapes])
+    for name, refused in REFUSED.items():
+        if name in ("mish", "einsum"):
+            with pytest.raises(UnsupportedError):
+                translated(Wrapped(refused[0]), *[torch.ones(s) for s in refused[1]])
+    missing = {n.removeprefix("aten::").rstrip("_") for n in HANDLERS} - {
+        n.removeprefix("aten::").rstrip("_") for n in reached
+    }
+    aliases = {
+        "_adaptive_avg_pool2d",
+        "contiguous",
+        "_unsafe_view",
+        "view_copy",
+        "alias",
+        "lift_fresh_copy",
+        "_to_copy",
+    }
+    aliases |= {"split_with_sizes", "feature_dropout", "constant_pad_nd"}  # which of them torch picks varies
+    assert missing <= aliases
+
+
+REFUSED: dict[str, tuple[Function, tuple[tuple[int, ...], ...], str]] = {
+    "mish": (lambda x: F.mish(x), (IMAGE,), "no mobile kernel; use hardswish"),
+    "einsum": (lambda x: torch.einsum("ncij,ck->nkij", x, parameter(4, 2)), (IMAGE,), ""),
+    "selu": (lambda x: F.selu(x), (IMAGE,), ""),
+    "cumsum": (lambda x: torch.cumsum(x, 1), (IMAGE,), "operator aten::cumsum is not supported"),
+    "computed-weight": (lambda x, w: F.conv2d(x, w), (IMAGE, W.shape), "convolution with a computed weight"),
+    "linear-computed-weight": (lambda x, w: F.linear(x, w), (MATRIX, (3, 5)), "computed weight"),
+    "reflect": (lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"), (IMAGE,), "reflect"),
+    "negative-pad": (lambda x: F.pad(x, (-1, 0)), (IMAGE,), "negative padding; slice instead"),
+    "tensor-power": (lambda x, y: x.abs() ** y, (IMAGE, IMAGE), "power with a tensor exponent"),
+    "floor-division": (lambda x: torch.div(x, 2, rounding_mode="floor"), (IMAGE,), "division with rounding"),
+    "avg-pool-ceil": (lambda x: F.avg_pool2d(x, 4, ceil_mode=True), (IMAGE,), "ceil_mode"),
+    "uneven-adaptive": (lambda x: F.adaptive_avg_pool2d(x, 4), (IMAGE,), "uneven windows"),
+    "cast": (lambda x: x.to(torch.float16), (IMAGE,), "cast to torch.float16; keep the network in float32"),
+    "conv3d": (lambda x: F.conv3d(x, parameter(1, 1, 1, 1, 1)), ((1, 1, 2, 2, 2),), ""),
+    "unbatched": (lambda x: F.conv2d(x, W), ((4, 6, 6),), "without a batch axis; add a batch axis of one"),
+    "causal": (
+        lambda q: F.scaled_dot_product_attention(q, q, q, is_causal=True), ((1, 1, 4, 4),), "causal",
+    ),
+    "matrix-vector": (lambda x, y: x @ y, (MATRIX, (5,)), ""),
+    "dilated-transposed": (
+        lambda x: F.conv_transpose2d(x, parameter(4, 2, 2, 2), dilation=2), (IMAGE,), "with dilation",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_supported_names_the_users_line(name: str) -> None:
+    function, shapes, text = REFUSED[name]
+    with pytest.raises(UnsupportedError) as caught:
+        translated(Wrapped(function), *[torch.randn(shape) for shape in shapes])
+    message = str(caught.value)
+    assert text in message and "\n" not in message
+    assert "test_translate.py" in message, message
+
+
+def test_names_of_inputs_and_outputs() -> None:
+    class Two(nn.Module):
+        def forward(self, left: torch.Tensor, right: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"total": left + right, "same": left}
+
+    program = translated(Two(), torch.ones(2), torch.ones(2))
+    assert program.inputs == ("left", "right") and program.outputs == ("total", "same")
+
+
+def test_an_output_may_be_called_like_an_operator() -> None:
+    """The graph's own node is called mean too; the public name must win."""
+
+    class Two(nn.Module):
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"mean": x.mean(1), "x": x * 2.0}
+
+    program = translated(Two(), torch.ones(2, 3))
+    assert program.inputs == ("x",) and program.outputs == ("mean", "x_1")
+
+
+def test_one_output_twice() -> None:
+    program = translated(Wrapped(lambda x: (x.abs(), x.abs(), x)), torch.ones(2))
+    assert program.outputs == ("output_0", "output_1", "output_2")
+    got = interpret(program, {program.inputs[0]: np.asarray([-1.0, 2.0], np.float32)})
+    assert got["output_1"].tolist() == [1.0, 2.0] and got["output_2"].tolist() == [-1.0, 2.0]
+
+
+def test_an_unused_input_is_listed() -> None:
+    class Half(nn.Module):
+        def forward(self, x: torch.Tensor, ignored: torch.Tensor) -> torch.Tensor:
+            return x.abs()
+
+    exported = torch.export.export(Half(), (torch.ones(2), torch.ones(3)))
+    _, skipped = to_program(exported)
+    assert skipped == (("ignored", "input is never used by the network"),)
+
+
+def test_a_constant_output() -> None:
+    program = translated(Wrapped(lambda x: (x.abs(), torch.full((2,), 3.0))), torch.ones(2))
+    assert interpret(program, {program.inputs[0]: np.ones(2, np.float32)})["output_1"].tolist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.uint8])
+def test_other_dtypes_are_refused(dtype: torch.dtype) -> None:
+    with pytest.raises(UnsupportedError, match="has dtype"):
+        translated(Wrapped(lambda x: x + x), torch.ones(2, dtype=dtype))
+
+
+def test_a_dynamic_shape_is_refused() -> None:
+    exported = torch.export.export(
+        Wrapped(lambda x: x.abs()), (torch.ones(2, 3),), dynamic_shapes=[({0: torch.export.Dim("n", min=2)},)]
+    )
+    with pytest.raises(UnsupportedError, match=r"has a dynamic shape.*export with static shapes"):
+        to_program(exported)
+
+
+def test_lines_of_the_users_code_are_kept() -> None:
+    program = translated(Wrapped(lambda x: x.abs() + 1), torch.ones(2))
+    assert all("test_translate.py" in n.source for n in program.nodes if n.op in ("abs", "add"))
