@@ -44,7 +44,9 @@ def compose(what: str, got: object, allowed: object, next_step: str | None) -> s
     if got is not None:
         text += f": got {got}"
     if allowed is not None:
-        listed = ", ".join(map(str, allowed)) if isinstance(allowed, (list, tuple, set)) else allowed
+        shape = isinstance(allowed, tuple) and all(isinstance(d, int) for d in allowed)
+        several = isinstance(allowed, (list, tuple, set)) and not shape
+        listed = ", ".join(map(str, allowed)) if several else allowed  # type: ignore[call-overload]
         text += f"; allowed: {listed}"
     if next_step:
         text += f"; {next_step}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import inspect
+import io
 import sys
 import traceback
 import zipfile
@@ -123,7 +125,7 @@ def user_line(error: BaseException) -> str:
         for frame in traceback.extract_tb(seen.__traceback__):
             installed = "site-packages" in frame.filename or frame.filename.startswith(("<", ours))
             if not installed and "/lib/python3" not in frame.filename:
-                best = f"{frame.filename}:{frame.lineno}: {frame.line}"
+                best = f"{frame.filename}:{frame.lineno}: {(frame.line or '').rstrip(':')}"
         seen = seen.__cause__ or seen.__context__
     return best
 
@@ -225,17 +227,23 @@ def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> to
             next_step=f"fix {user_line(error)}",
         ) from error
     try:
-        with torch.no_grad():
+        # torch prints the whole graph on stderr when a guard fails; the error below says what matters
+        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
             return torch.export.export(module, examples)
     except Exception as error:
         data_dependent = (
             "data-dependent" in str(error).lower() or "GuardOnDataDependent" in type(error).__name__
         )
-        what = "data-dependent control flow" if data_dependent else "the network cannot be exported"
-        advice = (
-            "replace the branch on tensor values by torch.where" if data_dependent else "rewrite that line"
-        )
-        raise SourceError(f"{user_line(error)}: {what}", got=_reason(error), next_step=advice) from error
+        if data_dependent:
+            raise SourceError(
+                f"{user_line(error)}: data-dependent control flow cannot be exported",
+                next_step="replace the branch on tensor values by torch.where",
+            ) from error
+        raise SourceError(
+            f"{user_line(error)}: the network cannot be exported",
+            got=_reason(error),
+            next_step="rewrite that line",
+        ) from error
 
 
 def is_archive(path: Path) -> bool:
