@@ -2,7 +2,7 @@
 
     python -m apps.photo.dataset --photos DIR --count 200 --seed 1 --out eval.npz
 
-Key `x`: the network's inputs, thumbnails of degraded photos with stretched levels, float32 (N, 3, 256, 256)
+Key `x`: the network's inputs, thumbnails of degraded photos with stretched levels, float32 (N, 256, 256, 3)
 in [0, 1]. Key `y`: random pixels of each photo, with stretched levels and undamaged, float32 (N, 2, 4096,
 3) in [0, 1], for `apps.photo.metric:psnr`. A folder with fewer photos than samples is gone through several
 times, from the second time on with random parts of the photos, mirrored half of the time; samples of the
@@ -35,7 +35,7 @@ LEAST_PART = 0.5
 
 @dataclass(frozen=True)
 class Samples:
-    """What an .npz holds: `x` float32 (N, 3, 256, 256), `y` float32 (N, 2, 4096, 3); and how many photos."""
+    """What an .npz holds: `x` float32 (N, 256, 256, 3), `y` float32 (N, 2, 4096, 3); and how many photos."""
 
     x: NDArray[np.float32]
     y: NDArray[np.float32]
@@ -90,7 +90,7 @@ def build(
 ) -> Samples:
     """Degrade photos with random errors; the same photos, count and seed give the same samples."""
     rng = np.random.default_rng(seed)
-    x = np.empty((count, 3, THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), dtype=np.float32)
+    x = np.empty((count, THUMBNAIL_PIXELS, THUMBNAIL_PIXELS, 3), dtype=np.float32)
     y = np.empty((count, 2, PIXELS, 3), dtype=np.float32)
     for index in range(count):
         clean = read_photo(photos[index % len(photos)])

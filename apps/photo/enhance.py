@@ -33,7 +33,7 @@ def load_tables(path: Path = TABLES_FILE) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Look:
-    """The app's view of a photo: its levels, and the network's input (1, 3, 256, 256), stretched."""
+    """The app's view of a photo: its levels, and the network's input (1, 256, 256, 3), stretched."""
 
     levels: Levels
     network_input: NDArray[np.float32]
@@ -43,7 +43,7 @@ def look(photo: NDArray[np.uint8]) -> Look:
     """Shrink a photo, shape (height, width, 3), find its levels, and prepare the network's input."""
     small = thumbnail(photo)
     levels = Levels.of(small)
-    stretched = levels.stretch(small[0].transpose(1, 2, 0)).transpose(2, 0, 1)
+    stretched = levels.stretch(small[0].transpose(1, 2, 0))
     return Look(levels, np.ascontiguousarray(stretched[None]))
 
 

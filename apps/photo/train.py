@@ -21,7 +21,7 @@ from apps.photo.backbone import start_from
 from apps.photo.dataset import list_photos, random_part, read_photo
 from apps.photo.degrade import STANDARD_ERRORS, degrade_values
 from apps.photo.levels import Levels
-from apps.photo.network import TABLES, PhotoEncoder
+from apps.photo.network import MOBILENET, TABLES, PhotoEncoder
 from apps.photo.tables import principal_tables
 from apps.photo.thumbnail import THUMBNAIL_PIXELS
 from numpy.typing import NDArray
@@ -141,7 +141,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.recipe, self.photos = recipe, photos
         self.rng = np.random.default_rng(recipe.seed)
-        self.network = PhotoEncoder()
+        self.network = PhotoEncoder(layout=MOBILENET)
         start = principal_tables(
             photos, STANDARD_ERRORS, TABLES, recipe.table_size, recipe.table_draws, recipe.seed
         )

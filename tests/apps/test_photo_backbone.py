@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from apps.photo.network import PhotoEncoder
+from apps.photo.network import MOBILENET, PhotoEncoder
 from torch import nn
 
 BACKBONE = (
@@ -28,7 +28,7 @@ def test_encoder_computes_the_pretrained_features() -> None:
     assert len(weights) == 28  # a stem, 13 blocks of two, and the classifier
     torch.manual_seed(0)
     samples = torch.rand(2, 3, 64, 64)
-    network = PhotoEncoder()
+    network = PhotoEncoder(layout=MOBILENET)
     start_from(network, BACKBONE, samples)
     with torch.no_grad():
         x = samples * 2 - 1

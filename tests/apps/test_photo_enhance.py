@@ -21,10 +21,10 @@ def test_zero_weights_apply_the_first_table_to_stretched_levels() -> None:
 
 def test_network_input_is_stretched_to_the_whole_range() -> None:
     seen = look(a_photo())
-    assert seen.network_input.shape == (1, 3, 256, 256)
+    assert seen.network_input.shape == (1, 256, 256, 3)
     assert seen.network_input.dtype == np.float32
-    np.testing.assert_array_equal(seen.network_input.min(axis=(0, 2, 3)), 0)
-    np.testing.assert_array_equal(seen.network_input.max(axis=(0, 2, 3)), 1)
+    np.testing.assert_array_equal(seen.network_input.min(axis=(0, 1, 2)), 0)
+    np.testing.assert_array_equal(seen.network_input.max(axis=(0, 1, 2)), 1)
 
 
 def test_functions_and_sessions_give_the_same_photo() -> None:

@@ -20,7 +20,7 @@ def encoder() -> PhotoEncoder:
 def test_factory_returns_an_evaluated_module_and_an_example(encoder: PhotoEncoder) -> None:
     _, (example,) = factory()
     assert not encoder.training
-    assert example.shape == (1, 3, 256, 256)
+    assert example.shape == (1, 256, 256, 3)
     with torch.no_grad():
         assert encoder(example).shape == (1, TABLES)
 
