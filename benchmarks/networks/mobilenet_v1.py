@@ -82,7 +82,7 @@ def _read(path: Path) -> tuple[list[Layer], Layer]:
     return found[:-1], found[-1]
 
 
-def _real(model, tensor):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - flatbuffer objects are untyped
+def _real(model, tensor):  # type: ignore[no-untyped-def]
     raw = bytes(model.buffers[tensor.buffer].data)
     dtype = np.uint8 if tensor.type == 3 else np.int32
     q = tensor.quantization

@@ -1,0 +1,1 @@
+"""Each runtime's own default quantisation tool: produce its files and run them, as its documentation says."""
