@@ -39,7 +39,7 @@ def main() -> None:
     plan = TimingPlan(WARMUP, BLOCK, MIN_ROUNDS, MAX_ROUNDS, given.budget)
     times = interleave(calls, plan).seconds
     arrays |= {f"{who}_s": seconds for who, seconds in zip(opened, times, strict=True)}
-    np.savez(place.folder / f"judged-{module.TARGET}.npz", **arrays)
+    np.savez(place.folder / f"judged-{module.TARGET}.npz", **arrays)  # type: ignore[arg-type]
 
 
 def open_all(place: Workplace, module: ModuleType) -> dict[str, Opened]:

@@ -1,6 +1,6 @@
 """Pocketpress against each runtime's own default tool, on one float network and the same pictures.
 
-    python -m benchmarks.press_vs_peers --network mobilenet_v2_224 --out results/press_vs_peers-mobilenet_v2_224.json
+    python -m benchmarks.press_vs_peers --network mobilenet_v2_224 --out results/peers-mobilenet_v2_224.json
 
 Every tool runs in a process of its own, the same number of times, in turns; then, per runtime and in one
 process, our artifact, the peer's and the float files are timed interleaved.  One thread throughout.

@@ -20,12 +20,15 @@ def main() -> None:
     parser.add_argument("subject")
     parser.add_argument("work", type=Path)
     parser.add_argument("--untied", action="store_true", help="ours: without tied scales")
+    parser.add_argument("--estimator", default="auto", help="ours: of the ranges")
     given = parser.parse_args()
     place = Workplace(given.work, given.subject)
     folder = place.produced(given.tool, untied=given.untied)
     folder.mkdir(parents=True, exist_ok=True)
     if given.tool in (OURS, FLOATS):
-        press(place, folder, precision="fp32" if given.tool == FLOATS else "w8a8-static", tied=not given.untied)
+        press(
+            place, folder, precision="fp32" if given.tool == FLOATS else "w8a8-static", tied=not given.untied
+        )
     else:
         produce(place, given.tool)
     from pocketpress.devices.memory import peak_rss_bytes
@@ -47,7 +50,7 @@ def produce(place: Workplace, tool: str) -> None:
         module.produce(network, examples, place.pictures("calibration"), place.peer_file(module))
 
 
-def press(place: Workplace, out: Path, *, precision: str, tied: bool) -> None:
+def press(place: Workplace, out: Path, *, precision: str, tied: bool, estimator: str) -> None:
     """Run Pocketpress; a w8a8 press proves its artifacts on the held-out pictures, as users' presses do."""
     import pocketpress
 
@@ -58,6 +61,7 @@ def press(place: Workplace, out: Path, *, precision: str, tied: bool) -> None:
         out=out,
         precision=precision,
         tied=tied,
+        estimator=estimator,
         targets=",".join(TARGETS),
         calibration_samples=10_000,
         evaluation_samples=None,

@@ -1,8 +1,8 @@
 """Do the runtimes compute the same integers, and what does it cost?
 
-    python -m benchmarks.same_integers --networks mobilenet_v1_075,mobilenet_v2_224 --out results/same_integers.json
+    python -m benchmarks.same_integers --out results/same_integers.json
 
-Every network is pressed with tied scales and without; all artifacts run on the held-out pictures and are
+Every network is pressed with tied scales and without, the ranges estimated alike; all artifacts run on the held-out pictures and are
 compared, element by element, with the integer reference and with each other.
 """
 
@@ -67,7 +67,7 @@ class Variant:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Share of equal integers between runtimes.")
-    parser.add_argument("--networks", default="mobilenet_v1_075,mobilenet_v2_224,cifar_mobilenet_v2")
+    parser.add_argument("--networks", default=",".join(SUBJECTS))
     parser.add_argument("--out", type=Path, required=True, help="result file (JSON)")
     parser.add_argument("--work", type=Path, help="keep all files here; a temporary folder by default")
     parser.add_argument("--calibration", type=int, default=64, help="pictures")
@@ -80,13 +80,14 @@ def main() -> None:
             place = Workplace((given.work or Path(scratch)).absolute() / name, name)
             labelled = place.subject.labels(1) is not None
             place.prepare(given.calibration, given.labelled if labelled else given.held_out)
-            variants = [variant(place, tied=tied) for tied in (True, False)]
+            tied = variant(place, tied=True, estimator="auto")
+            untied = variant(place, tied=False, estimator=tied.estimator or "auto")
             found.append(
                 {
                     "network": name,
                     "weights": SUBJECTS[name].weights,
                     "trained": SUBJECTS[name].trained,
-                    "variants": [asdict(v) for v in variants],
+                    "variants": [asdict(tied), asdict(untied)],
                 }
             )
     result = {"benchmark": "same_integers", "format": 1, **describe(), "networks": found}
@@ -94,10 +95,10 @@ def main() -> None:
     given.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def variant(place: Workplace, *, tied: bool) -> Variant:
+def variant(place: Workplace, *, tied: bool, estimator: str) -> Variant:
     """Press in a child process and read its record."""
     flags = () if tied else ("--untied",)
-    run("benchmarks.produce", OURS, place.name, str(place.folder), *flags)
+    run("benchmarks.produce", OURS, place.name, str(place.folder), "--estimator", estimator, *flags)
     text = (place.produced(OURS, untied=not tied) / "record.json").read_text()
     return read_record(Record.model_validate_json(text), tied)
 

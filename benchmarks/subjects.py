@@ -144,7 +144,15 @@ SUBJECTS = {
             cifar.mobilenet_v2,
             Pixels(32, *PLAIN),
             CIFAR,
-            "CIFAR-10, examples/cifar/weights",
+            "trained on CIFAR-10, examples/cifar/weights",
+            True,
+        ),
+        Subject(
+            "cifar_resnet8",
+            cifar.resnet8,
+            Pixels(32, *PLAIN),
+            CIFAR,
+            "trained on CIFAR-10, examples/cifar/weights",
             True,
         ),
     )

@@ -64,8 +64,11 @@ class Workplace:
         self.subject.save_weights(self.weights)
         np.savez(self.calibration, x=self.subject.calibration(calibration))
         labels = self.subject.labels(held_out)
-        named = {} if labels is None else {"y": labels}
-        np.savez(self.held_out, x=self.subject.held_out(held_out), **named)
+        pictures = self.subject.held_out(held_out)
+        if labels is None:
+            np.savez(self.held_out, x=pictures)
+        else:
+            np.savez(self.held_out, x=pictures, y=labels)
 
     def pictures(self, part: str) -> Images:
         """``calibration`` or ``held_out``, shape (N, 3, side, side)."""

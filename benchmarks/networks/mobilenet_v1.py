@@ -76,7 +76,7 @@ def _read(path: Path) -> tuple[list[Layer], Layer]:
         if kind not in (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.DEPTHWISE_CONV_2D):
             continue
         depthwise = kind == schema.BuiltinOperator.DEPTHWISE_CONV_2D
-        weight, bias = (_real(model, graph.tensors[i]) for i in op.inputs[1:3])
+        weight, bias = (_real(model, graph.tensors[i]) for i in op.inputs[1:3])  # type: ignore[no-untyped-call]
         weight = weight.transpose(3, 0, 1, 2) if depthwise else weight.transpose(0, 3, 1, 2)
         found.append((torch.from_numpy(weight.copy()), torch.from_numpy(bias.copy()), depthwise))
     return found[:-1], found[-1]

@@ -55,7 +55,9 @@ def open_file(path: Path, threads: int) -> Opened:
     runtime = importlib.import_module("executorch.extension.pybindings._C")
     found = runtime._threadpool_get_thread_count()
     if found != threads:
-        raise RuntimeError(f"thread pool has {found} threads, wanted {threads}; open one of our artifacts first")
+        raise RuntimeError(
+            f"thread pool has {found} threads, wanted {threads}; open one of our artifacts first"
+        )
     data = path.read_bytes()
     program = runtime._load_program_from_buffer(data)
     held = (data, program, program.load_method("forward"))

@@ -19,7 +19,7 @@ SUFFIX = ".tflite"
 def produce(network: nn.Module, examples: tuple[torch.Tensor, ...], calibration: Images, path: Path) -> None:
     """Convert the float network to ``float.tflite`` beside ``path`` and quantise it to ``path``."""
     import litert_torch
-    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer import quantizer, recipe  # type: ignore[import-untyped]
 
     floats = path.with_name("float.tflite")
     litert_torch.convert(network, examples).export(str(floats))

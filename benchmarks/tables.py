@@ -1,0 +1,213 @@
+"""Write the measured results into the README: ``python -m benchmarks.tables [--check]``.
+
+Reads every result under ``results/`` that a benchmark of this folder wrote and renders Markdown between two
+marker lines.  Running it twice changes nothing; ``--check`` only looks, and ends with status 1 when the page
+is out of date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+ROOT = Path(__file__).parents[1]
+Result = dict[str, Any]
+TITLES = {
+    "litert": "LiteRT",
+    "executorch": "ExecuTorch",
+    "onnxruntime": "ONNX Runtime",
+    "reference": "reference",
+    "mobilenet_v1_075": "MobileNetV1 0.75, 192 px, ImageNet",
+    "mobilenet_v2_224": "MobileNetV2 1.0, 224 px",
+    "cifar_mobilenet_v2": "MobileNetV2, CIFAR-10",
+    "cifar_resnet8": "ResNet-8, CIFAR-10",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write results into the README.")
+    parser.add_argument("--results", type=Path, default=ROOT / "results")
+    parser.add_argument("--page", type=Path, default=ROOT / "README.md")
+    parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
+    given = parser.parse_args()
+    old = given.page.read_text(encoding="utf-8")
+    new = replaced(old, render(read_results(given.results)), given.page.name)
+    if given.check and new != old:
+        print(f"{given.page.name} is out of date; run: python -m benchmarks.tables", file=sys.stderr)
+        return 1
+    if new != old:
+        given.page.write_text(new, encoding="utf-8")
+    return 0
+
+
+def read_results(folder: Path) -> list[Result]:
+    """Results of the benchmarks this module can render, in order of file names; others are left alone."""
+    files = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    return [found for found in files if isinstance(found, dict) and found.get("benchmark") in RENDERERS]
+
+
+def replaced(page: str, text: str, name: str) -> str:
+    """The page with ``text`` between the markers.
+
+    Raises:
+        ValueError: the markers are not there exactly once each, in order.
+    """
+    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
+        raise ValueError(f"{name} needs one line {BEGIN} and, after it, one line {END}")
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n{text}{END}{rest.partition(END)[2]}"
+
+
+def render(results: Iterable[Result]) -> str:
+    """All tables, a blank line after each."""
+    found = list(results)
+    order = sorted(found, key=lambda r: list(RENDERERS).index(r["benchmark"]))
+    return "".join(f"{RENDERERS[r['benchmark']](r)}\n\n" for r in order)
+
+
+def versus_peers(result: Result) -> str:
+    """One network against every runtime's own tool."""
+    rows = [_runtime_row(runtime) for runtime in result["runtimes"]]
+    head = (
+        "Runtime",
+        "compared with",
+        "size, ours / peer / float",
+        "latency, ours / peer / float",
+        "ours : peer",
+        "SQNR, ours / peer",
+    )
+    best = max(r["fidelity"]["peer"]["sqnr_db"] for r in result["runtimes"])
+    intro = (
+        f"**{TITLES.get(result['network'], result['network'])}**, against each runtime's own tool: "
+        f"{result['calibration_pictures']} calibration photos, {result['held_out_pictures']} held out, "
+        f"batch 1, one thread ({result['weights']})."
+    )
+    return "\n".join([intro, "", table(head, rows), "", _production(result), "", _agreement(result, best)])
+
+
+def _runtime_row(runtime: Result) -> tuple[str, ...]:
+    size, latency, fidelity = runtime["size_bytes"], runtime["latency"], runtime["fidelity"]
+    floats = min(latency["float_ours"]["median_s"], latency["float_stock"]["median_s"])
+    ratio = runtime["versus"]["peer"]
+    return (
+        TITLES[runtime["target"]],
+        runtime["peer"],
+        f"{_mb(size['ours'])} / {_mb(size['peer'])} / {_mb(size['float_ours'])} MB",
+        f"{_ms(latency['ours']['median_s'])} / {_ms(latency['peer']['median_s'])} / {_ms(floats)} ms",
+        f"{ratio['ratio']:.2f} ({min(ratio['each']):.2f}–{max(ratio['each']):.2f})",
+        f"{fidelity['ours']['sqnr_db']:.1f} / {fidelity['peer']['sqnr_db']:.1f} dB",
+    )
+
+
+def _production(result: Result) -> str:
+    ours, *peers = result["production"]
+    seconds = [float(np.median(tool["seconds"])) for tool in (ours, *peers)]
+    peaks = [max(tool["peak_rss_bytes"]) / 1e6 for tool in (ours, *peers)]
+    each = ", ".join(f"{tool['tool']} {s:.0f} s" for tool, s in zip(peers, seconds[1:], strict=True))
+    return (
+        f"The whole press (four targets, every output of three of them proven): **{seconds[0]:.0f} s**, "
+        f"{peaks[0]:.0f} MB at its peak. The three peers together: {sum(seconds[1:]):.0f} s ({each}), "
+        f"{max(peaks[1:]):.0f} MB."
+    )
+
+
+def _agreement(result: Result, best_db: float) -> str:
+    sides = {side: [pair["equal"] for pair in found] for side, found in result["agreement"].items()}
+    host, loads = result["host"], [load for r in result["runtimes"] for load in r["load"]]
+    return (
+        f"Equal outputs between any two runtimes: ours {_range(sides['ours'])}, the peers' files "
+        f"{_range(sides['peers'])} (within half a step). Best peer's SQNR: {best_db:.1f} dB. "
+        f"Medians of {len(loads) // len(result['runtimes'])} processes, interleaved; {host['cpu']}, "
+        f"{host['cores']} cores, load average {min(loads):.1f}–{max(loads):.1f} while timing; "
+        f"{result['created'][:10]}."
+    )
+
+
+def _range(shares: Sequence[float]) -> str:
+    low, high = f"{100 * min(shares):.4g} %", f"{100 * max(shares):.4g} %"
+    return low if low == high else f"{low} to {high}"
+
+
+def same_integers(result: Result) -> str:
+    """Share of equal integers, with tied scales and without."""
+    rows = [_network_row(network) for network in result["networks"]]
+    head = (
+        "Network",
+        "equal to the reference",
+        "between runtimes",
+        "the same without tied scales",
+        "SQNR tied / untied",
+        "metric, tied / untied / float",
+    )
+    variants = [v for n in result["networks"] for v in n["variants"]]
+    pictures = max(a["pictures"] for v in variants for a in v["agreements"])
+    intro = (
+        f"**The same integers**: share of equal outputs in LiteRT, ExecuTorch and ONNX Runtime on {pictures} "
+        "held-out pictures; the worst runtime, or pair, counts."
+    )
+    return "\n".join([intro, "", table(head, rows)])
+
+
+def _network_row(network: Result) -> tuple[str, ...]:
+    tied, untied = sorted(network["variants"], key=lambda v: not v["tied"])
+    name = str(TITLES.get(network["network"], network["network"]))
+    return (
+        name if network["trained"] else f"{name} (untrained)",
+        _share(_worst(tied, reference=True)),
+        _share(_worst(tied, reference=False)),
+        f"{_share(_worst(untied, reference=True))}, {_share(_worst(untied, reference=False))}",
+        f"{_least(tied):.2f} / {_least(untied):.2f} dB",
+        _metric(tied, untied),
+    )
+
+
+def _worst(variant: Result, *, reference: bool) -> float | None:
+    shares = [a["equal"] for a in variant["agreements"] if (a["second"] == "reference") == reference]
+    return None if any(s is None for s in shares) else min(shares)
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.4g} %"
+
+
+def _least(variant: Result) -> float:
+    return float(min(variant["sqnr_float_db"].values()))
+
+
+def _metric(tied: Result, untied: Result) -> str:
+    if tied["metric"] is None:
+        return "–"
+    worst = [min(v["metric"].values(), key=lambda m: m["value"]) for v in (tied, untied)]
+    name, floats = worst[0]["name"], worst[0]["float_value"]
+    return f"{name} {100 * worst[0]['value']:.2f} / {100 * worst[1]['value']:.2f} / {100 * floats:.2f} %"
+
+
+RENDERERS: dict[str, Callable[[Result], str]] = {
+    "press_vs_peers": versus_peers,
+    "same_integers": same_integers,
+}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _mb(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.2f}"
+
+
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:.2f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Pictures, weights and factories of the benchmarks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from benchmarks.networks.mobilenet_v1 import data_folder
+from benchmarks.networks.mobilenet_v2 import initialised, mobilenet_v2_224
+from benchmarks.subjects import SUBJECTS, Pixels, read_pictures
+from PIL import Image
+
+
+def test_pixels_crop_the_centre_and_normalise() -> None:
+    image = np.zeros((224, 400, 3), np.uint8)
+    image[:, 150:250] = 255
+    values = Pixels(224, (0.5, 0.5, 0.5), (0.25, 0.5, 1.0)).of(Image.fromarray(image))
+    assert values.shape == (3, 224, 224)
+    assert values.dtype == np.float32
+    assert values[:, 112, 112].tolist() == [2.0, 1.0, 0.5]
+    assert values[:, 112, 0].tolist() == [-2.0, -1.0, -0.5]
+
+
+def test_pixels_of_the_right_size_are_not_resampled() -> None:
+    image = np.random.default_rng(0).integers(256, size=(32, 32, 3), dtype=np.uint8)
+    values = Pixels(32, (0, 0, 0), (1, 1, 1)).of(Image.fromarray(image))
+    np.testing.assert_array_equal(np.rint(values * 255).transpose(1, 2, 0), image)
+
+
+def test_missing_pictures_say_what_to_set(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="POCKETPRESS_DATA"):
+        read_pictures(tmp_path / "none", Pixels(8, (0, 0, 0), (1, 1, 1)), 1)
+
+
+def test_pictures_are_read_in_order_of_names(tmp_path: Path) -> None:
+    for name, value in (("b", 200), ("a", 100), ("c", 0)):
+        Image.new("RGB", (8, 8), (value,) * 3).save(tmp_path / f"{name}.jpg")
+    values = read_pictures(tmp_path, Pixels(8, (0, 0, 0), (1, 1, 1)), 2)
+    assert np.rint(values[:, 0, 0, 0] * 255).tolist() == [100, 200]
+
+
+def test_initialised_network_is_alive_and_repeatable() -> None:
+    photos = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    first, second = initialised(photos), initialised(photos)
+    with torch.no_grad():
+        answers = first(photos)
+        assert torch.equal(answers, second(photos))
+    assert not first.training
+    spread_of_inputs = answers.std(dim=0).mean() / answers.std()
+    assert spread_of_inputs > 0.1
+    norms = [m for m in first.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert all(float(m.running_var.max()) > 0 and int(m.num_batches_tracked) == 1 for m in norms)
+
+
+def test_parameters_of_the_standard_network() -> None:
+    network, _ = mobilenet_v2_224()
+    assert sum(p.numel() for p in network.parameters()) == 3_504_872
+
+
+def test_names_are_keys() -> None:
+    assert all(name == subject.name for name, subject in SUBJECTS.items())
+
+
+def test_saved_weights_come_back(tmp_path: Path) -> None:
+    if not (data_folder() / "mobilenet").is_dir():
+        pytest.skip(f"no data at {data_folder()}; set POCKETPRESS_DATA")
+    subject = SUBJECTS["mobilenet_v1_075"]
+    subject.save_weights(tmp_path / "w.safetensors")
+    original, examples = subject.factory()
+    loaded, _ = subject.load(tmp_path / "w.safetensors")
+    with torch.no_grad():
+        assert torch.equal(original(*examples), loaded(*examples))
