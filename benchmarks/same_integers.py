@@ -2,8 +2,9 @@
 
     python -m benchmarks.same_integers --out results/same_integers.json
 
-Every network is pressed with tied scales and without, the ranges estimated alike; all artifacts run on the held-out pictures and are
-compared, element by element, with the integer reference and with each other.
+Every network is pressed with tied scales and without, the ranges estimated alike; all artifacts
+run on the held-out pictures and are compared, element by element, with the integer reference and with each
+other.
 """
 
 from __future__ import annotations
