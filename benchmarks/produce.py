@@ -26,9 +26,8 @@ def main() -> None:
     folder = place.produced(given.tool, untied=given.untied)
     folder.mkdir(parents=True, exist_ok=True)
     if given.tool in (OURS, FLOATS):
-        press(
-            place, folder, precision="fp32" if given.tool == FLOATS else "w8a8-static", tied=not given.untied
-        )
+        precision = "fp32" if given.tool == FLOATS else "w8a8-static"
+        press(place, folder, precision=precision, tied=not given.untied, estimator=given.estimator)
     else:
         produce(place, given.tool)
     from pocketpress.devices.memory import peak_rss_bytes
