@@ -82,9 +82,9 @@ def _import_file(path: Path) -> Any:
     assert module_spec is not None and module_spec.loader is not None
     module = importlib.util.module_from_spec(module_spec)
     sys.modules[name] = module
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    for folder in (str(Path.cwd()), str(path.resolve().parent)):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
     return _guard(lambda: module_spec.loader.exec_module(module), f"importing {path} failed") or module  # type: ignore[union-attr]
 
 
