@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+WORKERS ?= 2
+ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: demo test test-all lint docs clean
+.PHONY: demo test test-slow lint docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "Python 3.10 or newer is needed")'
@@ -16,10 +18,10 @@ demo: $(STAMP)  ## press the photo network to every runtime and enhance four pho
 	$(BIN)/python -m apps.photo.demo --out demo
 
 test: $(STAMP)  ## the fast tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" -n $(WORKERS)
 
-test-all: $(STAMP)  ## everything, as CI runs it
-	$(BIN)/python -m pytest
+test-slow: $(STAMP)  ## the others
+	$(ONE_THREAD) $(BIN)/python -m pytest -m slow -n $(WORKERS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check src apps examples benchmarks tests scripts

@@ -47,6 +47,7 @@ def test_shipped_photos_gain_with_the_shipped_network() -> None:
 @pytest.mark.skipif(
     not HELD_OUT.is_dir(), reason="needs photos/test of the benchmark data ($POCKETPRESS_DATA)"
 )
+@pytest.mark.slow
 def test_held_out_photos_gain_five_decibels_and_beat_the_baseline() -> None:
     per_photo = psnr_per_photo(list_photos(HELD_OUT)[:50], {"network": float_network()}, seed=0)
     rows = {row.method: row for row in summarise(per_photo)}
