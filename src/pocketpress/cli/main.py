@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+INTERRUPTED = 130
 _verbose = False
 
 Source = Annotated[str, typer.Argument(help="package.module:factory, path/to/file.py:factory or program.pt2")]
@@ -51,6 +53,8 @@ def _main(
 ) -> None:
     global _verbose
     _verbose = verbose
+    if not verbose and not sys.warnoptions:
+        warnings.simplefilter("ignore")  # libraries' warnings would bury the one line of an error
 
 
 @app.command()
@@ -217,11 +221,13 @@ def _run(argv: list[str] | None) -> int:
 
     try:
         result: Any = app(argv, standalone_mode=False)
+        if result == INTERRUPTED:  # what newer releases of typer make of KeyboardInterrupt
+            raise KeyboardInterrupt
         return int(result) if isinstance(result, int) else 0
     except PocketpressError as error:
         return _fail(str(error), error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        return _fail("interrupted; nothing was written", 130)
+        return _fail("interrupted; nothing was written", INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -11,7 +11,7 @@ from pocketpress.core.session import Session
 from pocketpress.core.signature import Signature
 from pocketpress.core.targets import target_of
 from pocketpress.data import load_dataset, resolve_metric, suggest_metric
-from pocketpress.devices.isolated import Child
+from pocketpress.devices.isolated import Child, IsolatedRunner
 from pocketpress.measure.latency import summarise
 from pocketpress.measure.size import Size, measure_size
 from pocketpress.pipeline.evaluate import EvaluationSet, compare_metric, run_session
@@ -64,8 +64,7 @@ def compare_artifacts(
         if not path.exists():
             raise ArtifactError("no such artifact", got=path)
     with Child() as child:
-        first = child.open(a, target_of(a), threads)
-        second = child.open(b, target_of(b), threads)
+        first, second = _open(child, a, threads), _open(child, b, threads)
         _check_alike(first.signature, second.signature)
         dataset = load_dataset(data, first.signature, first.signature.preprocessing)
         pixels = any(spec.dtype == "uint8" for spec in first.signature.inputs)
@@ -89,6 +88,15 @@ def compare_artifacts(
         scores = compare_metric(function, theirs, EvaluationSet(feeds, ours), seed)
     parity = compare(theirs, ours, first.signature)
     return Comparison(str(a), str(b), parity, scores, latency, (measure_size(a), measure_size(b)))
+
+
+def _open(child: Child, path: Path, threads: int) -> IsolatedRunner:
+    try:
+        return child.open(path, target_of(path), threads)
+    except ArtifactError as error:
+        if path.name in str(error):
+            raise
+        raise ArtifactError(f"{path}: {error}") from error
 
 
 def _check_alike(first: Signature, second: Signature) -> None:
