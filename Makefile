@@ -1,5 +1,5 @@
 # Each target does its own set-up on a fresh machine: a virtual environment with pinned packages.
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
