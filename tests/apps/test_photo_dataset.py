@@ -33,7 +33,7 @@ def test_file_has_the_documented_keys(samples: Samples, tmp_path: Path) -> None:
     samples.save(tmp_path / "made" / "eval.npz")
     with np.load(tmp_path / "made" / "eval.npz", allow_pickle=False) as saved:
         assert set(saved) == {"x", "y"}
-        assert (saved["x"].shape, saved["x"].dtype) == ((6, 3, 256, 256), np.float32)
+        assert (saved["x"].shape, saved["x"].dtype) == ((6, 256, 256, 3), np.float32)
         assert (saved["y"].shape, saved["y"].dtype) == ((6, 2, PIXELS, 3), np.float32)
         for values in (saved["x"], saved["y"]):
             assert values.min() >= 0

@@ -106,6 +106,7 @@ def test_an_interrupted_press_leaves_nothing_half_written(trained: Path, existin
     process = subprocess.Popen(
         [*argv, "--calibration-samples", "10000"], cwd=trained, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(trained)}, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while not (mark.exists() and out.exists() and any(out.glob(".press-*"))):

@@ -7,6 +7,7 @@ network; 3 a promise not kept; 4 the machine; 5 trust; 70 our bug; 130 interrupt
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -219,6 +220,7 @@ def run(argv: list[str] | None = None) -> None:
 def _run(argv: list[str] | None) -> int:
     from pocketpress.core.errors import PocketpressError
 
+    signal.signal(signal.SIGTERM, _interrupted)
     try:
         result: Any = app(argv, standalone_mode=False)
         if result == INTERRUPTED:  # what newer releases of typer make of KeyboardInterrupt
@@ -241,6 +243,11 @@ def _run(argv: list[str] | None) -> int:
             return _fail(f"{usage()} (see pocketpress --help)", 2)
         line = " ".join(str(error).split())[:300]
         return _fail(f"internal error: {type(error).__name__}: {line}; run with -v and report it", 70)
+
+
+def _interrupted(*_: object) -> None:
+    """A polite kill cleans up as Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 def _fail(message: str, code: int) -> int:
