@@ -37,7 +37,9 @@ from pocketpress.verify.reference import interpret, interpret_node
 PIXELS = Quantization.per_tensor(1.0, 0)
 PIXELS_INT8 = Quantization.per_tensor(1.0, -128)
 CANDIDATES = ("mse", "percentile", "min-max")
-CHOICE_SAMPLES = 16
+CHOICE_SAMPLES = 32
+CLEARLY_BETTER_DB = 0.3
+"""A later candidate wins only by this much: less is noise of the few samples it is judged on."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def _quantize(
             plan = _plan(program, placement, stats, replace_options(options, name), fixed)
             candidate = apply_plan(program, plan, raw)
             score = _output_sqnr(candidate, _spaced(feeds), truth) if len(names) > 1 else 0.0
-            if best is None or score > best[0]:
+            if best is None or score > best[0] + CLEARLY_BETTER_DB:
                 best = (score, candidate, plan.skipped, name)
             advance()
     assert best is not None
