@@ -125,7 +125,7 @@ def _agreement(result: Result, best_db: float) -> str:
         f"Equal outputs between any two runtimes: ours {_range(sides['ours'])}, the peers' files "
         f"{_range(sides['peers'])} (within half a step). Best peer's SQNR: {best_db:.1f} dB. "
         f"Medians of {len(loads) // len(result['runtimes'])} processes, interleaved; {host['cpu']}, "
-        f"{host['cores']} cores, load average {min(loads):.1f}–{max(loads):.1f} while timing; "
+        f"{host['cores']} cores, load average {min(loads):.1f}–{max(loads):.1f} (this run included); "
         f"{result['created'][:10]}."
     )
 
