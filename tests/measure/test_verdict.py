@@ -44,6 +44,12 @@ def slow(speedup: float, interval: tuple[float, float] | None) -> TargetEntry:
     return but(latency_s=LATENCY.model_copy(update=changes))
 
 
+def test_a_few_per_cent_that_a_busy_machine_makes_are_a_remark() -> None:
+    undecided = judge(slow(0.95, (0.9, 1.01)), Limits())
+    assert undecided.verdict == "pass" and undecided.reasons[0].endswith("quieter machine to tell")
+    assert judge(slow(0.95, (0.93, 0.97)), Limits()).verdict == "fail"
+
+
 def test_everything_kept_passes_without_remarks() -> None:
     assert judge(GOOD, LIMITS).verdict == "pass"
     assert judge(GOOD, LIMITS).reasons == ()
@@ -65,9 +71,9 @@ def test_everything_kept_passes_without_remarks() -> None:
             "slower than the float artifact: 2 ms against 1.6 ms, speed-up 0.80, between 0.70 and 0.90",
         ),
         (
-            slow(0.9, (0.7, 1.1)),
+            slow(0.85, (0.7, 1.1)),
             Limits(),
-            "slower than the float artifact: 2 ms against 1.8 ms, speed-up 0.90, between 0.70 and 1.10 "
+            "slower than the float artifact: 2 ms against 1.7 ms, speed-up 0.85, between 0.70 and 1.10 "
             "(which leaves open that it is as fast)",
         ),
         (
