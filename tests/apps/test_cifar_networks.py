@@ -40,6 +40,8 @@ def test_resnet20_has_the_published_depth() -> None:
     ]
     assert len(convolutions) + 1 == 20
     assert network(example).shape == (1, 10)
+
+
 @pytest.mark.slow
 def test_imagenet_network_has_the_published_size_and_steady_activations() -> None:
     network, (example,) = networks.mobilenet_v2_imagenet()

@@ -34,6 +34,8 @@ def test_wilson_interval_by_hand() -> None:
     accuracy = Accuracy.of(8, 10)
     assert accuracy.low == pytest.approx(0.4902, abs=2e-4)
     assert accuracy.high == pytest.approx(0.9433, abs=2e-4)
+
+
 @pytest.mark.slow
 def test_a_network_learns_colours_and_the_run_repeats(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)

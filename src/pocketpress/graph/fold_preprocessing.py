@@ -1,9 +1,9 @@
 """Let a network take raw pixels: its normalisation becomes part of the program.
 
-``x = (scale * pixel - mean[c]) / std[c]`` is a factor and a shift per channel.  The factor always merges into
-a convolution that follows; the shift does too when that convolution does not pad (a padded zero means the mean
-there, which no bias can express).  Otherwise a 1x1 depthwise convolution remains in front, which is exact and
-costs one product per pixel.
+``x = (scale * pixel - mean[c]) / std[c]`` is a factor and a shift per channel.  The factor always merges
+into a convolution that follows; the shift does too when that convolution does not pad (a padded zero means
+the mean there, which no bias can express).  Otherwise a 1x1 depthwise convolution remains in front, which is
+exact and costs one product per pixel.
 """
 
 from __future__ import annotations
