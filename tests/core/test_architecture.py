@@ -1,0 +1,151 @@
+"""The import table: who may know whom.  Dependencies point inwards and have no cycles."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import pocketpress
+
+ROOT = Path(pocketpress.__file__).resolve().parent
+STAGES = ("sources", "data", "graph", "compress", "verify", "measure", "devices", "report")
+MAY_KNOW: dict[str, set[str]] = {
+    "core": set(),
+    "sources": {"core"},
+    "data": {"core"},
+    "graph": {"core"},
+    "compress": {"core"},
+    "verify": {"core"},
+    "measure": {"core", "devices"},
+    "devices": {"core"},
+    "report": {"core"},
+    "targets": {"core", "verify"},
+    "testing": {"core", "verify"},
+    "pipeline": {"core", *STAGES},
+    "cli": {"core", "pipeline"},
+}
+ML = {"torch", "torchao", "onnx", "onnxruntime", "executorch", "ai_edge_litert", "coremltools", "safetensors"}
+FOR_CORE = {"numpy", "pydantic"}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+@cache
+def imports(name: str) -> tuple[tuple[str, bool], ...]:
+    """(imported module, whether at the top level of the file) for everything a module imports."""
+    return tuple(_imports(ast.parse(FILES[name].read_text()), top=True))
+
+
+def _imports(node: ast.AST, *, top: bool) -> Iterator[tuple[str, bool]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+            continue
+        if isinstance(child, ast.Import):
+            yield from ((alias.name, top) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, "relative import"
+            module = child.module or ""
+            for alias in child.names:
+                whole = f"{module}.{alias.name}"
+                yield (whole if whole in FILES else module), top
+        else:
+            inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            yield from _imports(child, top=top and not inside)
+
+
+def folder(name: str) -> str:
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if folder(n) in MAY_KNOW])
+def test_a_module_knows_only_whom_it_may(name: str) -> None:
+    own = folder(name)
+    for module, _ in imports(name):
+        if not module.startswith("pocketpress.") or folder(module) == own:
+            continue
+        assert folder(module) in MAY_KNOW[own], f"{name} imports {module}"
+
+
+def test_the_table_covers_every_folder() -> None:
+    assert {folder(n) for n in FILES} - {"", "__main__"} == set(MAY_KNOW)
+
+
+def test_targets_do_not_know_each_other() -> None:
+    for name in FILES:
+        if folder(name) == "targets" and name.count(".") > 1:
+            own = name.split(".")[2]
+            others = {m for m, _ in imports(name) if m.startswith("pocketpress.targets.")}
+            assert {m.split(".")[2] for m in others} <= {own}, name
+
+
+def test_core_knows_no_ml_library() -> None:
+    standard = set(sys.stdlib_module_names)
+    for name in FILES:
+        if folder(name) == "core":
+            foreign = {m.partition(".")[0] for m, _ in imports(name)} - standard - {"pocketpress"}
+            assert foreign <= FOR_CORE, name
+
+
+def test_a_card_needs_the_standard_library_only() -> None:
+    standard = set(sys.stdlib_module_names)
+    cards = [n for n in FILES if folder(n) == "targets" and n.endswith(".spec")]
+    assert len(cards) >= 5
+    for name in cards:
+        foreign = {m.partition(".")[0] for m, _ in imports(name)} - standard
+        assert foreign <= {"pocketpress"}, name
+        own = name.rpartition(".")[0]
+        inside = {m for m, _ in imports(name) if m.startswith("pocketpress.")}
+        assert inside <= {
+            "pocketpress.core.target",
+            "pocketpress.core.program",
+            "pocketpress.core.program.ops",
+        } | {m for m in inside if m.startswith(own)}
+
+
+def test_each_runtime_is_imported_by_its_own_target_only() -> None:
+    owners = {
+        "onnxruntime": "onnxruntime", "onnx": "onnxruntime", "executorch": "executorch",
+        "ai_edge_litert": "litert", "coremltools": "coreml",
+    }  # fmt: skip
+    for name in FILES:
+        for module, _ in imports(name):
+            owner = owners.get(module.partition(".")[0])
+            assert owner is None or name.startswith(f"pocketpress.targets.{owner}."), f"{name}: {module}"
+
+
+def test_the_command_line_imports_nothing_heavy_at_the_top() -> None:
+    for name in ("pocketpress", "pocketpress.__main__", "pocketpress.cli.main", "pocketpress.cli.units"):
+        top = {m for m, at_top in imports(name) if at_top}
+        assert {m.partition(".")[0] for m in top} & {*ML, "numpy"} == set(), name
+        assert not any(m.startswith("pocketpress.pipeline") for m in top), name
+
+
+def test_no_import_cycles() -> None:
+    """At the top level of files; a package's own __init__ counts as imported before its modules."""
+    edges = {
+        name: {m for m, at_top in imports(name) if at_top and m in FILES and m != name} for name in FILES
+    }
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        if name in done:
+            return
+        for other in sorted(edges[name]):
+            visit(other, (*path, name))
+        done.add(name)
+
+    for name in FILES:
+        visit(name, ())
