@@ -1,0 +1,98 @@
+"""The signature embedded in artifacts, which is untrusted when read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.reference.networks import quantized, residual_network
+
+from pocketpress.core.errors import ArtifactError
+from pocketpress.core.signature import MAX_JSON_BYTES, Preprocessing, Signature, TensorSpec, signature_of
+
+PREP = Preprocessing(resize=256, crop=(224, 224), mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 3.0), layout="nhwc")
+FULL = Signature(
+    (TensorSpec("image", (1, 3, 8, 8), "uint8", 1 / 255, 3),),
+    (TensorSpec("y", (1, 5), "float32", grid_scale=0.25, grid_zero_point=-4), TensorSpec("s", (), "float32")),
+    PREP,
+    "w8a8-static",
+)
+
+
+@pytest.mark.parametrize("signature", [FULL, Signature((), ())])
+def test_round_trip(signature: Signature) -> None:
+    assert Signature.from_json(signature.to_json()) == signature
+    assert Signature.from_json(signature.to_json()).to_json() == signature.to_json()
+
+
+def edited(**changes: Any) -> str:
+    return json.dumps({**json.loads(FULL.to_json()), **changes})
+
+
+def tensor(**changes: Any) -> list[dict[str, Any]]:
+    return [{"name": "x", "shape": [1], "dtype": "float32", **changes}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "null", "[]", "{", '"x"', edited(format=2), edited(inputs=None),
+        edited(inputs=tensor(shape=[-1])),
+        edited(inputs=tensor(shape=[1 << 20, 1 << 20])), edited(inputs=tensor(shape=[1] * 9)),
+        edited(inputs=tensor(shape="abc")), edited(inputs=tensor() * 300), edited(inputs=tensor(scale="big")),
+        edited(inputs=[{}]), edited(preprocessing={"mean": [1]}), "[" * 100_000, "x" * (MAX_JSON_BYTES + 1),
+        edited(preprocessing={**json.loads(FULL.to_json())["preprocessing"], "std": [0, 0, 0]}),
+    ],
+)  # fmt: skip
+def test_malformed_text_is_an_artifact_error(text: str) -> None:
+    with pytest.raises(ArtifactError) as caught:
+        Signature.from_json(text)
+    assert len(str(caught.value)) < 300
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["format", "inputs", "outputs", "name", "shape", "dtype", "preprocessing", "mean"]
+                ),
+                inner,
+            )
+        ),
+    )
+)
+def test_any_json_is_a_signature_or_an_artifact_error(value: Any) -> None:
+    if isinstance(value, dict):
+        value["format"] = 1
+    try:
+        Signature.from_json(json.dumps(value))
+    except ArtifactError:
+        return
+
+
+def test_preprocessing_checks_itself() -> None:
+    with pytest.raises(ValueError, match="mean has 2 entries and std 3"):
+        Preprocessing(mean=(0.0, 0.0))
+    with pytest.raises(ValueError, match="std must be positive"):
+        Preprocessing(std=(1.0, 0.0, 1.0))
+    with pytest.raises(ValueError, match="got hwc"):
+        Preprocessing(layout="hwc")
+
+
+def test_signature_of_a_quantised_program_knows_the_grid_behind_float_outputs() -> None:
+    program = quantized(residual_network())
+    found = signature_of(program, precision="w8a8-static", preprocessing=PREP)
+    grid = program.type(program.producers()["output"].inputs[0]).quant
+    assert grid is not None
+    assert found.outputs == (
+        TensorSpec("output", (1, 5), "float32", grid_scale=float(grid.step), grid_zero_point=grid.zero_point),
+    )
+    assert found.inputs == (TensorSpec("x", (1, 3, 8, 8), "float32"),)
+    assert found.preprocessing == PREP and found.precision == "w8a8-static"

@@ -1,0 +1,154 @@
+"""Loading networks: factories, saved programs, weights and shapes."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pocketpress.core.errors import SourceError
+from pocketpress.sources.pytorch import find_factory, load_pytorch, user_line
+from pocketpress.verify.reference import interpret
+
+CODE = """
+import helper_of_{stem}
+import torch
+from torch import nn
+
+def plain():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).eval()
+
+def with_inputs():
+    return plain(), (torch.zeros(1, 1, 5, 5),)
+
+def with_one_input():
+    return plain(), torch.zeros(1, 1, 5, 5)
+
+class Two(nn.Module):
+    def forward(self, image, scale):
+        return image * scale
+
+def two():
+    return Two().eval(), (torch.zeros(1, 4), torch.zeros(4))
+
+def numbers():
+    return Two().eval(), (torch.zeros(1, 4), 3.0)
+
+class Failing(nn.Module):
+    def forward(self, x):
+        return helper_of_{stem}.fail(x)
+
+def failing():
+    return Failing().eval(), (torch.zeros(1, 4),)
+
+NOT_CALLABLE = 3
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    stem = f"net_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"helper_of_{stem}.py").write_text(
+        "def fail(x):\n    raise ValueError('wrong size\\nsecond line')\n"
+    )
+    path = tmp_path / f"{stem}.py"
+    path.write_text(textwrap.dedent(CODE.format(stem=stem)))
+    return path
+
+
+@pytest.mark.parametrize("name", ["with_inputs", "with_one_input"])
+def test_a_factory_with_example_inputs(file: Path, name: str) -> None:
+    source = load_pytorch(f"{file}:{name}")
+    assert source.name == name and source.parameters == 2 * 9 + 2 + 2 * 2
+    assert source.program.type(source.program.inputs[0]).shape == (1, 1, 5, 5)
+    assert source.program.outputs == ("output",)
+
+
+def test_shapes_given_by_the_user_win(file: Path) -> None:
+    for name in ("plain", "with_inputs"):
+        source = load_pytorch(f"{file}:{name}", shapes=((1, 1, 9, 9),))
+        assert source.program.type("output").shape == (1, 2, 7, 7)
+
+
+def test_two_inputs_keep_their_names(file: Path) -> None:
+    assert load_pytorch(f"{file}:two").program.inputs == ("image", "scale")
+
+
+def test_a_module_on_the_path(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(file.parent)
+    assert callable(find_factory(f"{file.stem}:plain"))
+    sys.modules.pop(file.stem)
+
+
+def test_weights_change_the_function(file: Path, tmp_path: Path) -> None:
+    module, _ = find_factory(f"{file}:with_inputs")()
+    with torch.no_grad():
+        for value in module.parameters():
+            value.fill_(0.5)
+    save_file(module.state_dict(), tmp_path / "w.safetensors")
+    program = load_pytorch(f"{file}:with_inputs", weights=tmp_path / "w.safetensors").program
+    x = torch.rand(1, 1, 5, 5)
+    got = interpret(program, {program.inputs[0]: x.numpy()})["output"]
+    np.testing.assert_allclose(got, module(x).detach().numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("key", [None, "state_dict", "model"])
+def test_state_dicts_as_people_save_them(file: Path, tmp_path: Path, key: str | None) -> None:
+    state = find_factory(f"{file}:plain")().state_dict()
+    state.pop("1.num_batches_tracked")  # weights converted from elsewhere lack the counter
+    torch.save(state if key is None else {key: state, "epoch": 3}, tmp_path / "w.pt")
+    assert load_pytorch(f"{file}:with_inputs", weights=tmp_path / "w.pt").parameters > 0
+
+
+def test_a_saved_program(file: Path, tmp_path: Path) -> None:
+    module, inputs = find_factory(f"{file}:with_inputs")()
+    torch.export.save(torch.export.export(module, inputs), tmp_path / "saved.pt2")
+    source = load_pytorch(str(tmp_path / "saved.pt2"))
+    assert source.name == "saved" and source.program.type("output").shape == (1, 2, 3, 3)
+    x = torch.rand(1, 1, 5, 5)
+    got = interpret(source.program, {source.program.inputs[0]: x.numpy()})["output"]
+    np.testing.assert_allclose(got, module(x).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("numbers", "example inputs must be tensors: got ['float']"),
+        (
+            "NOT_CALLABLE",
+            "has no function NOT_CALLABLE: got NOT_CALLABLE; allowed: failing, numbers, plain, two",
+        ),
+        ("failing", "got ValueError: wrong size; fix "),
+    ],
+)
+def test_mistakes_in_the_users_file(file: Path, name: str, text: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        load_pytorch(f"{file}:{name}")
+    assert text in str(caught.value)
+
+
+def test_the_line_is_the_innermost_one_of_the_user(file: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        load_pytorch(f"{file}:failing")
+    assert f"helper_of_{file.stem}.py:2: raise ValueError" in str(caught.value)
+
+
+def test_a_file_that_does_not_import(tmp_path: Path) -> None:
+    path = tmp_path / "broken_file.py"
+    path.write_text("import no_such_library_at_all\n")
+    with pytest.raises(SourceError) as caught:
+        find_factory(f"{path}:f")
+    assert f"{path}:1: import no_such_library_at_all" in str(caught.value)
+    path.write_text("def f(:\n")
+    with pytest.raises(SourceError, match=r"importing .*broken_file.py failed: got SyntaxError"):
+        find_factory(f"{path}:f")
+
+
+def test_an_error_without_user_code_points_to_the_traceback() -> None:
+    assert user_line(ValueError("x")) == "the traceback (-v)"
