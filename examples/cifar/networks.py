@@ -42,6 +42,16 @@ IMAGENET_STAGES: Sequence[Stage] = (
     Stage(6, 160, 3, 2),
     Stage(6, 320, 1, 1),
 )
+FULL_CIFAR_STAGES: Sequence[Stage] = (
+    Stage(1, 16, 1, 1),
+    Stage(6, 24, 2, 1),
+    Stage(6, 32, 3, 2),
+    Stage(6, 64, 4, 2),
+    Stage(6, 96, 3, 1),
+    Stage(6, 160, 3, 1),
+    Stage(6, 320, 1, 1),
+)
+"""All 17 blocks of the ImageNet network, with two strides fewer for images of 32 pixels."""
 CIFAR_STAGES: Sequence[Stage] = (
     Stage(1, 16, 1, 1),
     Stage(4, 24, 2, 1),
@@ -127,7 +137,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Three stages of 16, 32 and 64 channels with `blocks` blocks each: 1 is ResNet-8, 3 is ResNet-20."""
+    """Three stages of 16, 32 and 64 channels with `blocks` blocks each: 1 is ResNet-8, 3 is ResNet-20, 9 is ResNet-56."""
 
     def __init__(self, blocks: int, classes: int = 10) -> None:
         super().__init__()
@@ -151,6 +161,8 @@ UNTRAINED: dict[str, Callable[[], nn.Module]] = {
     "mobilenet_v2": lambda: MobileNetV2(CIFAR_STAGES, stem=24, stem_stride=2, last=160, classes=10),
     "resnet8": lambda: ResNet(blocks=1),
     "resnet20": lambda: ResNet(blocks=3),
+    "resnet56": lambda: ResNet(blocks=9),
+    "mobilenet_v2_full": lambda: MobileNetV2(FULL_CIFAR_STAGES, stem=32, stem_stride=2, last=1280, classes=10),
 }
 """The CIFAR-10 networks without weights, by the name of their factory."""
 
