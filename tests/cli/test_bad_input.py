@@ -80,7 +80,7 @@ OPTIONS = [
     (("--target", "tflite"), "unknown target: got tflite; allowed: coreml, executorch, litert, onnxruntime"),
     (("--target", ","), "no target given"),
     (("--metric", "top9000"), "top9000"),
-    (("--precision", "int4"), "unknown precision: got int4; allowed: w8a8-static, fp16, fp32"),
+    (("--precision", "int4"), "unknown precision: got int4; allowed: fp32, fp16, w8a8-static"),
     (("--estimator", "kl"), "estimator: got kl; allowed: "),
     (("--max-size", "2"), "--max-size needs a number with a unit: got 2; allowed: 2MB"),
     (("--max-latency", "fast"), "--max-latency needs a number with a unit"),

@@ -64,7 +64,7 @@ def test_damaged_bytes_are_an_error(damage: str) -> None:
         "garbage": b"\x93NUMPY\x01\x00" + b"\xff" * 100,
         "pickle": pickle.dumps({"format": 1}),
         "object array": stream.getvalue(),
-        "other format": content.replace(b'"format": 1', b'"format": 9', 1),
+        "other format": content.replace(b'"format": 2', b'"format": 9', 1),
     }[damage]
     with pytest.raises(ArtifactError) as caught:
         from_bytes(bad)

@@ -82,7 +82,13 @@ def press(
     metric: Annotated[
         str | None, typer.Option(help="top1, top5, mse, psnr, ssim, f1, agreement, ... or module:function")
     ] = None,
-    precision: Annotated[str, typer.Option(help="w8a8-static, fp16 or fp32")] = "w8a8-static",
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="w8a8-static, w8a8-fast, w4a8, w8a16, w8-dynamic, w8, w4, w4-block-N, w8-block-N, palette-N, "
+            "fp16 or fp32"
+        ),
+    ] = "w8a8-static",
     estimator: Annotated[
         str, typer.Option(help="range estimator: auto, min-max, percentile or mse")
     ] = "auto",

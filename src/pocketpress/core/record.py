@@ -170,6 +170,11 @@ class Parity(Part):
         default=None, description="largest `max_abs` accepted, float programs only"
     )
     sqnr_reference_db: Decibels | None = Field(default=None, description="against the reference interpreter")
+    required_sqnr_db: Decibels | None = Field(
+        default=None,
+        description="least `sqnr_float_db` accepted where runtimes round in their own ways: the "
+        "reference's less 3 dB",
+    )
     sqnr_float_db: Decibels | None = Field(default=None, description="against the float network")
     argmax_agreement: Share | None = Field(
         default=None, description="share of samples, against the reference"

@@ -90,7 +90,9 @@ class TargetSpec:
         package: dotted name of the folder holding ``lower`` and ``run``.
         requires: import names of the packages needed to lower and run.
         groups: the group names (android, ios, web) it belongs to.
-        precisions: the precisions it can be lowered to.
+        precisions: the precision families it computes in (`core.precision`).
+        stores: families that make its file smaller but are computed in float32, decoded when the file is
+            loaded or while it runs.
         executes_on: values of ``sys.platform`` on which ``run`` works.
         float_ops: operators it can compute in float.
         integer_ops: operators it computes in integers when quantised.
@@ -104,10 +106,16 @@ class TargetSpec:
     requires: tuple[str, ...]
     groups: tuple[str, ...]
     precisions: tuple[str, ...]
+    stores: tuple[str, ...] = ()
     executes_on: tuple[str, ...] = ("linux", "darwin", "win32")
     float_ops: frozenset[str] = field(default_factory=frozenset)
     integer_ops: frozenset[str] = field(default_factory=frozenset)
     remarks: dict[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """All precision families that it can be lowered to."""
+        return self.precisions + self.stores
 
     def check_installed(self) -> None:
         """Raise MissingExtraError, naming the command to type, when a required package is absent."""

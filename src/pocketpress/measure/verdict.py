@@ -138,6 +138,15 @@ def _differences(parity: Parity, limits: Limits) -> Iterator[str]:
         where = f"; first at {first.op} {first.tensor}"
         if first.source:
             where += f" ({first.source})"
+    if parity.required_sqnr_db is not None:
+        reached = parity.sqnr_float_db
+        if reached is None or reached < parity.required_sqnr_db:
+            got = "unknown" if reached is None else f"{reached:.1f} dB"
+            yield (
+                f"agrees with the float network to {got} only; the reference of the same program gives "
+                f"{parity.required_sqnr_db:.1f} dB and more{where}"
+            )
+        return
     if parity.tolerance is not None and (parity.max_abs is None or parity.max_abs > parity.tolerance):
         got = "unknown" if parity.max_abs is None else f"{parity.max_abs:.3g}"
         yield f"differs from the reference by {got}, tolerance {parity.tolerance:.3g}{where}"

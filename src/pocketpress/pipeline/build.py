@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketpress.core.errors import DeviceError
+from pocketpress.core.precision import parse_precision
 from pocketpress.core.program import Program
 from pocketpress.core.program.serialize import program_hash
 from pocketpress.core.record import SkippedEntry, TargetEntry
@@ -98,7 +99,7 @@ def _lower(
             f"cannot write {path.name}", got=error.strerror, next_step="check the free space"
         ) from error
     skipped = list(lowered.skipped)
-    if precision == "w8a8-static" and sys.platform in spec.executes_on:
+    if parse_precision(precision).activations == "int8" and sys.platform in spec.executes_on:
         skipped += [s for s in spec.audit(path, program) if s not in skipped]
     text = "\n".join(
         [*(f"skip\t{s.name}\t{s.reason}" for s in skipped), *(f"note\t{n}" for n in lowered.notes)]

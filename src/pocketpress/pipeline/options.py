@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pocketpress.core.errors import UserError
+from pocketpress.core.precision import parse_precision
 from pocketpress.core.record import Limits
-
-PRECISIONS = ("w8a8-static", "fp16", "fp32")
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class PressOptions:
         data: calibration data.
         evaluation: evaluation data; the calibration data when None.
         metric: metric name or callable; chosen from the data when None.
-        precision: one of `PRECISIONS`.
+        precision: a name of `core.precision`.
         estimator: range estimator, or "auto" to let the calibration data choose.
         tied: scales on which all runtimes round alike.
         preprocess: preprocessing text; None for what the data needs.
@@ -64,11 +63,15 @@ class PressOptions:
     created: str | None = None
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise UserError("unknown precision", got=self.precision, allowed=PRECISIONS)
-        if self.precision == "w8a8-static" and self.data is None:
+        wanted = parse_precision(self.precision)
+        if wanted.activations == "int16" and self.input_uint8:
             raise UserError(
-                "w8a8-static needs calibration data",
+                "16-bit activations cannot start from raw pixels",
+                next_step="leave --input-uint8 out, or --precision w8a8-static",
+            )
+        if wanted.needs_data and self.data is None:
+            raise UserError(
+                f"{self.precision} needs calibration data",
                 next_step="give --data (images, .npz, .parquet or module:function), or --precision fp16",
             )
         for name in ("calibration_samples", "parity_samples", "threads"):

@@ -17,7 +17,11 @@ from pocketpress.compress.quantize.plan import (
     int8_tensors,
     make_plan,
 )
-from pocketpress.core.program import Program, Quantization
+from pocketpress.compress.weight_only.dynamic import quantize_at_run_time
+from pocketpress.compress.weight_only.integers import apply_weights, coarse_nodes, plan_integers
+from pocketpress.compress.weight_only.palette import palettize
+from pocketpress.core.precision import Precision, parse_precision
+from pocketpress.core.program import OPS, Program, Quantization
 from pocketpress.core.program.ir import Array
 from pocketpress.core.program.serialize import from_bytes, program_hash, to_bytes
 from pocketpress.core.signature import Preprocessing
@@ -81,7 +85,7 @@ def with_raw_input(program: Program, input_uint8: bool) -> Program:
 
 def common_integer_ops(targets: Iterable[TargetSpec]) -> frozenset[str]:
     """Operators that every target which executes int8 computes exactly as the reference."""
-    sets = [spec.integer_ops for spec in targets if "w8a8-static" in spec.precisions]
+    sets = [spec.integer_ops for spec in targets if "w8a8-static" in spec.families]
     return frozenset.intersection(*sets) if sets else frozenset()
 
 
@@ -95,16 +99,16 @@ def prepare(
 ) -> Prepared:
     """Bring a simplified float program to the asked precision."""
     lowered = with_raw_input(program, options.input_uint8)
-    if options.precision == "fp32":
-        return Prepared(program, lowered, lowered)
-    if options.precision == "fp16":
-        return Prepared(program, lowered, half_weights(lowered))
+    precision = parse_precision(options.precision)
+    if precision.activations in ("float", "dynamic"):
+        stored_program, skipped = smaller_weights(lowered, precision, targets)
+        return Prepared(program, lowered, stored_program, skipped)
     assert calibration is not None
     ready = affine_to_depthwise(average_pool_to_depthwise(program))
     feeds = calibration_feeds(calibration, options)
     key = Cache.key(
         "quantized", program_hash(ready), _feeds_hash(feeds), sorted(common_integer_ops(targets)),
-        options.estimator, options.tied, options.input_uint8,
+        options.estimator, options.tied, options.input_uint8, precision.name,
     )  # fmt: skip
     hit = cache.get(key)
     if hit is not None:
@@ -117,6 +121,25 @@ def prepare(
     notes = "\n".join([estimator, *(f"{s.name}\t{s.reason}" for s in skipped)])
     cache.put(key, {"program": to_bytes(quantized), "notes.txt": notes.encode()})
     return Prepared(program, lowered, quantized, skipped, estimator)
+
+
+def smaller_weights(
+    program: Program, precision: Precision, targets: tuple[TargetSpec, ...]
+) -> tuple[Program, tuple[Skipped, ...]]:
+    """Store the weights as asked between float activations."""
+    if precision.name == "fp32":
+        return program, ()
+    if precision.name == "fp16":
+        return half_weights(program), ()
+    if precision.palette:
+        return palettize(program, precision.weight_bits)
+    plan = plan_integers(program, precision.weight_bits, precision.block)
+    stored_program = apply_weights(program, plan.types)
+    if precision.activations != "dynamic":
+        return stored_program, plan.skipped
+    able = frozenset.intersection(*(spec.float_ops for spec in targets))
+    dynamic, skipped = quantize_at_run_time(stored_program, able)
+    return dynamic, plan.skipped + skipped
 
 
 def calibration_feeds(data: Dataset, options: PressOptions) -> list[dict[str, Array]]:
@@ -158,18 +181,22 @@ def _quantize(
     feeds: list[dict[str, Array]],
     events: Events,
 ) -> tuple[Program, tuple[Skipped, ...], str]:
-    placement = place(program, common_integer_ops(targets))
+    precision = parse_precision(options.precision)
+    placement = place(program, _integer_ops(targets, precision))
     wanted = [n for n in int8_tensors(program, placement) if n not in program.constants]
     with events.stage("calibrate", len(feeds)) as advance:
         stats = observe(program, wanted, feeds, len(feeds), _run, advance)
     raw = {program.inputs[0]: PIXELS} if options.input_uint8 else {}
     fixed = {name: PIXELS_INT8 for name in raw}
     names = CANDIDATES if options.estimator == "auto" else (options.estimator,)
+    if precision.activations == "int16":
+        names = ("min-max",)
     with events.stage("quantise", len(names)) as advance:
         best: tuple[float, Program, tuple[Skipped, ...], str] | None = None
         truth = [interpret(program, feed) for feed in _spaced(feeds)] if len(names) > 1 else []
         for name in names:
-            plan = _plan(program, placement, stats, replace_options(options, name), fixed)
+            chosen = quantizer_options(program, precision, options, name)
+            plan = _plan(program, placement, stats, chosen, fixed)
             candidate = apply_plan(program, plan, raw)
             score = _output_sqnr(candidate, _spaced(feeds), truth) if len(names) > 1 else 0.0
             if best is None or score > best[0] + CLEARLY_BETTER_DB:
@@ -179,9 +206,26 @@ def _quantize(
     return best[1], best[2], best[3]
 
 
-def replace_options(options: PressOptions, estimator: str) -> QuantizationOptions:
+def _integer_ops(targets: tuple[TargetSpec, ...], precision: Precision) -> frozenset[str]:
+    """What runs in integers: in int16 no look-up tables, whose 256 entries are for int8."""
+    able = common_integer_ops(targets)
+    if precision.activations != "int16":
+        return able
+    return frozenset(op for op in able if OPS[op].integer != "table")
+
+
+def quantizer_options(
+    program: Program, precision: Precision, options: PressOptions, estimator: str
+) -> QuantizationOptions:
     """The quantiser's part of the options, for one estimator."""
-    return QuantizationOptions(estimator=estimator, weight_search=estimator != "min-max", tied=options.tied)
+    coarse = coarse_nodes(program) if precision.weight_bits == 4 else frozenset()
+    return QuantizationOptions(
+        estimator=estimator,
+        weight_search=estimator != "min-max" or precision.activations == "int16",
+        tied=options.tied,
+        weight_bits=dict.fromkeys(coarse, 4),
+        activation_bits=16 if precision.activations == "int16" else 8,
+    )
 
 
 def _plan(

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pocketpress
 from pocketpress.core.errors import DeviceError, UnsupportedError
+from pocketpress.core.precision import nearest, parse_precision
 from pocketpress.core.program import Program
 from pocketpress.core.program.serialize import program_hash
 from pocketpress.core.record import (
@@ -64,7 +65,7 @@ from pocketpress.report.render import render
 from pocketpress.sources.pytorch import load_pytorch
 from pocketpress.sources.source import Source
 from pocketpress.verify.layers import layer_errors
-from pocketpress.verify.parity import compare
+from pocketpress.verify.parity import compare, is_approximate
 
 PACKAGES = ("torch", "ai-edge-litert", "executorch", "onnxruntime", "coremltools", "numpy")
 LAYER_SAMPLES = 8
@@ -109,21 +110,23 @@ def open_job(options: PressOptions, events: Events | None = None) -> Job:
 def choose_targets(options: PressOptions) -> tuple[tuple[TargetSpec, ...], tuple[SkippedEntry, ...]]:
     """Targets that have the precision; a target named outright that has it not is an error."""
     named = {part.strip() for part in options.targets.split(",")}
+    family = parse_precision(options.precision).family
     chosen, passed = [], []
     for spec in resolve_targets(options.targets):
-        if options.precision in spec.precisions:
+        if family in spec.families:
             spec.check_installed()
             chosen.append(spec)
         elif spec.name in named:
+            instead = nearest(family, spec.families)
             raise UnsupportedError(
                 f"target {spec.name} has no precision {options.precision}",
-                allowed=spec.precisions,
-                next_step=f"use --precision {spec.precisions[0]} or leave {spec.name} out",
+                allowed=spec.families,
+                next_step=f"leave {spec.name} out" + (f", or use --precision {instead}" if instead else ""),
             )
         else:
             passed.append(SkippedEntry(name=spec.name, reason=f"it has no precision {options.precision}"))
     if not chosen:
-        able = sorted(s.name for s in all_targets().values() if options.precision in s.precisions)
+        able = sorted(s.name for s in all_targets().values() if family in s.families)
         raise UnsupportedError(f"no target left that has precision {options.precision}", allowed=able)
     return tuple(chosen), tuple(passed)
 
@@ -236,7 +239,11 @@ def _between(outputs: dict[str, Outputs], program: Program, options: PressOption
     names = list(outputs)
     signature = signature_of(program, precision=options.precision)
     return tuple(
-        PairParity(first=a, second=b, parity=compare(outputs[a], outputs[b], signature))
+        PairParity(
+            first=a,
+            second=b,
+            parity=compare(outputs[a], outputs[b], signature, approximate=is_approximate(program)),
+        )
         for i, a in enumerate(names)
         for b in names[i + 1 :]
     )

@@ -26,7 +26,7 @@ from pocketpress.pipeline.options import PressOptions
 from pocketpress.pipeline.outputs import Outputs, pack, unpack
 from pocketpress.pipeline.prepare import stored
 from pocketpress.verify.localise import first_difference
-from pocketpress.verify.parity import compare
+from pocketpress.verify.parity import compare, is_approximate
 
 LOCALISED_SAMPLES = 2
 
@@ -89,8 +89,11 @@ def _execute(
         with events.stage(f"run {built.spec.name}", len(evaluation.feeds)) as advance:
             outputs = run_session(Session(runner), evaluation.feeds, advance)
     count = len(reference)
-    parity = compare(outputs[:count], reference, signature, evaluation.float_outputs[:count])
-    if _differs(parity) and program.is_quantized:
+    approximate = is_approximate(program)
+    parity = compare(
+        outputs[:count], reference, signature, evaluation.float_outputs[:count], approximate=approximate
+    )
+    if _differs(parity) and program.is_quantized and not approximate:
         with events.stage(f"localise {built.spec.name}"):
             parity = _localised(parity, built.spec, program, evaluation)
     scores = None if metric is None else compare_metric(metric, outputs, evaluation, options.seed)

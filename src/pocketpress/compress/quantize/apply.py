@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pocketpress.compress.quantize.place import PRODUCTS
 from pocketpress.compress.quantize.plan import QuantizationPlan
-from pocketpress.compress.quantize.weights import quantize_bias, quantize_weight
+from pocketpress.compress.quantize.weights import LIMITS, quantize_bias, quantize_weight
 from pocketpress.core.program import Node, Program, ProgramBuilder, Quantization, TensorType
 
 
@@ -17,6 +17,7 @@ class _Apply:
     def __init__(self, program: Program, plan: QuantizationPlan, raw: Mapping[str, Quantization]) -> None:
         self.program, self.plan, self.raw = program, plan, raw
         self.builder = ProgramBuilder()
+        self.dtype = f"int{plan.activation_bits}"
         self.real: dict[str, str] = {}
         self.grid: dict[str, str] = {}
 
@@ -38,7 +39,7 @@ class _Apply:
             return
         pixels = self.builder.input(name, TensorType(type_.shape, "uint8", self.raw[name]))
         if name in self.plan.activations:
-            shifted = TensorType(type_.shape, "int8", self.plan.activations[name])
+            shifted = TensorType(type_.shape, self.dtype, self.plan.activations[name])
             self.grid[name] = self.builder.node("requantize", [pixels], shifted, name=f"{name}_int8")
         self.real[name] = self.builder.node("dequantize", [pixels], type_, name=f"{name}_real")
 
@@ -57,13 +58,14 @@ class _Apply:
         """The int8 version of a tensor, quantised on first use."""
         if name not in self.grid:
             quant = self.plan.activations[name]
-            type_ = TensorType(self.program.type(name).shape, "int8", quant)
+            type_ = TensorType(self.program.type(name).shape, self.dtype, quant)
             if name in self.program.constants:
                 grid = (
                     np.rint(self.program.constants[name].astype(np.float64) / float(quant.step))
                     + quant.zero_point
                 )
-                value = np.clip(grid, -128, 127).astype(np.int8)
+                info = np.iinfo(self.dtype)
+                value = np.clip(grid, info.min, info.max).astype(self.dtype)
                 self.grid[name] = self.builder.constant(f"{name}_int8", value, quant)
             else:
                 self.grid[name] = self.builder.node("quantize", [self.real[name]], type_, name=f"{name}_int8")
@@ -88,7 +90,7 @@ class _Apply:
 
     def _integer(self, node: Node) -> None:
         out = node.outputs[0]
-        type_ = TensorType(self.program.type(out).shape, "int8", self.plan.activations[out])
+        type_ = TensorType(self.program.type(out).shape, self.dtype, self.plan.activations[out])
         inputs = [self._edge(node, index) for index in range(1 if node.op in PRODUCTS else len(node.inputs))]
         if node.op in PRODUCTS:
             inputs += self._weights(node)
@@ -102,14 +104,19 @@ class _Apply:
         target = self.plan.requantized_edges.get((node.name, index))
         if target is None:
             return name
-        type_ = TensorType(self.builder.type(name).shape, "int8", self.plan.activations[target])
+        type_ = TensorType(self.builder.type(name).shape, self.dtype, self.plan.activations[target])
         return self.builder.node("requantize", [name], type_, name=f"{name}_requantized")
 
     def _weights(self, node: Node) -> list[str]:
         quant = self.plan.weights[node.name]
         axis = quant.axis or 0
-        weight = quantize_weight(self.program.constants[node.inputs[1]], quant.scales(), axis)
-        names = [self.builder.constant(f"{node.name}_weight", weight, quant)]
+        bits = self.plan.weight_bits.get(node.name, 8)
+        weight = self.plan.rounded.get(node.name)
+        if weight is None:
+            real = self.program.constants[node.inputs[1]]
+            weight = quantize_weight(real, quant.scales(), axis, LIMITS[bits])
+        type_ = TensorType(tuple(weight.shape), f"int{bits}", quant)
+        names = [self.builder.constant(f"{node.name}_weight", weight, type_=type_)]
         bias = self._bias(node, weight.shape[axis])
         if bias is not None:
             step = self.plan.activations[node.inputs[0]].step
@@ -119,6 +126,8 @@ class _Apply:
         return names
 
     def _bias(self, node: Node, channels: int) -> npt.NDArray[np.float32] | None:
+        if node.name in self.plan.biases:
+            return self.plan.biases[node.name]
         shift = self.plan.bias_shifts.get(node.name)
         if len(node.inputs) < 3 and shift is None:
             return None

@@ -9,13 +9,19 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pocketpress.compress.quantize.weights import quantize_weight
+from pocketpress.compress.quantize.weights import LIMIT, quantize_weight
 from pocketpress.core.program import Node, Quantization
 
 Real = npt.NDArray[np.float64]
 
 
-def bias_shift(node: Node, weight: npt.NDArray[np.float32], quant: Quantization, channel_mean: Real) -> Real:
+def bias_shift(
+    node: Node,
+    weight: npt.NDArray[np.float32],
+    quant: Quantization,
+    channel_mean: Real,
+    limit: int = LIMIT,
+) -> Real:
     """What to add to the bias, shape (output channels,).
 
     Args:
@@ -23,11 +29,14 @@ def bias_shift(node: Node, weight: npt.NDArray[np.float32], quant: Quantization,
         weight: float weight.
         quant: its per-channel quantisation.
         channel_mean: mean of the layer's input per channel, shape (input channels,).
+        limit: the largest weight integer.
     """
     axis = quant.axis or 0
     shape = [1] * weight.ndim
     shape[axis] = -1
-    rounded = quantize_weight(weight, quant.scales(), axis) * quant.scales().astype(np.float64).reshape(shape)
+    rounded = quantize_weight(weight, quant.scales(), axis, limit) * quant.scales().astype(
+        np.float64
+    ).reshape(shape)
     error = weight.astype(np.float64) - rounded
     if node.op == "linear":
         return np.asarray(error @ channel_mean)

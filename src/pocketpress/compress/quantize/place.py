@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pocketpress.core.program import OPS, Node, Program
@@ -37,6 +38,14 @@ def place(program: Program, integer_ops: frozenset[str]) -> Placement:
         elif OPS[node.op].integer != "move":
             skipped.append(Skipped(f"{node.op} {node.name}", reason))
     return Placement(frozenset(integer), tuple(skipped))
+
+
+def without(program: Program, placement: Placement, kept_float: Mapping[str, str]) -> Placement:
+    """The same placement with some nodes left in float: node name to reason."""
+    gone = {name: reason for name, reason in kept_float.items() if name in placement.integer}
+    ops = {node.name: node.op for node in program.nodes}
+    skipped = tuple(Skipped(f"{ops[name]} {name}", reason) for name, reason in gone.items())
+    return Placement(placement.integer - set(gone), placement.left_in_float + skipped)
 
 
 def _why_float(program: Program, node: Node, integer_ops: frozenset[str], held: set[str]) -> str | None:

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from pocketpress.compress.quantize.bias import bias_shift
 from pocketpress.compress.quantize.observe import TensorStats
 from pocketpress.compress.quantize.place import BINARY, PRODUCTS, Placement
-from pocketpress.compress.quantize.ranges import estimator
+from pocketpress.compress.quantize.ranges import estimator, min_max
 from pocketpress.compress.quantize.scales import FIXED_OUTPUTS, ScalePlanner
-from pocketpress.compress.quantize.weights import channel_scales
+from pocketpress.compress.quantize.weights import LIMITS, channel_scales
 from pocketpress.core.program import Node, Program, Quantization
 from pocketpress.core.target import Skipped
 
@@ -27,12 +27,16 @@ class QuantizationOptions:
         weight_search: least-squares weight scales instead of covering the extremes.
         tied: scales on which all runtimes round alike.
         bias_correction: take the mean error of rounded weights back through the biases.
+        weight_bits: 8 or 4 by node name; 8 where nothing is said.
+        activation_bits: 8, or 16: symmetric, without tie-free scales, since a step is too small to matter.
     """
 
     estimator: str = "mse"
     weight_search: bool = True
     tied: bool = True
     bias_correction: bool = True
+    weight_bits: Mapping[str, int] = field(default_factory=dict)
+    activation_bits: int = 8
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,10 @@ class QuantizationPlan:
         requantized_edges: (node, input index) -> tensor whose quantisation the edge is converted to.
         skipped: operators left in float and sums that runtimes may round differently, with reasons.
         bias_shifts: what is added to the bias of a product, by node name.
+        weight_bits: 8 or 4 by node name; 8 where nothing is said.
+        activation_bits: 8 or 16.
+        rounded: integers that were learned, instead of rounding to nearest, by node name.
+        biases: biases that were learned, float32, by node name; no shift is added to them.
     """
 
     integer_nodes: frozenset[str]
@@ -54,6 +62,10 @@ class QuantizationPlan:
     requantized_edges: Mapping[tuple[str, int], str]
     skipped: tuple[Skipped, ...]
     bias_shifts: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    weight_bits: Mapping[str, int] = field(default_factory=dict)
+    activation_bits: int = 8
+    rounded: Mapping[str, npt.NDArray[np.int8]] = field(default_factory=dict)
+    biases: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
 def int8_tensors(program: Program, placement: Placement) -> list[str]:
@@ -96,7 +108,13 @@ def make_plan(
         for name in int8_tensors(program, placement)
     }
     planner = ScalePlanner(
-        program, placement.integer, known, estimator(options.estimator), fixed or {}, options.tied
+        program,
+        placement.integer,
+        known,
+        estimator(options.estimator) if options.activation_bits == 8 else min_max,
+        fixed or {},
+        options.tied,
+        options.activation_bits,
     )
     scales = planner.plan()
     weights = {
@@ -117,7 +135,7 @@ def make_plan(
         shifts = {
             node.name: shift
             for node in program.nodes
-            if node.name in weights and (shift := _shift(program, node, weights, known)) is not None
+            if node.name in weights and (shift := _shift(program, node, weights, known, options)) is not None
         }
     return QuantizationPlan(
         placement.integer,
@@ -126,16 +144,23 @@ def make_plan(
         scales.requantized_edges,
         placement.left_in_float + near,
         shifts,
+        {name: bits for name, bits in options.weight_bits.items() if name in weights},
+        options.activation_bits,
     )
 
 
 def _shift(
-    program: Program, node: Node, weights: Mapping[str, Quantization], stats: Mapping[str, TensorStats]
+    program: Program,
+    node: Node,
+    weights: Mapping[str, Quantization],
+    stats: Mapping[str, TensorStats],
+    options: QuantizationOptions,
 ) -> npt.NDArray[np.float64] | None:
     mean = stats[node.inputs[0]].channel_mean
     if mean is None:
         return None
-    return bias_shift(node, program.constants[node.inputs[1]], weights[node.name], mean)
+    limit = LIMITS[options.weight_bits.get(node.name, 8)]
+    return bias_shift(node, program.constants[node.inputs[1]], weights[node.name], mean, limit)
 
 
 def _weight_quantization(
@@ -143,18 +168,20 @@ def _weight_quantization(
 ) -> Quantization:
     weight = program.constants[node.inputs[1]]
     axis = 1 if node.op == "conv_transpose2d" else 0
-    scales = channel_scales(weight, axis, search=options.weight_search)
+    limit = LIMITS[options.weight_bits.get(node.name, 8)]
+    scales = channel_scales(weight, axis, search=options.weight_search, limit=limit)
     step_in, step_out = activations[node.inputs[0]].step, activations[node.outputs[0]].step
-    floor = _smallest_scale(program, node, float(step_in), float(step_out))
+    largest = 2.0 ** (24 if options.activation_bits == 8 else 30)
+    floor = _smallest_scale(program, node, float(step_in), float(step_out), largest)
     return Quantization.per_channel(np.maximum(scales, floor), axis)
 
 
 def _smallest_scale(
-    program: Program, node: Node, step_in: float, step_out: float
+    program: Program, node: Node, step_in: float, step_out: float, largest: float
 ) -> npt.NDArray[np.float64] | float:
     """Scales below this overflow the int32 bias or the runtimes' smallest multiplier (2^-20)."""
     floor = step_out / step_in * 2.0**-20
     if len(node.inputs) < 3:
         return floor
     bias = np.abs(program.constants[node.inputs[2]].astype(np.float64))
-    return np.maximum(floor, bias / (step_in * 2.0**24))
+    return np.maximum(floor, bias / (step_in * largest))

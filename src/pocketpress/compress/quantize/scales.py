@@ -19,6 +19,7 @@ FIXED_OUTPUTS = {
     "tanh": Quantization.per_tensor(1 / 128, 0),
 }
 SMALLEST_SCALE = 2.0**-24
+STEPS_16 = 32767
 NUDGES = 64
 
 
@@ -41,6 +42,7 @@ class ScalePlanner:
         estimator: range estimator.
         fixed: quantisation decided elsewhere (raw uint8 inputs).
         tied: make sums, products, means and tables free of rounding ties.
+        bits: 8, or 16 for symmetric int16 activations (LiteRT 8-bit specification, 16x8 mode).
     """
 
     def __init__(
@@ -51,8 +53,10 @@ class ScalePlanner:
         estimator: Estimator,
         fixed: Mapping[str, Quantization],
         tied: bool,
+        bits: int = 8,
     ) -> None:
-        self.program, self.stats, self.estimator, self.tied = program, stats, estimator, tied
+        self.program, self.stats, self.estimator = program, stats, estimator
+        self.tied, self.symmetric = tied and bits == 8, bits == 16
         self.nodes = [n for n in program.nodes if n.name in integer_nodes]
         self.groups = Groups(stats)
         self.fixed: dict[str, Quantization] = {k: v for k, v in fixed.items() if k in stats}
@@ -81,6 +85,8 @@ class ScalePlanner:
         return plan
 
     def _fix_outputs(self) -> None:
+        if self.symmetric:
+            return
         for node in self.program.nodes:
             if node.op in FIXED_OUTPUTS and node.outputs[0] in self.stats:
                 self.fixed[node.outputs[0]] = FIXED_OUTPUTS[node.op]
@@ -161,6 +167,10 @@ class ScalePlanner:
                 continue
             low, high = self.estimator(TensorStats.merged(self.stats[n] for n in names))
             low, high = min(low, 0.0), max(high, 0.0)
+            if self.symmetric:
+                self.scale[root] = max(max(-low, high) / STEPS_16, SMALLEST_SCALE * 2.0**-8)
+                self.low[root] = 0.0
+                continue
             self.scale[root] = max((high - low) / STEPS, SMALLEST_SCALE)
             self.low[root] = low
 
@@ -241,11 +251,15 @@ class ScalePlanner:
         if root in self.fixed:
             return self.fixed[root]
         scale = float(np.float32(self.scale[root]))
+        if self.symmetric:
+            return Quantization.per_tensor(scale, 0)
         zero = int(np.clip(np.rint(-128 - self.low[root] / scale), -128, 127))
         return Quantization.per_tensor(scale, zero)
 
     def _distance(self, node: Node, plan: ScalePlan) -> float | None:
         """Tie distance of a node when it is below the safe margin, else None."""
+        if self.symmetric:
+            return None
         out = plan.activations.get(node.outputs[0])
         quants = [plan.activations.get(n) for n in node.inputs]
         if out is None or any(q is None for q in quants):

@@ -48,12 +48,14 @@ class ProgramBuilder:
         self._inputs.append(name)
         return name
 
-    def constant(self, stem: str, value: Array, quant: Quantization | None = None) -> str:
-        """Add a constant; its dtype is the array's."""
+    def constant(
+        self, stem: str, value: Array, quant: Quantization | None = None, *, type_: TensorType | None = None
+    ) -> str:
+        """Add a constant; its dtype is the array's unless ``type_`` says otherwise (int4, palettes)."""
         name = self.unique(stem)
         array = np.asarray(value)
         value = array if array.ndim == 0 else np.ascontiguousarray(array)
-        self._types[name] = TensorType(tuple(value.shape), str(value.dtype), quant)
+        self._types[name] = type_ or TensorType(tuple(value.shape), str(value.dtype), quant)
         self._constants[name] = value
         return name
 

@@ -24,7 +24,16 @@ NHWC: Axes = (0, 2, 3, 1)
 """``nhwc.shape[i] == nchw.shape[NHWC[i]]``."""
 
 IMAGE_OPS = frozenset(
-    {"conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "resize_nearest", "resize_bilinear", "prelu"}
+    {
+        "conv2d",
+        "dynamic_conv2d",
+        "conv_transpose2d",
+        "max_pool2d",
+        "avg_pool2d",
+        "resize_nearest",
+        "resize_bilinear",
+        "prelu",
+    }
 )
 """Operators whose input 0 and output are NHWC in a `ChannelsLastProgram` (`prelu` when of rank 4)."""
 

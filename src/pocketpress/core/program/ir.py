@@ -17,7 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 INT8_MIN, INT8_MAX = -128, 127
-DTYPES = ("float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
+DTYPES = ("float32", "float16", "int4", "int8", "uint8", "int16", "int32", "int64", "bool")
+QUANTIZED_DTYPES = ("int4", "int8", "uint8", "int16", "int32")
+STORED_AS = {"int4": "int8"}
+"""NumPy has no 4-bit integers: such constants are held one to a byte and packed by the targets."""
 
 Array = npt.NDArray[Any]
 
@@ -30,11 +33,14 @@ class Quantization:
         scale: one float32-representable positive number per tensor, or one per channel.
         zero_point: the integer that stands for real 0 (always 0 when per channel).
         axis: the channel axis, or None for per-tensor.
+        block: None, or the number of consecutive weights along the *other* of the first two axes that share
+            a scale; ``scale`` then holds ``channels x blocks`` numbers, row by row.
     """
 
     scale: tuple[float, ...]
     zero_point: int = 0
     axis: int | None = None
+    block: int | None = None
 
     def __post_init__(self) -> None:
         rounded = tuple(float(np.float32(s)) for s in self.scale)
@@ -44,6 +50,8 @@ class Quantization:
             raise ValueError(f"Quantization.axis is None but scale has {len(rounded)} entries")
         if self.axis is not None and self.zero_point != 0:
             raise ValueError(f"per-channel Quantization needs zero_point 0, got {self.zero_point}")
+        if self.block is not None and (self.block < 1 or self.axis not in (0, 1)):
+            raise ValueError(f"Quantization.block is {self.block} with axis {self.axis}; axis must be 0 or 1")
         object.__setattr__(self, "scale", rounded)
 
     @classmethod
@@ -56,6 +64,11 @@ class Quantization:
         """One symmetric scale per index of ``axis``."""
         return cls(tuple(float(s) for s in scale), 0, axis)
 
+    @classmethod
+    def blockwise(cls, scale: npt.ArrayLike, axis: int, block: int) -> Quantization:
+        """One symmetric scale per channel and block: ``scale`` has shape (channels, blocks)."""
+        return cls(tuple(float(s) for s in np.asarray(scale, np.float64).reshape(-1)), 0, axis, block)
+
     @property
     def step(self) -> np.float32:
         """The per-tensor scale as float32."""
@@ -67,20 +80,46 @@ class Quantization:
         """All scales as a float32 vector."""
         return np.asarray(self.scale, dtype=np.float32)
 
+    def spread(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        """The scale of every element of a tensor of ``shape``, as an array that broadcasts against it."""
+        if self.axis is None:
+            return self.scales()
+        if self.block is None:
+            along = [1] * len(shape)
+            along[self.axis] = -1
+            return self.scales().reshape(along)
+        other = 1 - self.axis
+        blocks = self.scales().reshape(shape[self.axis], -1)
+        full = np.repeat(blocks, self.block, axis=1)[:, : shape[other]]
+        full = full if self.axis == 0 else full.T
+        return full.reshape(full.shape + (1,) * (len(shape) - 2))
+
 
 @dataclass(frozen=True)
 class TensorType:
-    """Shape, storage dtype and, for integers that stand for reals, the quantisation."""
+    """Shape, storage dtype and, for integers that stand for reals, the quantisation or the palette.
+
+    Attributes:
+        shape: static.
+        dtype: one of `DTYPES`; "int4" for constants only.
+        quant: integers stand for ``scale * (q - zero_point)``.
+        palette: uint8 constants stand for ``palette[q]``, float32 numbers (a k-means codebook).
+    """
 
     shape: tuple[int, ...]
     dtype: str = "float32"
     quant: Quantization | None = None
+    palette: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise ValueError(f"TensorType.dtype: got {self.dtype}; allowed: {', '.join(DTYPES)}")
-        if self.quant is not None and self.dtype not in ("int8", "uint8", "int16", "int32"):
+        if self.quant is not None and self.dtype not in QUANTIZED_DTYPES:
             raise ValueError(f"TensorType.quant is set but dtype is {self.dtype}")
+        if self.palette is not None:
+            if self.dtype != "uint8" or self.quant is not None or not 1 <= len(self.palette) <= 256:
+                raise ValueError("TensorType.palette needs dtype uint8, no quant and 1 to 256 entries")
+            object.__setattr__(self, "palette", tuple(float(np.float32(v)) for v in self.palette))
         object.__setattr__(self, "shape", tuple(int(d) for d in self.shape))
 
     @property

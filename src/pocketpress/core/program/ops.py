@@ -3,7 +3,8 @@
 Conventions.  Images are NCHW.  ``clamp`` is None or ``(low, high)`` in real values, applied to the real
 result before it is stored; in integers it is the pair of integers nearest ``low/scale + zero_point`` and
 ``high/scale + zero_point``.  ``pads`` is ``(top, left, bottom, right)`` and pads with real 0.
-Weights: conv2d OIHW (I per group), conv_transpose2d IOHW, linear (O, I).
+Weights: conv2d OIHW (I per group), conv_transpose2d IOHW, linear (O, I).  Between float activations a weight
+may be stored as float16, as int8 or int4 with scales, or as palette indices (`decode`).
 """
 
 from __future__ import annotations
@@ -50,6 +51,12 @@ OPS: dict[str, OpSpec] = {
         "transposed convolution, weight IOHW, optional bias",
     ),
     "linear": OpSpec((2, 3), ("clamp",), "exact", "x @ weight.T + bias over the last axis"),
+    "dynamic_conv2d": OpSpec(
+        (2, 3), _CONV, "float", "conv2d of integer weights; the image is quantised to 8 bits at run time"
+    ),
+    "dynamic_linear": OpSpec(
+        (2, 3), ("clamp",), "float", "linear of integer weights; each row is quantised to 8 bits at run time"
+    ),
     "matmul": OpSpec((2, 2), (), "exact", "batched matrix product of two activations"),
     # element by element
     "add": OpSpec((2, 2), ("clamp",), "exact", "a + b with broadcasting"),

@@ -13,7 +13,7 @@ from pocketpress.core.errors import ArtifactError
 from pocketpress.core.program.ir import Array, Node, Program, Quantization, TensorType
 from pocketpress.core.program.ops import check_program
 
-FORMAT = 1
+FORMAT = 2
 
 
 def to_bytes(program: Program) -> bytes:
@@ -89,14 +89,15 @@ def _type_json(type_: TensorType) -> list[Any]:
     return [
         list(type_.shape),
         type_.dtype,
-        None if quant is None else [list(quant.scale), quant.zero_point, quant.axis],
+        None if quant is None else [list(quant.scale), quant.zero_point, quant.axis, quant.block],
+        type_.palette,
     ]
 
 
 def _type(item: list[Any]) -> TensorType:
-    shape, dtype, quant = item
-    parsed = None if quant is None else Quantization(tuple(quant[0]), int(quant[1]), quant[2])
-    return TensorType(tuple(shape), dtype, parsed)
+    shape, dtype, quant, palette = item
+    parsed = None if quant is None else Quantization(tuple(quant[0]), int(quant[1]), quant[2], quant[3])
+    return TensorType(tuple(shape), dtype, parsed, None if palette is None else tuple(palette))
 
 
 def _tuples(value: Any) -> Any:

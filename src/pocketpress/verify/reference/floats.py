@@ -1,4 +1,4 @@
-"""Float operators, by torch in float32.  float16 weights are widened: they are stored, not computed in."""
+"""Float operators, by torch in float32.  Stored weights are decoded first: float16, integers, palettes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from pocketpress.core.program.ir import Array
-from pocketpress.verify.reference import movement
+from pocketpress.core.program.decode import decode
+from pocketpress.core.program.ir import Array, TensorType
+from pocketpress.verify.reference import dynamic, movement
 from pocketpress.verify.reference.context import Context
 
 
-def _tensor(value: Array) -> torch.Tensor:
-    array = np.ascontiguousarray(value)
-    return torch.from_numpy(array.astype(np.float32) if array.dtype == np.float16 else array)
+def _tensor(value: Array, type_: TensorType) -> torch.Tensor:
+    encoded = type_.dtype == "float16" or type_.quant is not None or type_.palette is not None
+    return torch.from_numpy(np.ascontiguousarray(decode(value, type_) if encoded else value))
 
 
 def _inputs(c: Context) -> list[torch.Tensor]:
-    return [_tensor(value) for value in c.inputs]
+    return [_tensor(value, c.in_type(i)) for i, value in enumerate(c.inputs)]
 
 
 def _clamped(c: Context, out: torch.Tensor) -> Array:
@@ -150,4 +151,5 @@ KERNELS: dict[str, Callable[[Context], Array]] = {
     "layer_norm": layer_norm,
     "resize_bilinear": resize_bilinear,
     **movement.KERNELS,
+    **dynamic.KERNELS,
 }

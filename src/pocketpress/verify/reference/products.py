@@ -14,7 +14,7 @@ from pocketpress.core.program.ir import Array
 from pocketpress.verify.reference.context import Context
 
 _EXACT_FLOAT32 = 2**24
-_LARGEST_INPUT = 255
+_LARGEST_INPUT = {"int8": 255, "uint8": 255, "int16": 65535}
 
 
 def multiplier(c: Context, axis_shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
@@ -35,7 +35,8 @@ def requantise(c: Context, accumulator: torch.Tensor, axis_shape: tuple[int, ...
 
 
 def _compute_dtype(c: Context, fan_axes: tuple[int, ...]) -> torch.dtype:
-    reach = np.abs(c.inputs[1].astype(np.int32)).sum(axis=fan_axes).max(initial=0) * _LARGEST_INPUT
+    reach = np.abs(c.inputs[1].astype(np.int64)).sum(axis=fan_axes).max(initial=0)
+    reach *= _LARGEST_INPUT[c.in_type(0).dtype]
     if len(c.inputs) > 2:
         reach += np.abs(c.inputs[2].astype(np.int64)).max(initial=0)
     return torch.float32 if reach < _EXACT_FLOAT32 else torch.float64

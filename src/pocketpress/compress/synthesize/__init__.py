@@ -1,0 +1,1 @@
+"""Inputs made from a network alone, for calibration when no data can be had."""
