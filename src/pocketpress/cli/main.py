@@ -85,8 +85,8 @@ def press(
     precision: Annotated[
         str,
         typer.Option(
-            help="w8a8-static, w8a8-fast, w4a8, w8a16, w8-dynamic, w8, w4, w4-block-N, w8-block-N, palette-N, "
-            "fp16 or fp32"
+            help="w8a8-static, w8a8-fast, w4a8, w8a16, w8-dynamic, w8, w4, w4-block-N, w8-block-N, "
+            "palette-N, fp16 or fp32"
         ),
     ] = "w8a8-static",
     estimator: Annotated[

@@ -43,8 +43,10 @@ def mean_squared_error(stats: TensorStats, candidates: int = 48) -> tuple[float,
         values = values[:: values.size // (1 << 15)]
     best = _best(values, [(low * f, high * f) for f in np.linspace(0.3, 1.0, candidates)])
     spans = np.linspace(0.85, 1.15, 13)
-    best = _best(values, [(max(best[0] * f, low), best[1]) for f in spans] if low < 0 else [best])
-    return _best(values, [(best[0], min(best[1] * f, high)) for f in spans] if high > 0 else [best])
+    lows = [(max(best[0] * f, low), best[1]) for f in spans] if low < 0 else []
+    best = _best(values, [best, *lows])
+    highs = [(best[0], min(best[1] * f, high)) for f in spans] if high > 0 else []
+    return _best(values, [best, *highs])
 
 
 def _best(values: npt.NDArray[np.float32], spans: list[tuple[float, float]]) -> tuple[float, float]:
