@@ -46,6 +46,7 @@ def test_mse_clips_an_outlier_and_keeps_a_uniform_range() -> None:
 def error(values: np.ndarray, low: float, high: float) -> float:
     step = (high - low) / 255
     zero = round(-low / step)
+    values = values.astype(np.float64)
     grid = np.clip(np.rint(values / step) + zero, 0, 255) - zero
     return float(np.mean((grid * step - values) ** 2))
 

@@ -36,11 +36,12 @@ def mean_squared_error(stats: TensorStats, candidates: int = 48) -> tuple[float,
     their zero end.
     """
     low, high = min_max(stats)
-    values = stats.values
-    if values.size == 0 or high == low:
+    seen = stats.values
+    if seen.size == 0 or high == low:
         return low, high
-    if values.size > 1 << 15:
-        values = values[:: values.size // (1 << 15)]
+    if seen.size > 1 << 15:
+        seen = seen[:: seen.size // (1 << 15)]
+    values = seen.astype(np.float64)
     best = _best(values, [(low * f, high * f) for f in np.linspace(0.3, 1.0, candidates)])
     spans = np.linspace(0.85, 1.15, 13)
     lows = [(max(best[0] * f, low), best[1]) for f in spans] if low < 0 else []
@@ -49,15 +50,15 @@ def mean_squared_error(stats: TensorStats, candidates: int = 48) -> tuple[float,
     return _best(values, [best, *highs])
 
 
-def _best(values: npt.NDArray[np.float32], spans: list[tuple[float, float]]) -> tuple[float, float]:
+def _best(values: npt.NDArray[np.float64], spans: list[tuple[float, float]]) -> tuple[float, float]:
     errors = [_squared_error(values, low, high) for low, high in spans]
     return spans[int(np.argmin(errors))]
 
 
-def _squared_error(values: npt.NDArray[np.float32], low: float, high: float) -> float:
+def _squared_error(values: npt.NDArray[np.float64], low: float, high: float) -> float:
     step = (high - low) / STEPS
     if step <= 0:
-        return float(np.mean(values.astype(np.float64) ** 2))
+        return float(np.mean(values**2))
     zero = np.rint(-low / step)
     grid = np.clip(np.rint(values / step) + zero, 0, STEPS) - zero
     return float(np.mean((grid * step - values) ** 2))
