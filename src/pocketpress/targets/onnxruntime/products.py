@@ -8,6 +8,7 @@ from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.program import Node
 from pocketpress.core.program.ir import Array
 from pocketpress.targets.onnxruntime.clamps import finish, target
+from pocketpress.targets.onnxruntime.constants import integer_weight, real_value
 from pocketpress.targets.onnxruntime.writer import MICROSOFT, GraphWriter
 
 
@@ -17,7 +18,7 @@ def is_integer(w: GraphWriter, node: Node) -> bool:
 
 
 def weight_of(w: GraphWriter, node: Node) -> Array:
-    """The stored int8 weights."""
+    """The stored weights: int8, those of 4 bits too."""
     name = node.inputs[1]
     if not w.program.is_constant(name):
         raise UnsupportedError(
@@ -55,7 +56,7 @@ def qlinear_conv(
 ) -> None:
     """Append a QLinearConv from the node's input to ``out``, which has the scale of the node's output."""
     source, result = node.inputs[0], node.outputs[0]
-    stored = w.initializer(f"{result}_weight", weight)
+    stored = integer_weight(w, f"{result}_weight", weight, w.program.type(node.inputs[1]).dtype)
     scale, zero = _scale_inputs(w, scales)
     inputs = [w.value(source), w.scale_of(source), w.zero_of(source), stored, scale, zero]
     inputs += [w.scale_of(result), w.zero_of(result)]
@@ -98,7 +99,7 @@ def conv2d(w: GraphWriter, node: Node) -> None:
     else:
         w.emit(
             "Conv",
-            [w.value(name) for name in node.inputs],
+            [real_value(w, name) for name in node.inputs],
             name=node.outputs[0],
             out=written,
             kernel_shape=list(w.program.type(node.inputs[1]).shape[2:]),
@@ -116,7 +117,7 @@ def linear(w: GraphWriter, node: Node) -> None:
     if is_integer(w, node):
         _qgemm(w, node, written)
     elif len(w.program.type(node.inputs[0]).shape) == 2:
-        inputs = [w.value(name) for name in node.inputs]
+        inputs = [real_value(w, name) for name in node.inputs]
         w.emit("Gemm", inputs, name=node.outputs[0], out=written, transB=1)
     else:
         _float_matmul(w, node, written)
@@ -137,7 +138,7 @@ def _qgemm(w: GraphWriter, node: Node, written: str) -> None:
         x,
         w.scale_of(source),
         w.zero_of(source),
-        w.initializer(f"{result}_weight", weight),
+        integer_weight(w, f"{result}_weight", weight, w.program.type(node.inputs[1]).dtype),
         scale,
         zero,
     ]
@@ -150,7 +151,7 @@ def _qgemm(w: GraphWriter, node: Node, written: str) -> None:
 
 def _float_matmul(w: GraphWriter, node: Node, written: str) -> None:
     result = node.outputs[0]
-    turned = w.emit("Transpose", [w.value(node.inputs[1])], name=result, perm=[1, 0])
+    turned = w.emit("Transpose", [real_value(w, node.inputs[1])], name=result, perm=[1, 0])
     has_bias = len(node.inputs) > 2
     inputs = [w.value(node.inputs[0]), turned]
     product = w.emit("MatMul", inputs, name=result, out=None if has_bias else written)

@@ -13,6 +13,7 @@ import numpy as np
 from pocketpress.core.program import Node
 from pocketpress.core.program.ir import Array
 from pocketpress.targets.onnxruntime.clamps import finish, target
+from pocketpress.targets.onnxruntime.constants import real_value
 from pocketpress.targets.onnxruntime.products import (
     bias_of,
     is_integer,
@@ -32,7 +33,7 @@ def conv_transpose2d(w: GraphWriter, node: Node) -> None:
         attrs = node.attrs
         w.emit(
             "ConvTranspose",
-            [w.value(name) for name in node.inputs],
+            [real_value(w, name) for name in node.inputs],
             name=node.outputs[0],
             out=written,
             kernel_shape=list(w.program.type(node.inputs[1]).shape[2:]),

@@ -6,7 +6,7 @@ uint8 x int8 kernels, about twice as fast on x86 as the int8 x int8 ones.  Zero 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class GraphWriter:
         self._taken = set(program.types)
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._aliases: dict[str, str] = {}
+        self._made: dict[str, str] = {}
         for name in (*program.inputs, *program.outputs):
             if program.type(name).dtype == "int8":
                 self._aliases[name] = self.unique(f"{name}_u8")
@@ -83,6 +84,18 @@ class GraphWriter:
         name = self.unique(stem)
         self.initializers.append(numpy_helper.from_array(np.asarray(array), name))
         return name
+
+    def raw_initializer(self, stem: str, kind: int, shape: Sequence[int], data: bytes) -> str:
+        """Store the bytes of a tensor of a type that NumPy lacks; ``kind`` is an ONNX element type."""
+        name = self.unique(stem)
+        self.initializers.append(helper.make_tensor(name, kind, list(shape), data, raw=True))
+        return name
+
+    def once(self, key: str, make: Callable[[], str]) -> str:
+        """The tensor that ``make`` appends at the first call with ``key``."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def shared(self, stem: str, array: Array | np.generic) -> str:
         """Store a small array once, however often it is used."""
