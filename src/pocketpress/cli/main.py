@@ -74,7 +74,10 @@ def press(
     weights: Weights = None,
     input_: InputShape = None,
     data: Annotated[
-        str | None, typer.Option(help="calibration data: folder of images, .npz, .parquet or module:function")
+        str | None,
+        typer.Option(
+            help="calibration data: folder of images, .npz, .parquet or module:function; none synthesises it"
+        ),
     ] = None,
     eval_: Annotated[
         str | None, typer.Option("--eval", help="evaluation data; the calibration data by default")

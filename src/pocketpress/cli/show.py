@@ -104,6 +104,8 @@ def record(done: Record, out: Path, *, as_json: bool) -> None:
             _print(f"{entry.name}: {reason}")
         if entry.metric is not None and entry.metric.words:
             _print(f"{entry.name}: {entry.metric.words}")
+    if done.data.calibration is not None and done.data.calibration.note:
+        _print(f"calibration: {done.data.calibration.note}")
     for item in done.skipped:
         _print(f"skipped: {item.name}: {item.reason}")
     _print(f"record: {out / 'record.json'}   report: {out / 'report.html'}   verdict: {done.verdict}")

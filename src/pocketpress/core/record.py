@@ -88,10 +88,13 @@ class DataSetEntry(Part):
     """One set of samples."""
 
     reference: Text = Field(description="as the user named it")
-    kind: Name | None = Field(default=None, description="`folder`, `npz`, `parquet` or `callable`")
+    kind: Name | None = Field(
+        default=None, description="`folder`, `npz`, `parquet`, `callable` or `synthesised`"
+    )
     samples: Count = Field(description="number of samples used")
     labelled: bool = Field(default=False, description="whether labels or target values were given")
     sha256: Sha256 | None = Field(default=None, description="of the samples as they reached the network")
+    note: Text | None = Field(default=None, description="how much trust synthesised samples deserve")
 
 
 class Data(Part):

@@ -9,6 +9,9 @@ from pocketpress.core.errors import UserError
 from pocketpress.core.precision import parse_precision
 from pocketpress.core.record import Limits
 
+SYNTHESISED = "none"
+"""As calibration data: no data; inputs are synthesised."""
+
 
 @dataclass(frozen=True)
 class PressOptions:
@@ -20,7 +23,7 @@ class PressOptions:
         out: folder for the artifacts, ``record.json`` and ``report.html``.
         weights: weights file for the factory's network.
         shapes: input shapes when the factory gives no example inputs.
-        data: calibration data.
+        data: calibration data, or `SYNTHESISED` to make it from the network's batch-norm statistics.
         evaluation: evaluation data; the calibration data when None.
         metric: metric name or callable; chosen from the data when None.
         precision: a name of `core.precision`.
@@ -72,8 +75,22 @@ class PressOptions:
         if wanted.needs_data and self.data is None:
             raise UserError(
                 f"{self.precision} needs calibration data",
-                next_step="give --data (images, .npz, .parquet or module:function), or --precision fp16",
+                next_step="give --data (images, .npz, .parquet or module:function; none synthesises it), "
+                "or --precision fp16",
             )
+        self._check_synthesised()
         for name in ("calibration_samples", "parity_samples", "threads"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1", got=getattr(self, name))
+
+    def _check_synthesised(self) -> None:
+        if self.evaluation == SYNTHESISED:
+            raise UserError("evaluation needs real data", got="--eval none", next_step="leave --eval out")
+        if self.data != SYNTHESISED or self.evaluation is not None:
+            return
+        for option, given in (("--metric", self.metric), ("--max-drop", self.limits.max_drop)):
+            if given is not None:
+                raise UserError(
+                    f"{option} needs real samples; synthesised ones say nothing about accuracy",
+                    next_step="give --eval (images, .npz, .parquet or module:function)",
+                )

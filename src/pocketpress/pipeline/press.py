@@ -33,7 +33,7 @@ from pocketpress.core.record import (
     worst,
 )
 from pocketpress.core.record import Source as SourceEntry
-from pocketpress.core.signature import Signature, signature_of
+from pocketpress.core.signature import Preprocessing, Signature, signature_of
 from pocketpress.core.target import TargetSpec
 from pocketpress.core.targets import all_targets, resolve_targets
 from pocketpress.data import (
@@ -44,6 +44,7 @@ from pocketpress.data import (
     suggest_metric,
 )
 from pocketpress.data.metrics import Metric as MetricFunction
+from pocketpress.data.preprocessing import complete
 from pocketpress.devices.host import describe_host
 from pocketpress.measure.verdict import judged
 from pocketpress.pipeline.build import Built, build
@@ -57,13 +58,15 @@ from pocketpress.pipeline.evaluate import (
 )
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.feeds import Feeds
-from pocketpress.pipeline.options import PressOptions
+from pocketpress.pipeline.options import SYNTHESISED, PressOptions
 from pocketpress.pipeline.outputs import Outputs, cached
 from pocketpress.pipeline.prepare import Prepared, prepare, simplified, stored
 from pocketpress.pipeline.prove import prove
+from pocketpress.pipeline.synthesis import SynthesisReader, synthesised
 from pocketpress.report.render import render
 from pocketpress.sources.pytorch import load_pytorch
 from pocketpress.sources.source import Source
+from pocketpress.verify.exact import exact_outputs
 from pocketpress.verify.layers import layer_errors
 from pocketpress.verify.parity import compare, is_approximate
 
@@ -84,6 +87,7 @@ class Job:
     calibration: Dataset | None
     evaluation: Dataset | None
     metric: MetricFunction | None
+    synthesis: SynthesisReader | None = None
 
 
 def open_job(options: PressOptions, events: Events | None = None) -> Job:
@@ -98,13 +102,21 @@ def open_job(options: PressOptions, events: Events | None = None) -> Job:
         source = load_pytorch(options.source, weights=options.weights, shapes=options.shapes)
         signature = signature_of(source.program, precision="fp32")
         prep = parse_preprocessing(options.preprocess, signature) if options.preprocess else None
-        calibration = _dataset(options.data, signature, prep, options)
-        prep = prep or (calibration.preprocessing if calibration is not None else None)
+        calibration: Dataset | None
+        synthesis = None
+        if options.data == SYNTHESISED:
+            prep = prep or _preprocessing(options, signature)
+            calibration, synthesis = _synthesised(source, signature, prep, options, events)
+        else:
+            calibration = _dataset(options.data, signature, prep, options)
+            prep = prep or (calibration.preprocessing if calibration is not None else None)
         program = simplified(source.program, prep, options.input_uint8)
     evaluation = _dataset(options.evaluation, signature, prep, options) or calibration
-    metric = _metric(options, evaluation, signature)
+    metric = None if evaluation is calibration and synthesis else _metric(options, evaluation, signature)
     signature = replace(signature, preprocessing=prep)
-    return Job(options, targets, passed_over, source, program, signature, calibration, evaluation, metric)
+    return Job(
+        options, targets, passed_over, source, program, signature, calibration, evaluation, metric, synthesis
+    )
 
 
 def choose_targets(options: PressOptions) -> tuple[tuple[TargetSpec, ...], tuple[SkippedEntry, ...]]:
@@ -136,6 +148,30 @@ def _dataset(spec: str | None, signature: Signature, prep: object, options: Pres
         return None
     data = load_dataset(spec, signature, prep)  # type: ignore[arg-type]
     return data.raw_pixels() if options.input_uint8 else data
+
+
+def _preprocessing(options: PressOptions, signature: Signature) -> Preprocessing | None:
+    """What evaluation images are given, when nothing was declared; raw pixels are in [0, 1] inside."""
+    evaluation = _dataset(options.evaluation, signature, None, options)
+    if evaluation is not None and evaluation.preprocessing is not None:
+        return evaluation.preprocessing
+    return complete(None, signature.inputs[0]) if options.input_uint8 else None
+
+
+def _synthesised(
+    source: Source, signature: Signature, prep: Preprocessing | None, options: PressOptions, events: Events
+) -> tuple[Dataset, SynthesisReader]:
+    data, reader = synthesised(
+        source,
+        signature,
+        prep,
+        multiply_accumulates=multiply_accumulates(source.program),
+        samples=options.calibration_samples,
+        seed=options.seed,
+        cache=Cache(options.cache),
+        events=events,
+    )
+    return data.raw_pixels() if options.input_uint8 else data, reader
 
 
 def _metric(options: PressOptions, data: Dataset | None, signature: Signature) -> MetricFunction | None:
@@ -242,7 +278,13 @@ def _between(outputs: dict[str, Outputs], program: Program, options: PressOption
         PairParity(
             first=a,
             second=b,
-            parity=compare(outputs[a], outputs[b], signature, approximate=is_approximate(program)),
+            parity=compare(
+                outputs[a],
+                outputs[b],
+                signature,
+                approximate=is_approximate(program),
+                exact=exact_outputs(program),
+            ),
         )
         for i, a in enumerate(names)
         for b in names[i + 1 :]
@@ -264,6 +306,10 @@ def _record(
     skipped += [SkippedEntry(name=n, reason=r) for n, r in job.source.skipped]
     if evaluation is None:
         skipped.append(SkippedEntry(name="verify and measure", reason="no evaluation data (--data, --eval)"))
+    elif job.evaluation is job.calibration and job.synthesis is not None:
+        skipped.append(
+            SkippedEntry(name="task metric", reason="synthesised samples measure no accuracy (--eval)")
+        )
     return Record(
         pocketpress=pocketpress.__version__,
         created=options.created,
@@ -302,9 +348,11 @@ def _data(job: Job, evaluation: EvaluationSet | None) -> Data:
     def entry(data: Dataset | None, samples: int, seen: str | None) -> DataSetEntry | None:
         if data is None:
             return None
+        note = None if job.synthesis is None or data is not job.calibration else job.synthesis.trust
         return DataSetEntry(
-            reference=data.reference, kind=data.kind, samples=samples, labelled=data.labelled, sha256=seen
-        )
+            reference=data.reference, kind=data.kind, samples=samples, labelled=data.labelled, sha256=seen,
+            note=note,
+        )  # fmt: skip
 
     wanted = job.options.calibration_samples
     known = None if job.calibration is None else job.calibration.size

@@ -251,6 +251,7 @@ def _data(record: Record) -> tuple[Row, ...]:
         if entry is not None:
             rows.append((title, f"{entry.samples:,} samples of {entry.reference}"))
             rows.append((f"{title} SHA-256", entry.sha256))
+            rows.append((f"{title} trust", entry.note))
     if record.float_metric is not None:
         metric = record.float_metric
         rows.append(

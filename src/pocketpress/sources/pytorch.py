@@ -50,7 +50,7 @@ def load_pytorch(spec: str, *, weights: Path | None = None, shapes: Shapes | Non
 def _finish(exported: torch.export.ExportedProgram, spec: str, name: str) -> Source:
     program, skipped = to_program(exported)
     count = sum(p.numel() for p in exported.parameters())
-    return Source(program, name, spec, int(count), skipped)
+    return Source(program, name, spec, int(count), skipped, exported)
 
 
 def find_factory(spec: str) -> Callable[..., Any]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pocketpress.core.program.ir import Program
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,7 @@ class Source:
         spec: what the user typed.
         parameters: number of trained numbers.
         skipped: what was left out of the program, and why (for example unused inputs).
+        exported: the graph the program was translated from.
     """
 
     program: Program
@@ -24,3 +29,4 @@ class Source:
     spec: str
     parameters: int
     skipped: tuple[tuple[str, str], ...] = ()
+    exported: torch.export.ExportedProgram | None = field(default=None, repr=False, compare=False)

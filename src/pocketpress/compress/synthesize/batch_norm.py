@@ -1,7 +1,7 @@
 """The batch-norm layers of an exported network: what each remembers of its training data.
 
-Batch-norm keeps the mean and variance of what reached it in training.  Here they are read from the graph, and the
-same two moments are measured on any batch, differentiably, to be compared with them.
+Batch-norm keeps the mean and variance of what reached it in training.  Here they are read from the graph, and
+the same two moments are measured on any batch, differentiably, to be compared with them.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Layer:
     def distance(self, seen: Moments) -> Tensor:
         """How far ``seen`` is from what the layer remembers, in its own standard deviations; a scalar.
 
-        Root mean square over the channels of the errors (m - mu) / sigma and s / sigma - 1: ZeroQ's eq. 3 (Cai et
-        al. 2020, arXiv:2001.00281) made free of the layer's scale, so that layers can be averaged.
+        Root mean square over the channels of the errors (m - mu) / sigma and s / sigma - 1: eq. 3 of ZeroQ
+        (Cai et al. 2020, arXiv:2001.00281) made free of the layer's scale, so that layers can be averaged.
         """
         sigma = torch.sqrt(self.remembered.var + self.eps)
         mean = (seen.mean - self.remembered.mean) / sigma
@@ -112,8 +112,9 @@ class _Measuring(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         if not _is_batch_norm(n):
             return super().run_node(n)
-        args = fx.node.map_arg(n.args, lambda a: self.env[a])
-        given = dict(zip(_names(n), args, strict=False)) | fx.node.map_arg(n.kwargs, lambda a: self.env[a])
+        args: Any = fx.node.map_arg(n.args, lambda a: self.env[a])
+        kwargs: Any = fx.node.map_arg(n.kwargs, lambda a: self.env[a])
+        given: dict[str, Any] = dict(zip(_names(n), args, strict=False)) | kwargs
         x: Tensor = given["input"]
         axes = [d for d in range(x.ndim) if d != 1]
         self.seen.append((x.mean(axes), x.var(axes, correction=0)))
