@@ -1,0 +1,73 @@
+"""Where a fine-tuning stands, on disk: plain tensors and numbers, read without running code."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pocketpress.core.errors import ArtifactError, DeviceError
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file that keeps the state of one job.
+
+    Attributes:
+        path: of the file.
+        fingerprint: of everything the job depends on; a state of another job is not read.
+        resume: go on from the file if it is there.
+    """
+
+    path: Path
+    fingerprint: str
+    resume: bool = False
+
+    def read(self) -> dict[str, Any] | None:
+        """The state to go on from, or None.
+
+        Raises:
+            ArtifactError: the file is damaged, or belongs to another job.
+        """
+        if not self.resume or not self.path.is_file():
+            return None
+        try:
+            state = torch.load(self.path, weights_only=True, map_location="cpu")
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            raise ArtifactError(
+                "cannot read the checkpoint", got=self.path, next_step="delete it, or leave --resume out"
+            ) from error
+        if not isinstance(state, dict) or state.get("fingerprint") != self.fingerprint:
+            raise ArtifactError(
+                "the checkpoint is of another command, network or data",
+                got=self.path,
+                next_step="repeat the command it was written by, or leave --resume out",
+            )
+        return state
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Write atomically.
+
+        Raises:
+            DeviceError: the disk refuses.
+        """
+        temporary: Path | None = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.path.parent, delete=False) as file:
+                temporary = Path(file.name)
+                torch.save({**state, "fingerprint": self.fingerprint}, file)
+            temporary.replace(self.path)
+        except OSError as error:
+            raise DeviceError(
+                f"cannot write {self.path}", got=error.strerror, next_step="check the free space"
+            ) from error
+        finally:
+            if temporary is not None:
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)
