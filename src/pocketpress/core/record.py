@@ -233,6 +233,30 @@ class TargetEntry(Part):
     reasons: tuple[Text, ...] = Field(default=(), max_length=1000, description="of the verdict, in words")
 
 
+class StepTarget(Part):
+    """What one step made of one target's artifact."""
+
+    name: Name = Field(description="target name")
+    size_bytes: Count | None = Field(default=None, description="of the artifact")
+    size_compressed_bytes: Count | None = Field(default=None, description="zlib level 9, as stores ship it")
+    latency_s: Latency | None = Field(default=None, description="paired with the float network as it was given")
+    metric: Metric | None = Field(default=None, description="in the runtime; last step only")
+
+
+class StepEntry(Part):
+    """One step of a stack (prune, fine-tune, quantise, ...), against the float network as it was given."""
+
+    name: Name = Field(description="`float`, `prune`, `low-rank`, `mask`, `fine-tune` or the precision")
+    detail: Text = Field(default="", description="what it did, in words")
+    parameters: Count | None = Field(default=None, description="number of weights after it")
+    multiply_accumulates: Count | None = Field(default=None, description="per inference, after it")
+    zeros: Share | None = Field(default=None, description="share of weights that a mask holds at zero")
+    metric: Metric | None = Field(default=None, description="of the float network after it, in PyTorch")
+    targets: tuple[StepTarget, ...] = Field(default=(), max_length=64)
+    notes: tuple[Text, ...] = Field(default=(), max_length=1000)
+    seconds: Seconds | None = Field(default=None, description="time the step took, measuring left out")
+
+
 class LayerError(Part):
     """Quantisation error at one tensor of the program, against the float network."""
 
@@ -286,6 +310,9 @@ class Record(Part):
     targets: tuple[TargetEntry, ...] = Field(default=(), max_length=64)
     between: tuple[PairParity, ...] = Field(
         default=(), max_length=4096, description="parity between runtimes"
+    )
+    steps: tuple[StepEntry, ...] = Field(
+        default=(), max_length=1000, description="what each step of a stack gained and cost"
     )
     layers: tuple[LayerError, ...] = Field(default=(), max_length=100_000, description="error per layer")
     stages: tuple[Stage, ...] = Field(default=(), max_length=1000, description="time per step")

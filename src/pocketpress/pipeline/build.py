@@ -28,7 +28,7 @@ class Built:
     Attributes:
         spec: its card.
         artifact: the file (or folder).
-        float_artifact: the same network at fp32; the artifact itself for an fp32 press.
+        float_artifact: the network as it was given, at fp32; the artifact itself for a plain fp32 press.
         entry: what is known so far.
         float_sha256: of the float artifact.
     """
@@ -60,7 +60,7 @@ def build(
     begin = time.perf_counter()
     skipped, notes = _lower(spec, prepared.program, preprocessing, precision, artifact, cache)
     seconds = time.perf_counter() - begin
-    if precision == "fp32":
+    if prepared.float_lowered is prepared.program:
         floats = artifact
     else:
         _lower(spec, prepared.float_lowered, preprocessing, "fp32", floats, cache)

@@ -38,13 +38,40 @@ def load_pytorch(spec: str, *, weights: Path | None = None, shapes: Shapes | Non
     if spec.endswith(".pt2"):
         exported = load_exported(Path(spec))
         return _finish(exported, spec, Path(spec).stem)
+    module, examples = load_module(spec, weights=weights, shapes=shapes)
+    return export_module(module, examples, spec)
+
+
+def load_module(
+    spec: str, *, weights: Path | None = None, shapes: Shapes | None = None
+) -> tuple[torch.nn.Module, tuple[Any, ...]]:
+    """The live network of a factory, in evaluation mode, and its example inputs.
+
+    Raises:
+        SourceError: as `load_pytorch`; or ``spec`` is a ``.pt2`` program, which holds no live network.
+    """
+    if spec.endswith(".pt2"):
+        raise SourceError(
+            "a saved program cannot be pruned, factorised, masked or fine-tuned",
+            got=spec,
+            allowed="package.module:factory, path/to/file.py:factory",
+            next_step="give the factory of the network and its --weights",
+        )
     module, examples = _call_factory(spec)
     if weights is not None:
         _apply_weights(module, weights)
     _check_eval(module, spec)
     _check_finite(module)
-    exported = _export(module, _examples(module, examples, shapes, spec), spec)
-    return _finish(exported, spec, spec.rpartition(":")[2])
+    return module, _examples(module, examples, shapes, spec)
+
+
+def export_module(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> Source:
+    """Export and translate a live network in evaluation mode.
+
+    Raises:
+        SourceError: with the offending line of the user's code where there is one.
+    """
+    return _finish(_export(module, examples, spec), spec, spec.rpartition(":")[2])
 
 
 def _finish(exported: torch.export.ExportedProgram, spec: str, name: str) -> Source:
