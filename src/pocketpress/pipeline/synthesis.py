@@ -147,8 +147,8 @@ class SynthesisReader:
         near = made.distance <= NEAR
         text = (
             f"{self._count} samples synthesised from the statistics of {made.layers} batch-norm layers, "
-            f"which they match within {made.distance:.1%} of a standard deviation on average (the noise they began "
-            f"as: {made.start:.0%}; worst layer: {made.worst:.0%}); "
+            f"which they match within {made.distance:.1%} of a standard deviation on average (the noise they "
+            f"began as: {made.start:.0%}; worst layer: {made.worst:.0%}); "
         )
         if not all(space.bounded for space in self._spaces.values()):
             text += "the range of the inputs is not known and was guessed (--preprocess says it for images); "
