@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.reference.networks import quantized, residual_network
 
+from pocketpress.compress.quantize.plan import QuantizationOptions
 from pocketpress.core.errors import ArtifactError
 from pocketpress.core.signature import MAX_JSON_BYTES, Preprocessing, Signature, TensorSpec, signature_of
 
@@ -87,7 +88,7 @@ def test_preprocessing_checks_itself() -> None:
 
 
 def test_signature_of_a_quantised_program_knows_the_grid_behind_float_outputs() -> None:
-    program = quantized(residual_network())
+    program = quantized(residual_network(), QuantizationOptions(real_heads=False))
     found = signature_of(program, precision="w8a8-static", preprocessing=PREP)
     grid = program.type(program.producers()["output"].inputs[0]).quant
     assert grid is not None

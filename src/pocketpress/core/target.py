@@ -96,6 +96,8 @@ class TargetSpec:
         executes_on: values of ``sys.platform`` on which ``run`` works.
         float_ops: operators it can compute in float.
         integer_ops: operators it computes in integers when quantised.
+        decodes: products it computes in float from int8 and int4 weights stored as such; all of them where
+            it has the family w8.
         remarks: operator name to the reason it is missing or stays in float.
     """
 
@@ -110,12 +112,17 @@ class TargetSpec:
     executes_on: tuple[str, ...] = ("linux", "darwin", "win32")
     float_ops: frozenset[str] = field(default_factory=frozenset)
     integer_ops: frozenset[str] = field(default_factory=frozenset)
+    decodes: frozenset[str] = field(default_factory=frozenset)
     remarks: dict[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def families(self) -> tuple[str, ...]:
         """All precision families that it can be lowered to."""
         return self.precisions + self.stores
+
+    def takes_integer_weights(self, op: str) -> bool:
+        """Whether a float product ``op`` may have int8 or int4 weights."""
+        return "w8" in self.families or op in self.decodes
 
     def check_installed(self) -> None:
         """Raise MissingExtraError, naming the command to type, when a required package is absent."""

@@ -21,7 +21,7 @@ from pocketpress.compress.weight_only.dynamic import quantize_at_run_time
 from pocketpress.compress.weight_only.integers import apply_weights, coarse_nodes, plan_integers
 from pocketpress.compress.weight_only.palette import palettize
 from pocketpress.core.precision import Precision, parse_precision
-from pocketpress.core.program import OPS, Program, Quantization
+from pocketpress.core.program import OPS, Program, Quantization, TensorType
 from pocketpress.core.program.ir import Array
 from pocketpress.core.program.serialize import from_bytes, program_hash, to_bytes
 from pocketpress.core.signature import Preprocessing
@@ -31,6 +31,7 @@ from pocketpress.graph.affine_to_depthwise import affine_to_depthwise
 from pocketpress.graph.average_pool_to_depthwise import average_pool_to_depthwise
 from pocketpress.graph.fold_preprocessing import fold_preprocessing
 from pocketpress.graph.half_weights import half_weights
+from pocketpress.graph.rewrite import Rewrite
 from pocketpress.graph.simplify import simplify
 from pocketpress.pipeline.cache import Cache
 from pocketpress.pipeline.events import Events
@@ -197,13 +198,28 @@ def _quantize(
         for name in names:
             chosen = quantizer_options(program, precision, options, name)
             plan = _plan(program, placement, stats, chosen, fixed)
-            candidate = apply_plan(program, plan, raw)
+            candidate = storable_heads(apply_plan(program, plan, raw), targets)
             score = _output_sqnr(candidate, _spaced(feeds), truth) if len(names) > 1 else 0.0
             if best is None or score > best[0] + CLEARLY_BETTER_DB:
                 best = (score, candidate, plan.skipped, name)
             advance()
     assert best is not None
     return best[1], best[2], best[3]
+
+
+def storable_heads(program: Program, targets: tuple[TargetSpec, ...]) -> Program:
+    """Integer weights of float layers as float16, which holds them exactly, where a target wants it so."""
+    if all(spec.takes_integer_weights("linear") for spec in targets):
+        return program
+    rewrite = Rewrite(program)
+    for node in program.nodes:
+        if node.op != "linear" or program.type(node.inputs[0]).is_quantized:
+            continue
+        name = node.inputs[1]
+        if name in program.constants and program.type(name).is_quantized:
+            rewrite.constants[name] = program.constants[name].astype(np.float16)
+            rewrite.types[name] = TensorType(program.type(name).shape, "float16")
+    return rewrite.build()
 
 
 def _integer_ops(targets: tuple[TargetSpec, ...], precision: Precision) -> frozenset[str]:

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from pocketpress.compress.quantize.head import fits_exactly
 from pocketpress.compress.quantize.place import PRODUCTS
 from pocketpress.compress.quantize.plan import QuantizationPlan
 from pocketpress.compress.quantize.weights import LIMITS, quantize_bias, quantize_weight
+from pocketpress.core.errors import InternalError
 from pocketpress.core.program import Node, Program, ProgramBuilder, Quantization, TensorType
 
 
@@ -25,7 +27,9 @@ class _Apply:
         for name in self.program.inputs:
             self._input(name)
         for node in self.program.nodes:
-            if node.name in self.plan.integer_nodes:
+            if node.name in self.plan.heads:
+                self._head(node)
+            elif node.name in self.plan.integer_nodes:
                 self._integer(node)
             else:
                 self._float(node)
@@ -43,15 +47,14 @@ class _Apply:
             self.grid[name] = self.builder.node("requantize", [pixels], shifted, name=f"{name}_int8")
         self.real[name] = self.builder.node("dequantize", [pixels], type_, name=f"{name}_real")
 
-    def real_of(self, name: str, public: str | None = None) -> str:
+    def real_of(self, name: str) -> str:
         """The float version of a tensor, dequantised on first use."""
         if name in self.program.constants:
             return self._constant(name)
         if name not in self.real:
             type_ = self.program.type(name)
-            self.real[name] = self.builder.node(
-                "dequantize", [self.grid[name]], type_, name=public or f"{name}_real"
-            )
+            public = name if name in self.program.outputs else f"{name}_real"
+            self.real[name] = self.builder.node("dequantize", [self.grid[name]], type_, name=public)
         return self.real[name]
 
     def grid_of(self, name: str) -> str:
@@ -99,6 +102,32 @@ class _Apply:
             node.op, inputs, type_, name=name, source=node.source, **node.attrs
         )
 
+    def _head(self, node: Node) -> None:
+        """Exact integer sums by float kernels, then the weight scales: see `head`."""
+        quant, out = self.plan.weights[node.name], self.program.type(node.outputs[0])
+        step = self.plan.activations[node.inputs[0]].step
+        weight, bits = self._rounded(node, quant)
+        bias = self._bias(node, weight.shape[0])
+        integers = None if bias is None else quantize_bias(bias, step, quant.scales())
+        if not fits_exactly(weight, integers):
+            raise InternalError(f"head {node.name}: sums leave the exact range of float32")
+        ones = Quantization.per_channel(np.ones(len(weight)), 0)
+        stored = TensorType(tuple(weight.shape), f"int{bits}", ones)
+        inputs = [
+            self.real_of(node.inputs[0]),
+            self.builder.constant(f"{node.name}_weight", weight, type_=stored),
+        ]
+        if integers is not None:
+            real = (integers.astype(np.float64) * float(step)).astype(np.float32)
+            inputs.append(self.builder.constant(f"{node.name}_bias", real))
+        sums = self.builder.node(
+            "linear", inputs, out, name=f"{node.outputs[0]}_sums", source=node.source, clamp=None
+        )
+        scales = self.builder.constant(f"{node.name}_scales", quant.scales())
+        self.real[node.outputs[0]] = self.builder.node(
+            "mul", [sums, scales], out, name=node.outputs[0], source=node.source, clamp=None
+        )
+
     def _edge(self, node: Node, index: int) -> str:
         name = self.grid_of(node.inputs[index])
         target = self.plan.requantized_edges.get((node.name, index))
@@ -110,11 +139,7 @@ class _Apply:
     def _weights(self, node: Node) -> list[str]:
         quant = self.plan.weights[node.name]
         axis = quant.axis or 0
-        bits = self.plan.weight_bits.get(node.name, 8)
-        weight = self.plan.rounded.get(node.name)
-        if weight is None:
-            real = self.program.constants[node.inputs[1]]
-            weight = quantize_weight(real, quant.scales(), axis, LIMITS[bits])
+        weight, bits = self._rounded(node, quant)
         type_ = TensorType(tuple(weight.shape), f"int{bits}", quant)
         names = [self.builder.constant(f"{node.name}_weight", weight, type_=type_)]
         bias = self._bias(node, weight.shape[axis])
@@ -124,6 +149,15 @@ class _Apply:
             bias_quant = Quantization.per_channel(np.maximum(step * quant.scales(), np.float32(1e-37)), 0)
             names.append(self.builder.constant(f"{node.name}_bias", value, bias_quant))
         return names
+
+    def _rounded(self, node: Node, quant: Quantization) -> tuple[npt.NDArray[np.int8], int]:
+        """The weight's integers, learned or rounded to nearest, and their bits."""
+        bits = self.plan.weight_bits.get(node.name, 8)
+        learned = self.plan.rounded.get(node.name)
+        if learned is not None:
+            return learned, bits
+        real = self.program.constants[node.inputs[1]]
+        return quantize_weight(real, quant.scales(), quant.axis or 0, LIMITS[bits]), bits
 
     def _bias(self, node: Node, channels: int) -> npt.NDArray[np.float32] | None:
         if node.name in self.plan.biases:
@@ -135,9 +169,7 @@ class _Apply:
         return np.asarray(bias + (0 if shift is None else shift), dtype=np.float32)
 
     def _output(self, name: str) -> str:
-        if name in self.real or name in self.program.constants:
-            return self.real_of(name)
-        return self.real_of(name, public=name)
+        return self.real_of(name)
 
 
 def apply_plan(

@@ -25,6 +25,8 @@ DENOMINATOR = 127
 LARGEST_ODD = 511
 SMALLEST_ODD = 125
 SAFE_MARGIN = 5e-4
+SAFE_MEAN = 1e-5
+"""Means are one float32 product in every runtime."""
 Real = npt.NDArray[np.float64]
 
 
@@ -67,6 +69,13 @@ def sum_distance(ratio_a: float, zero_a: int, ratio_b: float, zero_b: int) -> fl
     """Tie distance over all 65,536 pairs of an addition."""
     q = np.arange(-128, 128, dtype=np.float64)
     return tie_distance(np.add.outer((q - zero_a) * ratio_a, (q - zero_b) * ratio_b))
+
+
+def mean_distance(multiplier: float, zero: int, count: int) -> float:
+    """Tie distance over all totals that ``count`` integers can have, the first 2^20 of them."""
+    low, high = (-128 - zero) * count, (127 - zero) * count
+    totals = np.arange(low, min(high, low + 2**20) + 1, dtype=np.float64)
+    return tie_distance(totals * multiplier)
 
 
 def product_distance(multiplier: float, zero_a: int, zero_b: int) -> float:

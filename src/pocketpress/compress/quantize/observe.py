@@ -18,12 +18,16 @@ Run = Callable[[Program, Mapping[str, Array], Iterable[str]], Mapping[str, Array
 
 @dataclass
 class TensorStats:
-    """Extremes and channel means over everything seen, and a bounded subset of the values."""
+    """Extremes, channel means and peaks over everything seen, and a bounded subset of the values.
+
+    ``channel_peak`` is the largest magnitude per channel, shape (channels,).
+    """
 
     low: float = np.inf
     high: float = -np.inf
     chunks: list[npt.NDArray[np.float32]] = field(default_factory=list)
     channel_sum: npt.NDArray[np.float64] | None = None
+    channel_peak: npt.NDArray[np.float64] | None = None
     samples: int = 0
 
     @property
@@ -100,6 +104,8 @@ def _add(stats: TensorStats, name: str, value: Array, keep: int, seed: int) -> N
         mean = value.mean(axis=axes, dtype=np.float64)
         stats.channel_sum = mean if stats.channel_sum is None else stats.channel_sum + mean
         stats.samples += 1
+        peak = np.maximum(value.max(axis=axes), -value.min(axis=axes)).astype(np.float64)
+        stats.channel_peak = peak if stats.channel_peak is None else np.maximum(stats.channel_peak, peak)
     if flat.size > keep:
         start = (seed * 7919) % flat.size
         stride = max(1, flat.size // keep) | 1

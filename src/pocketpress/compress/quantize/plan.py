@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketpress.compress.quantize.bias import bias_shift
+from pocketpress.compress.quantize.head import find_heads, without_heads
 from pocketpress.compress.quantize.observe import TensorStats
 from pocketpress.compress.quantize.place import BINARY, PRODUCTS, Placement
 from pocketpress.compress.quantize.ranges import estimator, min_max
@@ -28,6 +29,7 @@ class QuantizationOptions:
         tied: scales on which all runtimes round alike.
         bias_correction: take the mean error of rounded weights back through the biases.
         weight_bits: 8 or 4 by node name; 8 where nothing is said.
+        real_heads: outputs of linear layers keep full resolution where that is cheap and exact (`head`).
         activation_bits: 8, or 16: symmetric, without tie-free scales, since a step is too small to matter.
     """
 
@@ -37,6 +39,7 @@ class QuantizationOptions:
     bias_correction: bool = True
     weight_bits: Mapping[str, int] = field(default_factory=dict)
     activation_bits: int = 8
+    real_heads: bool = True
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class QuantizationPlan:
         weight_bits: 8 or 4 by node name; 8 where nothing is said.
         activation_bits: 8 or 16.
         rounded: integers that were learned, instead of rounding to nearest, by node name.
+        heads: linear layers that write real outputs from exact integer sums (`head`).
         biases: biases that were learned, float32, by node name; no shift is added to them.
     """
 
@@ -66,6 +70,7 @@ class QuantizationPlan:
     activation_bits: int = 8
     rounded: Mapping[str, npt.NDArray[np.int8]] = field(default_factory=dict)
     biases: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    heads: frozenset[str] = frozenset()
 
 
 def int8_tensors(program: Program, placement: Placement) -> list[str]:
@@ -103,6 +108,9 @@ def make_plan(
         options: the user's choices.
         fixed: quantisation decided elsewhere (raw uint8 inputs).
     """
+    heads = find_heads(program, placement) if options.real_heads and options.activation_bits == 8 else {}
+    products = {n.name: n for n in program.nodes if n.name in placement.integer and n.op in PRODUCTS}
+    placement = without_heads(placement, heads)
     known = {
         name: stats.get(name) or TensorStats.of(program.constants[name])
         for name in int8_tensors(program, placement)
@@ -115,12 +123,12 @@ def make_plan(
         fixed or {},
         options.tied,
         options.activation_bits,
+        heads.values(),
     )
     scales = planner.plan()
     weights = {
-        node.name: _weight_quantization(program, node, scales.activations, options)
-        for node in program.nodes
-        if node.name in placement.integer and node.op in PRODUCTS
+        name: _weight_quantization(program, node, scales.activations, options)
+        for name, node in products.items()
     }
     near = tuple(
         Skipped(
@@ -146,6 +154,7 @@ def make_plan(
         shifts,
         {name: bits for name, bits in options.weight_bits.items() if name in weights},
         options.activation_bits,
+        heads=frozenset(heads),
     )
 
 
@@ -170,8 +179,10 @@ def _weight_quantization(
     axis = 1 if node.op == "conv_transpose2d" else 0
     limit = LIMITS[options.weight_bits.get(node.name, 8)]
     scales = channel_scales(weight, axis, search=options.weight_search, limit=limit)
-    step_in, step_out = activations[node.inputs[0]].step, activations[node.outputs[0]].step
-    largest = 2.0 ** (24 if options.activation_bits == 8 else 30)
+    is_head = node.outputs[0] not in activations  # its sums, bias included, stay below 2^24
+    step_in = activations[node.inputs[0]].step
+    step_out = np.float32(0) if is_head else activations[node.outputs[0]].step
+    largest = 2.0 ** (22 if is_head else 24 if options.activation_bits == 8 else 30)
     floor = _smallest_scale(program, node, float(step_in), float(step_out), largest)
     return Quantization.per_channel(np.maximum(scales, floor), axis)
 

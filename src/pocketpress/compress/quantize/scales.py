@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from pocketpress.compress.quantize import grids
 from pocketpress.compress.quantize.groups import Groups
+from pocketpress.compress.quantize.head import power_of_two
 from pocketpress.compress.quantize.observe import TensorStats
 from pocketpress.compress.quantize.ranges import STEPS, Estimator
 from pocketpress.core.program import OPS, Node, Program, Quantization
@@ -42,6 +43,7 @@ class ScalePlanner:
         estimator: range estimator.
         fixed: quantisation decided elsewhere (raw uint8 inputs).
         tied: make sums, products, means and tables free of rounding ties.
+        powers: tensors whose scale is to be a power of two (`head`).
         bits: 8, or 16 for symmetric int16 activations (LiteRT 8-bit specification, 16x8 mode).
     """
 
@@ -54,6 +56,7 @@ class ScalePlanner:
         fixed: Mapping[str, Quantization],
         tied: bool,
         bits: int = 8,
+        powers: Iterable[str] = (),
     ) -> None:
         self.program, self.stats, self.estimator = program, stats, estimator
         self.tied, self.symmetric = tied and bits == 8, bits == 16
@@ -64,6 +67,7 @@ class ScalePlanner:
         self.scale: dict[str, float] = {}
         self.low: dict[str, float] = {}
         self.pinned: set[str] = set()
+        self.powers = set(powers)
 
     def plan(self) -> ScalePlan:
         """Decide everything."""
@@ -72,6 +76,7 @@ class ScalePlanner:
         if self.tied:
             self._join_conflicting_sums()
         self._start()
+        self._fit_powers()
         if self.tied:
             self._fit_free_tables()
             for node in reversed(self.nodes):
@@ -174,6 +179,28 @@ class ScalePlanner:
             self.scale[root] = max((high - low) / STEPS, SMALLEST_SCALE)
             self.low[root] = low
 
+    def _fit_powers(self) -> None:
+        """Powers of two first; the source of a mean follows its result, which then cannot move."""
+        for name in self.powers:
+            root = self.groups.find(name)
+            if root not in self.pinned:
+                self.scale[root] = power_of_two(self.scale[root])
+                self.pinned.add(root)
+        for node in self.nodes if self.tied else ():
+            source, out = self.groups.find(node.inputs[0]), self.groups.find(node.outputs[0])
+            if node.op == "mean" and out in self.pinned and source not in self.pinned:
+                self._fit_source_of_mean(node, source, out)
+
+    def _fit_source_of_mean(self, node: Node, source: str, out: str) -> None:
+        count = self._mean_count(node)
+        p, m = grids.multiplier_at_least(self.scale[source] / (self.scale[out] * count))
+        self.scale[source] = self.scale[out] * count * p / m
+        self.pinned.add(source)
+
+    def _mean_count(self, node: Node) -> int:
+        shape = self.program.type(node.inputs[0]).shape
+        return int(np.prod([shape[a] for a in node.attrs["axes"]]))
+
     def _fit_free_tables(self) -> None:
         """Tables first where no sum will move the scale of their input or output."""
         summed = {source for source, out in self._sums() if source != out}
@@ -224,8 +251,7 @@ class ScalePlanner:
         source, out = self.groups.find(node.inputs[0]), self.groups.find(node.outputs[0])
         if out in self.pinned or source == out:
             return
-        shape = self.program.type(node.inputs[0]).shape
-        count = int(np.prod([shape[a] for a in node.attrs["axes"]]))
+        count = self._mean_count(node)
         p, m = grids.multiplier_at_most(self.scale[source] / (self.scale[out] * count))
         self.scale[out] = self.scale[source] * m / (count * p)
         self.pinned |= {source, out}
@@ -276,9 +302,13 @@ class ScalePlanner:
         elif node.op == "mul" and quants[1] is not None:
             multiplier = float(a.step) * float(quants[1].step) / float(out.step)
             distance = grids.product_distance(multiplier, a.zero_point, quants[1].zero_point)
+        elif node.op == "mean":
+            count = self._mean_count(node)
+            distance = grids.mean_distance(float(a.step) / (float(out.step) * count), a.zero_point, count)
         elif OPS[node.op].integer == "table":
             distance = table_distance(node, a, out)
-        return distance if distance < grids.SAFE_MARGIN else None
+        margin = grids.SAFE_MEAN if node.op == "mean" else grids.SAFE_MARGIN
+        return distance if distance < margin else None
 
 
 def table_scales(node: Node, start: float) -> list[float]:
