@@ -8,6 +8,7 @@ from pathlib import Path
 from pocketpress.core.errors import UserError
 from pocketpress.core.precision import parse_precision
 from pocketpress.core.record import Limits
+from pocketpress.pipeline.shrink_options import ShrinkOptions
 
 SYNTHESISED = "none"
 """As calibration data: no data; inputs are synthesised."""
@@ -40,6 +41,7 @@ class PressOptions:
         measure: run latency and memory measurements.
         cache: folder of the content-keyed cache, or None for none.
         created: time stamp for the record, given by the caller.
+        shrink: steps on the live network before it is exported: prune, factorise, mask, fine-tune.
     """
 
     source: str
@@ -64,6 +66,7 @@ class PressOptions:
     measure: bool = True
     cache: Path | None = None
     created: str | None = None
+    shrink: ShrinkOptions = field(default_factory=ShrinkOptions)
 
     def __post_init__(self) -> None:
         wanted = parse_precision(self.precision)

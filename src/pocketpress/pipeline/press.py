@@ -62,6 +62,7 @@ from pocketpress.pipeline.options import SYNTHESISED, PressOptions
 from pocketpress.pipeline.outputs import Outputs, cached
 from pocketpress.pipeline.prepare import Prepared, prepare, simplified, stored
 from pocketpress.pipeline.prove import prove
+from pocketpress.pipeline.stack import check_source, open_training, shrink_job, with_original, with_steps
 from pocketpress.pipeline.synthesis import SynthesisReader, synthesised
 from pocketpress.report.render import render
 from pocketpress.sources.pytorch import load_pytorch
@@ -88,6 +89,7 @@ class Job:
     evaluation: Dataset | None
     metric: MetricFunction | None
     synthesis: SynthesisReader | None = None
+    training: Dataset | None = None
 
 
 def open_job(options: PressOptions, events: Events | None = None) -> Job:
@@ -98,6 +100,7 @@ def open_job(options: PressOptions, events: Events | None = None) -> Job:
     """
     events = events or Events()
     targets, passed_over = choose_targets(options)
+    check_source(options)
     with events.stage("read network"):
         source = load_pytorch(options.source, weights=options.weights, shapes=options.shapes)
         signature = signature_of(source.program, precision="fp32")
@@ -113,10 +116,12 @@ def open_job(options: PressOptions, events: Events | None = None) -> Job:
         program = simplified(source.program, prep, options.input_uint8)
     evaluation = _dataset(options.evaluation, signature, prep, options) or calibration
     metric = None if evaluation is calibration and synthesis else _metric(options, evaluation, signature)
+    training = open_training(options, signature, prep)
     signature = replace(signature, preprocessing=prep)
     return Job(
-        options, targets, passed_over, source, program, signature, calibration, evaluation, metric, synthesis
-    )
+        options, targets, passed_over, source, program, signature, calibration, evaluation, metric, synthesis,
+        training,
+    )  # fmt: skip
 
 
 def choose_targets(options: PressOptions) -> tuple[tuple[TargetSpec, ...], tuple[SkippedEntry, ...]]:
@@ -193,7 +198,10 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
     job = open_job(options, events)
     cache = Cache(options.cache)
     with _workspace(options.out) as folder:
-        prepared = prepare(job.program, job.targets, options, job.calibration, cache, events)
+        shrunk = shrink_job(job, folder, cache, events)
+        program = job.program if shrunk is None else shrunk.program
+        prepared = prepare(program, job.targets, options, job.calibration, cache, events)
+        prepared = with_original(prepared, job) if shrunk is not None else prepared
         stem = stem_of(options.source)
         builds = []
         with events.stage("lower", len(job.targets)) as advance:
@@ -204,7 +212,7 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
                 builds.append(built)
                 events.target(built.entry)
                 advance()
-        record = _proven(job, prepared, builds, cache, events)
+        record = with_steps(_proven(job, prepared, builds, cache, events), shrunk)
         record.write(folder / "record.json")
         (folder / "report.html").write_text(render(record), encoding="utf-8")
         _publish(folder, options.out, builds)
@@ -320,7 +328,7 @@ def _record(
             weights_sha256=None if options.weights is None else _file_hash(str(options.weights)),
             weights=None if options.weights is None else str(options.weights),
             parameters=job.source.parameters,
-            multiply_accumulates=multiply_accumulates(prepared.float_program),
+            multiply_accumulates=multiply_accumulates(job.program),
         ),
         signature=signature_of(
             prepared.program, precision=options.precision, preprocessing=job.signature.preprocessing

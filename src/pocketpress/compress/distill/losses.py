@@ -61,7 +61,7 @@ def is_classifier(outputs: Any, targets: Tensor | None) -> bool:
         return False
     scores = found[0]
     dense = scores.shape[:1] + scores.shape[2:]
-    return targets.shape == dense and 0 <= int(targets.min()) and int(targets.max()) < scores.shape[1]
+    return targets.shape == dense and int(targets.min()) >= 0 and int(targets.max()) < scores.shape[1]
 
 
 def resolve_loss(name: str, outputs: Any, targets: Tensor | None) -> TaskLoss | None:

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pocketpress.compress.distill.checkpoint import Checkpoint
 from pocketpress.compress.distill.examples import (
     Augmentation,
     Examples,
@@ -23,6 +22,7 @@ from pocketpress.compress.distill.losses import Distillation, TaskLoss
 from pocketpress.core.errors import DataError, UserError
 
 Advance = Callable[[], None]
+State = dict[str, Any]
 Masks = Mapping[str, Tensor]
 WARM_UP = 0.25
 MOMENTUM = 0.9
@@ -85,7 +85,8 @@ def fine_tune(
     options: TrainOptions,
     *,
     masks: Masks | None = None,
-    checkpoint: Checkpoint | None = None,
+    state: State | None = None,
+    save: Callable[[State], None] = lambda state: None,
     advance: Advance = lambda: None,
 ) -> Progress:
     """Train ``student`` in place; it ends on the CPU in evaluation mode.
@@ -98,7 +99,8 @@ def fine_tune(
         classifier: the output is class scores.
         options: how.
         masks: by parameter name, 0 where a weight stays 0.
-        checkpoint: written after every epoch, and read first when it says to resume.
+        state: as ``save`` got it, to go on from.
+        save: called after every epoch with everything needed to go on (tensors and plain values).
         advance: called after every step.
 
     Raises:
@@ -112,7 +114,6 @@ def fine_tune(
     teacher.eval()
     generator = torch.Generator().manual_seed(options.seed)
     augmentation, notes = _augmentation(teacher, examples, classifier, options, generator)
-    state = None if checkpoint is None else checkpoint.read()
     student.to(where).train()
     teacher.to(where)
     optimizer = _optimizer(student, options)
@@ -134,8 +135,7 @@ def fine_tune(
                 total += float(loss.detach())
                 advance()
             progress.losses.append(total / steps)
-            if checkpoint is not None:
-                checkpoint.write(_state(student, optimizer, schedule, generator, progress))
+            save(_state(student, optimizer, schedule, generator, progress))
     finally:
         student.cpu().eval()
         teacher.cpu()
@@ -202,7 +202,6 @@ def _step(
 
 
 def _optimizer(student: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
-    owned = [p for p in student.parameters() if p.requires_grad or not p.is_leaf]
     for parameter in student.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
     owned = [p for p in student.parameters() if p.requires_grad]
@@ -275,7 +274,7 @@ def _state(
     schedule: torch.optim.lr_scheduler.LRScheduler,
     generator: torch.Generator,
     progress: Progress,
-) -> dict[str, Any]:
+) -> State:
     return {
         "network": student.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -286,7 +285,7 @@ def _state(
 
 
 def _load(
-    state: dict[str, Any],
+    state: State,
     student: nn.Module,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,

@@ -122,7 +122,8 @@ def _matrix_chain(module: nn.Linear | nn.Conv2d, rank: int) -> nn.Sequential:
         down: nn.Module = nn.Linear(module.in_features, rank, bias=False)
         up: nn.Module = nn.Linear(rank, module.out_features, bias=biased)
     else:
-        down = nn.Conv2d(module.in_channels, rank, 1, module.stride, bias=False)
+        stride = (module.stride[0], module.stride[1])
+        down = nn.Conv2d(module.in_channels, rank, 1, stride, bias=False)
         up = nn.Conv2d(rank, module.out_channels, 1, bias=biased)
     return _filled([(down, first), (up, second)], module.bias)
 
@@ -164,7 +165,7 @@ def _ranks(module: nn.Linear | nn.Conv2d, energy: float) -> tuple[int, ...]:
 
     def rank(matrix: Tensor) -> int:
         found = energy_rank(torch.linalg.svdvals(matrix), energy)
-        return min(-(-found // ALIGN) * ALIGN, *matrix.shape)
+        return int(min(-(-found // ALIGN) * ALIGN, *matrix.shape))
 
     if isinstance(module, nn.Linear) or _pointwise(module):
         return (rank(weight.flatten(1)),)

@@ -51,11 +51,12 @@ class NetworkCost:
 
 def count(network: nn.Module, examples: tuple[Any, ...]) -> NetworkCost:
     """Run the example once and count; a layer that runs several times counts each time."""
-    names = {module: name for name, module in network.named_modules() if isinstance(module, COUNTED)}
+    modules = network.named_modules()
+    names: dict[nn.Module, str] = {m: name for name, m in modules if isinstance(m, COUNTED)}
     counted: dict[str, int] = {}
 
-    def hook(module: nn.Module, _: Any, output: Tensor) -> None:
-        counted[names[module]] = counted.get(names[module], 0) + _macs(module, _[0], output)
+    def hook(module: nn.Module, given: Any, output: Tensor) -> None:
+        counted[names[module]] = counted.get(names[module], 0) + _macs(module, given[0], output)
 
     handles = [module.register_forward_hook(hook) for module in names]
     try:

@@ -60,7 +60,7 @@ def make_mask(weight: Tensor, rule: MaskRule) -> Tensor:
         return mask.reshape(weight.shape)
     rows = size.movedim(1, -1)
     whole = rows.shape[-1] // rule.of * rule.of
-    blocks = rows[..., :whole].unflatten(-1, (-1, rule.of))
+    blocks = rows[..., :whole].reshape(*rows.shape[:-1], -1, rule.of)
     least = blocks.argsort(dim=-1, stable=True)[..., : rule.of - rule.keep]
     kept = torch.ones_like(blocks).scatter(-1, least, 0.0).flatten(-2)
     mask = torch.ones_like(rows)

@@ -1,0 +1,82 @@
+"""Measured latency as the objective of pruning: search the share of the work that meets it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from pocketpress.compress.prune.plan import PrunePlan
+from pocketpress.core.errors import CheckFailed, UserError
+from pocketpress.pipeline.steps import Bench
+
+ROUNDS = 5
+LEAST_SHARE = 0.05
+
+
+def find_share(
+    bench: Bench,
+    target: str,
+    wanted: float,
+    total: int,
+    plan_for: Callable[[float], PrunePlan],
+    pruned: Callable[[PrunePlan], nn.Module],
+) -> float:
+    """The largest share of the multiply-accumulates whose measured latency is at most ``wanted``.
+
+    Bisects the share; every candidate is pruned, lowered and timed, interleaved with the float network.
+    The weights do not matter to the time, so nothing is fine-tuned on the way.
+
+    Args:
+        bench: to lower and time with.
+        target: name of the target; one of the press's, executed on this machine.
+        wanted: share of the float network's latency.
+        total: multiply-accumulates of the float network.
+        plan_for: the plan for so many multiply-accumulates.
+        pruned: the network after a plan.
+
+    Raises:
+        UserError: the target is not one that is executed here, or measuring is off.
+        CheckFailed: no share reaches the latency; the message says which does best.
+    """
+    spec = next((s for s in bench.targets if s.name == target), None)
+    if spec is None:
+        names = [s.name for s in bench.targets]
+        raise UserError("--prune-for names none of the targets", got=target, allowed=names)
+    if not bench.options.measure:
+        raise UserError("--prune-for needs measuring", next_step="leave --no-measure out")
+    low, high, best = LEAST_SHARE, 1.0, None
+    seen: dict[int, float] = {}
+    for _ in range(ROUNDS):
+        share = (low + high) / 2 if best is not None or seen else max(LEAST_SHARE, wanted)
+        try:
+            plan = plan_for(total * share)
+        except UserError:
+            low = share
+            continue
+        if plan.after not in seen:
+            seen[plan.after] = _ratio(bench, target, pruned(plan))
+        if seen[plan.after] <= wanted:
+            best, low = max(best or 0.0, share), share
+        else:
+            high = share
+    if best is None:
+        reached = min(seen.values(), default=1.0)
+        raise CheckFailed(
+            f"no pruning reaches this latency in {target}",
+            got=f"{wanted:.2f}x of the float network's time",
+            allowed=f"{reached:.2f}x at best",
+            next_step="ask for less, or quantise too",
+        )
+    return best
+
+
+def _ratio(bench: Bench, target: str, network: nn.Module) -> float:
+    _, program = bench.exported(network)
+    found = bench.targets_of(f"candidate-{id(network)}", program, timed=True, only=target)[0].latency_s
+    if found is None or found.speedup is None:
+        raise UserError(
+            f"target {target} is not executed on this machine",
+            next_step="name a target that is executed here",
+        )
+    return 1 / found.speedup

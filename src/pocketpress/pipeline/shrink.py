@@ -1,0 +1,357 @@
+"""The steps on the live network, before it is exported: prune, low-rank, mask, fine-tune.
+
+Batch-norm is still there to be trained, and shapes may change; what leaves is a float program with the
+original's signature, which every precision starts from.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from pocketpress.compress.distill.checkpoint import Checkpoint
+from pocketpress.compress.distill.examples import Examples, batch_count
+from pocketpress.compress.distill.losses import TaskLoss
+from pocketpress.compress.distill.train import TrainOptions, fine_tune
+from pocketpress.compress.factorize.low_rank import Factor, FactorPlan, apply_low_rank, plan_low_rank
+from pocketpress.compress.prune.graph import find_units, remove_channels
+from pocketpress.compress.prune.importance import LOSS_BASED, channel_scores
+from pocketpress.compress.prune.macs import count
+from pocketpress.compress.prune.masks import apply_masks, parse_mask, sparsity
+from pocketpress.compress.prune.plan import PrunePlan, Scores, Unit, make_plan
+from pocketpress.core.program import Program
+from pocketpress.core.program.serialize import program_hash
+from pocketpress.core.record import SkippedEntry, StepEntry
+from pocketpress.data import Dataset
+from pocketpress.pipeline.cache import Cache
+from pocketpress.pipeline.latency_objective import find_share
+from pocketpress.pipeline.objective import choose_loss, scoring_batches
+from pocketpress.pipeline.outputs import Outputs
+from pocketpress.pipeline.shrink_options import ShrinkOptions, chosen, kept_share
+from pocketpress.pipeline.steps import Bench, is_slower, network_step, refuse_slower
+from pocketpress.pipeline.training_data import load_examples
+from pocketpress.sources.source import Source
+
+CHECKPOINTS = "checkpoints"
+Structure = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """What is pressed instead of the network as it was given.
+
+    Attributes:
+        source: exported again.
+        program: simplified.
+        steps: what was done, the original first.
+        skipped: what was left alone, and why.
+        options: what was asked for, for the record.
+    """
+
+    source: Source
+    program: Program
+    steps: tuple[StepEntry, ...]
+    skipped: tuple[SkippedEntry, ...]
+    options: dict[str, Any]
+
+
+@dataclass
+class _Run:
+    """The network on its way, and everything a checkpoint must hold to go on."""
+
+    bench: Bench
+    options: ShrinkOptions
+    original: nn.Module
+    network: nn.Module
+    floats: Outputs | None
+    examples: Examples | None
+    task_loss: TaskLoss | None
+    classifier: bool
+    checkpoint: Checkpoint | None
+    structure: Structure = field(default_factory=list)
+    masks: dict[str, Tensor] = field(default_factory=dict)
+    steps: list[StepEntry] = field(default_factory=list)
+    skipped: list[SkippedEntry] = field(default_factory=list)
+    phase: int = 0
+    training: dict[str, Any] | None = None
+
+    @property
+    def macs(self) -> int:
+        return count(self.network, self.bench.examples).macs
+
+    def record(self, name: str, detail: str, began: float, *, timed: bool, **fields: Any) -> StepEntry:
+        """Measure the network as it is now and add a step; ``timed``: its shapes changed."""
+        seconds = time.perf_counter() - began
+        _, program = self.bench.exported(self.network)
+        targets = self.bench.targets_of(f"{name}-{len(self.steps)}", program, timed=timed)
+        if not timed and self.steps:
+            before = {t.name: t.latency_s for t in self.steps[-1].targets}
+            targets = tuple(t.model_copy(update={"latency_s": before.get(t.name)}) for t in targets)
+        with self.bench.events.stage(f"evaluate after {name}"):
+            metric = self.bench.measured(self.network, self.floats)
+        if self.masks:
+            fields.setdefault("zeros", sparsity(self.network))
+        return network_step(
+            name, self.network, program, self.macs,
+            detail=detail, targets=targets, metric=metric, seconds=seconds, **fields,
+        )  # fmt: skip
+
+    def save(self, training: dict[str, Any] | None) -> None:
+        """Write the checkpoint."""
+        if self.checkpoint is None:
+            return
+        self.checkpoint.write(
+            {
+                "phase": self.phase,
+                "structure": json.dumps(self.structure),
+                "network": self.network.state_dict(),
+                "masks": {name: mask.bool() for name, mask in self.masks.items()},
+                "steps": [step.model_dump_json() for step in self.steps],
+                "skipped": [entry.model_dump_json() for entry in self.skipped],
+                "training": training,
+            }
+        )
+
+    def restore(self) -> None:
+        """Go on from the checkpoint, if there is one to go on from."""
+        state = None if self.checkpoint is None else self.checkpoint.read()
+        if state is None:
+            return
+        for part in json.loads(state["structure"]):
+            self.change(part)
+        self.network.load_state_dict(state["network"])
+        self.masks = {name: mask.float() for name, mask in state["masks"].items()}
+        self.steps = [StepEntry.model_validate_json(text) for text in state["steps"]]
+        self.skipped = [SkippedEntry.model_validate_json(text) for text in state["skipped"]]
+        self.phase, self.training = state["phase"], state["training"]
+
+    def change(self, part: dict[str, Any]) -> None:
+        """Apply a structural plan and remember it."""
+        if part["kind"] == "share":
+            pass
+        elif part["kind"] == "prune":
+            removed = {root: tuple(channels) for root, channels in part["removed"].items()}
+            self.network = remove_channels(self.network, self.bench.examples, removed)
+        else:
+            factors = tuple(Factor(n, tuple(r), (0, 0), (0, 0)) for n, r in part["ranks"])
+            self.network = apply_low_rank(self.network, FactorPlan(factors, ()))
+        self.structure.append(part)
+
+
+def shrink(bench: Bench, network: nn.Module, options: ShrinkOptions, training_data: Dataset | None) -> Shrunk:
+    """Run the steps that are asked for.
+
+    Args:
+        bench: what the steps are measured with.
+        network: as it was given; not changed.
+        options: which steps.
+        training_data: for fine-tuning and loss-based importance.
+
+    Raises:
+        UserError: the network or the data does not allow a step.
+        CheckFailed: the pruned network is slower in a target.
+    """
+    run = _open(bench, network, options, training_data)
+    phases = _phases(run)
+    for index, phase in enumerate(phases):
+        if index < run.phase:
+            continue
+        phase()
+        run.phase, run.training = index + 1, None
+        run.save(None)
+    source, program = bench.exported(run.network)
+    return Shrunk(source, program, tuple(run.steps), tuple(run.skipped), chosen(options))
+
+
+def _open(bench: Bench, network: nn.Module, options: ShrinkOptions, data: Dataset | None) -> _Run:
+    examples = None if data is None else load_examples(data, bench.options.seed, bench.events)
+    task_loss, classifier = None, False
+    if examples is not None:
+        task_loss, classifier = choose_loss(options, network, examples, bench.metric)
+    with bench.events.stage("evaluate float in PyTorch"):
+        floats = bench.outputs(network) if bench.feeds is not None and bench.metric is not None else None
+    run = _Run(
+        bench, options, network, copy.deepcopy(network), floats, examples, task_loss, classifier,
+        _checkpoint(bench, options, data, examples),
+    )  # fmt: skip
+    run.restore()
+    if not run.steps:
+        run.steps.append(run.record("float", "as given", time.perf_counter(), timed=True))
+    return run
+
+
+def _checkpoint(
+    bench: Bench, options: ShrinkOptions, data: Dataset | None, examples: Examples | None
+) -> Checkpoint | None:
+    if data is None or examples is None:
+        return None
+    facts = {k: v for k, v in asdict(options).items() if k != "resume"}
+    names = [spec.name for spec in bench.targets]
+    key = Cache.key(
+        "fine-tune",
+        program_hash(bench.program),
+        facts,
+        data.reference,
+        len(examples),
+        names,
+        bench.options.seed,
+    )
+    return Checkpoint(bench.options.out / CHECKPOINTS / "fine-tune.pt", key, options.resume)
+
+
+def _phases(run: _Run) -> list[Any]:
+    """The steps in order, each a call; fine-tuning between pruning steps gets half of the epochs."""
+    options = run.options
+    steps = options.prune_steps if options.prunes else 0
+    phases: list[Any] = []
+    between = max(1, options.epochs // (2 * max(steps, 1)))
+    for number in range(steps):
+        phases.append(lambda number=number: _prune(run, number, steps))
+        if number + 1 < steps:
+            phases.append(lambda: _fine_tune(run, between))
+    if options.low_rank is not None:
+        phases.append(lambda: _low_rank(run))
+    if options.mask is not None:
+        phases.append(lambda: _mask(run))
+    if run.examples is not None:
+        left = max(1, options.epochs - between * max(0, steps - 1))
+        phases.append(lambda: _fine_tune(run, left))
+    return phases
+
+
+def _prune(run: _Run, number: int, steps: int) -> None:
+    began = time.perf_counter()
+    options, bench = run.options, run.bench
+    with bench.events.stage("plan pruning"):
+        found = find_units(run.network, bench.examples)
+        scores = _scores(run)
+    for root, reason in found.skipped:
+        entry = SkippedEntry(name=f"prune {root}", reason=reason)
+        if entry not in run.skipped:
+            run.skipped.append(entry)
+    total = count(run.original, bench.examples).macs
+    share = _share(run, found.units, scores)
+    plan = _plan(run, found.units, scores, total * share ** ((number + 1) / steps))
+    run.change({"kind": "prune", "removed": plan.removed})
+    ratio = total / plan.after
+    detail = (
+        f"{ratio:.3g}x fewer multiply-accumulates than float, widths in multiples of {plan.align}, "
+        f"importance {options.importance}"
+    )
+    if steps > 1:
+        detail = f"step {number + 1} of {steps}: {detail}"
+    step = run.record("prune", detail, began, timed=True)
+    if number + 1 == steps:
+        refuse_slower("pruning", step.targets, bench.options)
+    run.steps.append(step)
+
+
+def _scores(run: _Run) -> Scores:
+    importance = run.options.importance
+    if importance not in LOSS_BASED:
+        return channel_scores(run.network, run.bench.examples, importance)
+    assert run.examples is not None
+    batches = scoring_batches(run.examples, importance, run.bench.options.seed)
+    return channel_scores(run.network, run.bench.examples, importance, batches, run.task_loss)
+
+
+def _plan(run: _Run, units: tuple[Unit, ...], scores: Scores, target: float) -> PrunePlan:
+    cost = count(run.network, run.bench.examples)
+    per_mac = run.options.importance in LOSS_BASED
+    return make_plan(units, scores, cost, target, align=run.options.prune_align, per_mac=per_mac)
+
+
+def _share(run: _Run, units: tuple[Unit, ...], scores: Scores) -> float:
+    """Share of the original's multiply-accumulates to keep in the end."""
+    options = run.options
+    if options.prune is not None:
+        return kept_share(options.prune)
+    assert options.prune_for is not None and options.prune_latency is not None
+    known = next((p["share"] for p in run.structure if "share" in p), None)
+    if known is not None:
+        return float(known)
+    total = count(run.original, run.bench.examples).macs
+    share = find_share(
+        run.bench,
+        options.prune_for,
+        options.prune_latency,
+        total,
+        lambda target: _plan(run, units, scores, target),
+        lambda plan: remove_channels(run.network, run.bench.examples, dict(plan.removed)),
+    )
+    run.structure.append({"kind": "share", "share": share})
+    return share
+
+
+def _low_rank(run: _Run) -> None:
+    began = time.perf_counter()
+    assert run.options.low_rank is not None
+    plan = plan_low_rank(run.network, run.bench.examples, run.options.low_rank)
+    run.skipped += [SkippedEntry(name=f"low-rank {n}", reason=r) for n, r in plan.skipped]
+    if not plan.factors:
+        return
+    before = run.network
+    run.change({"kind": "low-rank", "ranks": [[f.layer, list(f.ranks)] for f in plan.factors]})
+    layers = f"{len(plan.factors)} layer" + ("s" if len(plan.factors) != 1 else "")
+    detail = f"{layers} factorised, keeping {run.options.low_rank:.0%} of the energy"
+    step = run.record("low-rank", detail, began, timed=True)
+    lost = _lost_to(run.steps[-1], step)
+    if lost is None or run.bench.options.limits.allow_slower:
+        run.steps.append(step)
+        return
+    run.network = before
+    run.structure.pop()
+    run.skipped.append(SkippedEntry(name="low-rank", reason=f"{layers} factorised is {lost}"))
+
+
+def _lost_to(before: StepEntry, after: StepEntry) -> str | None:
+    """In which target a step lost time; None when it lost in none."""
+    earlier = {t.name: t.latency_s for t in before.targets}
+    for target in after.targets:
+        now, then = target.latency_s, earlier.get(target.name)
+        if now is None or now.speedup is None:
+            continue
+        if is_slower(now) or (then is not None and then.speedup is not None and now.speedup < then.speedup):
+            return f"slower in {target.name}: {1 / now.speedup:.2f}x of the float network's time"
+    return None
+
+
+def _mask(run: _Run) -> None:
+    began = time.perf_counter()
+    assert run.options.mask is not None
+    run.masks = apply_masks(run.network, parse_mask(run.options.mask))
+    note = (
+        "saves bytes after compression only: no runtime here has kernels that skip these zeros, "
+        "so the latency is that of the step before"
+    )
+    detail = f"{run.options.mask} of the weights by magnitude, {sparsity(run.network):.1%} zeros"
+    run.steps.append(run.record("mask", detail, began, timed=False, notes=(note,)))
+
+
+def _fine_tune(run: _Run, epochs: int) -> None:
+    began = time.perf_counter()
+    options, bench = run.options, run.bench
+    assert run.examples is not None
+    train = TrainOptions(
+        epochs=epochs, batch=options.batch, samples=options.samples, learning_rate=options.learning_rate,
+        distill_weight=options.distill_weight, temperature=options.temperature, augment=options.augment,
+        bfloat16=options.bfloat16, seed=bench.options.seed + run.phase,
+    )  # fmt: skip
+    total = epochs * batch_count(len(run.examples), train.batch, train.samples)
+    with bench.events.stage("fine-tune", total) as advance:
+        progress = fine_tune(
+            run.network, run.original, run.examples, run.task_loss, run.classifier, train,
+            masks=run.masks, state=run.training, save=run.save, advance=advance,
+        )  # fmt: skip
+    used = min(len(run.examples), train.samples or len(run.examples))
+    detail = (
+        f"{epochs} epoch{'s' if epochs != 1 else ''} of {used:,} samples, the float network as teacher"
+        f"{'' if run.task_loss is None else ' and labels'}; "
+        f"loss {progress.losses[0]:.3g} to {progress.losses[-1]:.3g}"
+    )
+    run.steps.append(run.record("fine-tune", detail, began, timed=False, notes=progress.notes))
