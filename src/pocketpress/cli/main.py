@@ -135,6 +135,48 @@ def press(
     cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="reuse what was computed from the same content")
     ] = True,
+    prune: Annotated[
+        str | None, typer.Option(help="remove channels: 2x fewer multiply-accumulates, or 40% fewer")
+    ] = None,
+    importance: Annotated[
+        str, typer.Option(help="of channels: magnitude, bn-scale, or with labels taylor, hessian")
+    ] = "magnitude",
+    prune_align: Annotated[
+        int | None, typer.Option(min=1, help="multiple that pruned widths are of; chosen by default")
+    ] = None,
+    prune_steps: Annotated[int, typer.Option(min=1, help="prune in steps, fine-tuning between")] = 1,
+    prune_for: Annotated[
+        str | None, typer.Option(help="prune for the measured latency in this target (--prune-latency)")
+    ] = None,
+    prune_latency: Annotated[
+        float | None, typer.Option(help="latency to reach, as a share of the float network's: 0.6")
+    ] = None,
+    low_rank: Annotated[
+        float | None,
+        typer.Option(help="factorise layers where it saves work, keeping this share of the energy"),
+    ] = None,
+    mask: Annotated[
+        str | None, typer.Option(help="zero weights: 2:4, or 50%; smaller once compressed, not faster")
+    ] = None,
+    finetune: Annotated[
+        str | None, typer.Option(help="training data, as --data: fine-tune with the float network as teacher")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="passes over the training data")] = 10,
+    finetune_samples: Annotated[int | None, typer.Option(min=2, help="training samples an epoch")] = None,
+    loss: Annotated[
+        str, typer.Option(help="task loss: auto, cross-entropy, mse, l1, none or module:function")
+    ] = "auto",
+    learning_rate: Annotated[float | None, typer.Option(help="peak of the one-cycle schedule")] = None,
+    batch: Annotated[int, typer.Option(min=2, help="training samples a step")] = 128,
+    augment: Annotated[
+        bool, typer.Option("--augment/--no-augment", help="crop and mirror training images at random")
+    ] = True,
+    bfloat16: Annotated[
+        bool, typer.Option("--bfloat16", help="fine-tune with bfloat16 matrix products")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="go on where the same command stopped fine-tuning")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="check everything and print the plan; write nothing")
     ] = False,
@@ -147,6 +189,7 @@ def press(
     from pocketpress.core.record import Limits
     from pocketpress.pipeline.cache import default_folder
     from pocketpress.pipeline.options import PressOptions
+    from pocketpress.pipeline.shrink_options import ShrinkOptions
 
     options = PressOptions(
         source=source,
@@ -179,6 +222,25 @@ def press(
         measure=measure,
         cache=default_folder() if cache else None,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        shrink=ShrinkOptions(
+            prune=prune,
+            importance=importance,
+            prune_align=prune_align,
+            prune_steps=prune_steps,
+            prune_for=prune_for,
+            prune_latency=prune_latency,
+            low_rank=low_rank,
+            mask=mask,
+            finetune=finetune,
+            epochs=epochs,
+            samples=finetune_samples,
+            loss=loss,
+            learning_rate=learning_rate,
+            batch=batch,
+            augment=augment,
+            bfloat16=bfloat16,
+            resume=resume,
+        ),
     )
     from pocketpress.cli import show
     from pocketpress.pipeline import press as pipeline

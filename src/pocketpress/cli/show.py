@@ -15,12 +15,13 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
-from pocketpress.core.record import Metric, Record, TargetEntry
+from pocketpress.core.record import Metric, Record, StepTarget, TargetEntry
 from pocketpress.core.words import digits, duration, size
 from pocketpress.pipeline.compare import Comparison
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.inspection import Inspection
 from pocketpress.pipeline.press import Job
+from pocketpress.pipeline.shrink_options import chosen
 
 COLORS = {"pass": "green", "fail": "red", "vacuous": "yellow", "not executed here": "cyan"}
 
@@ -98,6 +99,8 @@ def record(done: Record, out: Path, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(done.to_json())
         return
+    if done.steps:
+        _print(step_table(done))
     _print(target_table(list(done.targets)))
     for entry in done.targets:
         for reason in entry.reasons:
@@ -109,6 +112,40 @@ def record(done: Record, out: Path, *, as_json: bool) -> None:
     for item in done.skipped:
         _print(f"skipped: {item.name}: {item.reason}")
     _print(f"record: {out / 'record.json'}   report: {out / 'report.html'}   verdict: {done.verdict}")
+
+
+def step_table(done: Record) -> Table:
+    """One row per step: what it left, its metric, and per target size and latency as shares of float's."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("step", "weights", "MACs", "metric", "drop"):
+        table.add_column(name, no_wrap=True)
+    for target in done.targets:
+        table.add_column(f"{target.name}: size, of float, time")
+    first = {t.name: t.size_bytes for t in done.steps[0].targets}
+    for step in done.steps:
+        metrics = [m for m in (step.metric, *(t.metric for t in step.targets)) if m is not None]
+        worst = max(metrics, key=lambda m: m.drop or 0.0, default=None)
+        cells = {t.name: _step_cell(t, first.get(t.name)) for t in step.targets}
+        table.add_row(
+            step.name,
+            "" if step.parameters is None else f"{step.parameters:,}",
+            "" if step.multiply_accumulates is None else f"{step.multiply_accumulates / 1e6:,.2f} M",
+            _value(worst),
+            _drop(worst),
+            *(cells.get(t.name, "") for t in done.targets),
+        )
+    return table
+
+
+def _step_cell(target: StepTarget, float_bytes: int | None) -> str:
+    parts = []
+    if target.size_bytes is not None:
+        parts.append(size(target.size_bytes))
+        if float_bytes:
+            parts.append(f"{target.size_bytes / float_bytes:.2f}x")
+    if target.latency_s is not None and target.latency_s.speedup:
+        parts.append(f"{1 / target.latency_s.speedup:.2f}x time")
+    return ", ".join(parts)
 
 
 def target_table(entries: list[TargetEntry]) -> Table:
@@ -184,6 +221,7 @@ def plan(job: Job, *, as_json: bool) -> None:
         "calibration": None if job.calibration is None else job.calibration.reference,
         "evaluation": None if job.evaluation is None else job.evaluation.reference,
         "metric": None if job.metric is None else job.metric.name,
+        "steps": chosen(options.shrink),
         "out": str(options.out),
         "skipped": [{"name": s.name, "reason": s.reason} for s in job.passed_over],
     }
