@@ -15,7 +15,7 @@ from pocketpress.core.errors import DataError
 from pocketpress.data import digest
 from pocketpress.pipeline.options import PressOptions
 from pocketpress.pipeline.press import Job, open_job
-from pocketpress.pipeline.synthesis import BUDGET, FEWEST, NEAR, STEPS, SynthesisReader
+from pocketpress.pipeline.synthesis import BUDGET, FEWEST, NEAR, NEAR_WORST, STEPS, SynthesisReader
 
 NONE = (
     "press", "net.py:factory", "--weights", "w.safetensors", "--data", "none", "--target", "onnxruntime",
@@ -182,9 +182,15 @@ def test_several_inputs_share_one_layer(folder: Path) -> None:
 
 def test_far_statistics_are_not_to_be_trusted(folder: Path) -> None:
     found = reader(opened())
-    far = replace(found.result, distance=NEAR * 1.01)
-    vars(found)["result"] = far
-    assert "do not trust the ranges" in found.trust and "near enough" not in found.trust
+    made = found.result
+    for distance, worst, near in (
+        (NEAR, NEAR_WORST, True),
+        (NEAR * 1.01, NEAR_WORST, False),
+        (NEAR, NEAR_WORST * 1.01, False),
+    ):
+        vars(found)["result"] = replace(made, distance=distance, worst=worst)
+        assert ("near enough for ranges" in found.trust) == near
+        assert ("do not trust the ranges" in found.trust) != near
 
 
 def test_a_large_network_gets_fewer_samples(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
