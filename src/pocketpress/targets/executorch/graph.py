@@ -24,7 +24,7 @@ EXTERNAL_INPUT, EXTERNAL_OUTPUT = 1, 2
 MAX_RANK = 6
 _ALIGNMENT = 16
 
-FP32, FP16, QINT8, QUINT8, QCINT8, QCINT32 = 1, 2, 3, 4, 6, 7
+FP32, FP16, QINT8, QUINT8, QCINT8, QCINT32, QCINT4, QDINT8 = 1, 2, 3, 4, 6, 7, 8, 9
 """Values of the schema's ``XNNDatatype``."""
 
 _DATATYPES = {"float32": FP32, "float16": FP16, "int8": QINT8, "uint8": QUINT8}
@@ -107,13 +107,13 @@ class Graph:
         """A filter or bias that XNNPACK copies while loading.
 
         Args:
-            array: the stored values, in XNNPACK's layout.
-            datatype: FP32, FP16, QCINT8 or QCINT32.
-            scales: float32, one per channel, for the last two.
+            array: the stored values, in XNNPACK's layout; int8 for QCINT4, packed here.
+            datatype: FP32, FP16, QCINT8, QCINT4 or QCINT32.
+            scales: float32, one per channel, for the last three.
             channel_dim: axis of ``scales`` in ``array``.
         """
         tensor = self._tensor(array.shape, datatype)
-        tensor["constant_buffer_idx"] = self._store(array)
+        tensor["constant_buffer_idx"] = self._store(_nibbles(array) if datatype == QCINT4 else array)
         if scales is None:
             return self._append("XNNTensorValue", tensor, tensor)
         quant = (
@@ -169,6 +169,19 @@ class Graph:
         self._values.append({"xvalue_union": (member, record), "tensor": tensor})
         return len(self._values) - 1
 
+    def row_quantized(self, shape: Sequence[int], row_axes: int) -> int:
+        """int8 values whose scale and zero point XNNPACK finds at run time.
+
+        Args:
+            shape: of the value.
+            row_axes: how many of the last axes share one range.
+        """
+        tensor = self._tensor(shape, QDINT8)
+        quant = ("PerTokenDynamicQuant", {"num_nonbatch_dims": row_axes})
+        return self._append(
+            "XNNQuantizedTensorValue", {"tensor_value": tensor, "quant_params": quant}, tensor
+        )
+
     def node(
         self, member: str, *, limits: tuple[float, float] | None = None, flags: int = 0, **fields: Any
     ) -> None:
@@ -197,6 +210,13 @@ class Graph:
         }
         data = _with_header(encode(xnnpack_schema(), graph), bytes(self._weights))
         return Blob(data, tuple(self._inputs), outputs)
+
+
+def _nibbles(array: Array) -> Array:
+    """4-bit integers plus 8, two to a byte, the first in the low half; rows of an odd length end in a 0."""
+    rows = array.reshape(-1, array.shape[-1]).astype(np.int16) + 8
+    rows = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2)), constant_values=8).astype(np.uint8)
+    return np.asarray(rows[:, ::2] | rows[:, 1::2] << 4)
 
 
 def _per_tensor(quant: Quantization) -> Record:

@@ -12,6 +12,7 @@ from pocketpress.core.signature import Signature
 from pocketpress.core.target import Lowered, Skipped
 from pocketpress.targets.executorch.container import read_container, write_container
 from pocketpress.targets.executorch.emit import EMITTERS, Site
+from pocketpress.targets.executorch.emit.filters import stored_wider
 from pocketpress.targets.executorch.flatbuffer import Record
 from pocketpress.targets.executorch.graph import FP16, FP32, Blob, Graph, read_graph
 from pocketpress.targets.executorch.run import open_runner
@@ -46,7 +47,7 @@ def lower(program: Program, signature: Signature, path: Path) -> Lowered:
         signature.to_json(),
     )
     path.write_bytes(data)
-    return Lowered(skipped=_float_islands(program))
+    return Lowered(skipped=(*_float_islands(program), *stored_wider(program)))
 
 
 def _emit(graph: Graph) -> Blob:
@@ -92,7 +93,8 @@ def audit(path: Path, program: Program) -> tuple[Skipped, ...]:
     container = read_container(path.read_bytes())
     _check_one_delegate_call(container.program)
     open_runner(path, 1).close()
-    return (*_float_islands(program), *_float_products(container.delegate, program))
+    floats = _float_products(container.delegate, program)
+    return (*_float_islands(program), *stored_wider(program), *floats)
 
 
 def _check_one_delegate_call(program: Record) -> None:
@@ -108,7 +110,9 @@ def _check_one_delegate_call(program: Record) -> None:
 
 
 def _float_products(delegate: bytes, program: Program) -> tuple[Skipped, ...]:
-    """Products of the file beyond those that the program itself leaves in float."""
+    """Products of an integer file beyond those that the program itself leaves in float."""
+    if not program.is_quantized:
+        return ()
     graph = read_graph(delegate)
     floats = {_tensor(value)["id_out"] for value in graph["xvalues"] if _tensor(value)["datatype"] in _FLOATS}
     found = sum(

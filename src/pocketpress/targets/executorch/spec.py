@@ -1,4 +1,7 @@
-"""The card of the ExecuTorch target."""
+"""The card of the ExecuTorch target.
+
+XNNPACK has neither 16-bit integers (``w8a16``) nor codebooks (``palette``).
+"""
 
 from pocketpress.core.target import TargetSpec
 
@@ -8,7 +11,7 @@ _FLOAT_OPS = frozenset(
         *("pow", "clamp", "sigmoid", "tanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "gelu", "exp"),
         *("log", "sqrt", "rsqrt", "abs", "neg", "prelu", "max_pool2d", "avg_pool2d", "mean", "softmax"),
         *("layer_norm", "concat", "reshape", "permute", "slice", "pad", "resize_nearest", "resize_bilinear"),
-        *("quantize", "dequantize"),
+        *("quantize", "dequantize", "dynamic_conv2d", "dynamic_linear"),
     }
 )
 
@@ -37,12 +40,15 @@ SPEC = TargetSpec(
     package="pocketpress.targets.executorch",
     requires=("executorch", "torch", "flatbuffers"),
     groups=("android", "ios"),
-    precisions=("fp32", "fp16", "w8a8-static"),
+    precisions=("fp32", "fp16", "w8a8-static", "w8-dynamic", "w4a8"),
+    stores=("w8", "w8-block", "w4", "w4-block"),
     executes_on=("linux", "darwin", "win32"),
     float_ops=_FLOAT_OPS,
     integer_ops=_INTEGER_OPS,
     remarks={
         "matmul": "XNNPACK's int8 batch product needs zero point 0 in its second factor",
+        "conv2d": "integer weights between float activations and 4-bit weights are products over windows, "
+        "which are copied together first; in products of several groups they are stored wider",
         "pow": "whole exponents beyond 16 are refused",
     },
 )

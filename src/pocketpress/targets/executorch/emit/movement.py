@@ -71,7 +71,7 @@ def subsample(site: Site) -> None:
         raise site.unsupported("a window of one pixel with padding", "remove the padding")
     value, type_ = site.value(0), site.type(0)
     for axis, stride in zip((1, 2), site.attr("stride"), strict=True):
-        value, type_ = _take(site, value, type_, axis, 0, site.out_type.shape[axis], stride)
+        value, type_ = take(site, value, type_, axis, 0, site.out_type.shape[axis], stride)
     site.unary("XNNCopy", value, site.out_type, site.out)
 
 
@@ -117,12 +117,12 @@ def slice_(site: Site) -> None:
     value, type_ = site.value(0), site.type(0)
     for axis, step in enumerate(steps):
         if step != 1:
-            value, type_ = _take(site, value, type_, axis, starts[axis], sizes[axis], step)
+            value, type_ = take(site, value, type_, axis, starts[axis], sizes[axis], step)
     offsets = [start if step == 1 else 0 for start, step in zip(starts, steps, strict=True)]
-    _cut(site, value, type_, offsets, sizes, site.out)
+    cut(site, value, type_, offsets, sizes, site.out)
 
 
-def _cut(
+def cut(
     site: Site,
     value: int,
     type_: TensorType,
@@ -146,7 +146,7 @@ def _cut(
     return out
 
 
-def _take(
+def take(
     site: Site, value: int, type_: TensorType, axis: int, start: int, count: int, step: int
 ) -> tuple[int, TensorType]:
     """Every ``step``-th entry: cut or pad to ``count * step``, view as (count, step), take the first."""
@@ -154,20 +154,20 @@ def _take(
     span, left = count * step, shape[axis] - start
     offsets = [start if a == axis else 0 for a in range(len(shape))]
     held = _sized(type_, axis, min(span, left))
-    value = _cut(site, value, type_, offsets, held.shape)
+    value = cut(site, value, type_, offsets, held.shape)
     if left < span:
         value = _padded(site, value, _sized(type_, axis, span), axis, span - left)
     outer = int(np.prod(shape[:axis], dtype=np.int64))
     inner = int(np.prod(shape[axis + 1 :], dtype=np.int64))
     split = replace(type_, shape=(outer, count, step, inner))
-    first = _cut(site, site.reshape(value, split), split, (0, 0, 0, 0), (outer, count, 1, inner))
+    first = cut(site, site.reshape(value, split), split, (0, 0, 0, 0), (outer, count, 1, inner))
     taken = _sized(type_, axis, count)
     return site.reshape(first, taken), taken
 
 
 def _padded(site: Site, value: int, type_: TensorType, axis: int, after: int) -> int:
     zeros = [0] * len(type_.shape)
-    return _pad(site, value, zeros, [after if a == axis else 0 for a in range(len(zeros))], 0.0, type_)
+    return pad_value(site, value, zeros, [after if a == axis else 0 for a in range(len(zeros))], 0.0, type_)
 
 
 def pad(site: Site) -> None:
@@ -177,10 +177,10 @@ def pad(site: Site) -> None:
         info, quant = np.iinfo(site.type(0).dtype), site.quant(0)
         integer = np.clip(np.rint(np.float32(value) / quant.step) + quant.zero_point, info.min, info.max)
         value = float(np.float32(integer - quant.zero_point) * quant.step)
-    _pad(site, site.value(0), site.attr("before"), site.attr("after"), value, site.out_type, site.out)
+    pad_value(site, site.value(0), site.attr("before"), site.attr("after"), value, site.out_type, site.out)
 
 
-def _pad(
+def pad_value(
     site: Site,
     source: int,
     before: Sequence[int],
@@ -189,6 +189,7 @@ def _pad(
     type_: TensorType,
     target: int | None = None,
 ) -> int:
+    """Append a padding with a real value; returns its output's id."""
     out = site.graph.new(type_) if target is None else target
     site.graph.node(
         "XNNStaticConstantPad",
@@ -216,11 +217,11 @@ def _repeat(site: Site, value: int, type_: TensorType, axis: int, size: int) -> 
     if size == held:
         return value, type_
     if held % size == 0:
-        return _take(site, value, type_, axis, 0, size, held // size)
+        return take(site, value, type_, axis, 0, size, held // size)
     if size % held == 0:
         return _repeat_evenly(site, value, type_, axis, size // held), out
     rows = [
-        (_cut(site, value, type_, _at(axis, source), _sized(type_, axis, 1).shape), 1) for source in sources
+        (cut(site, value, type_, _at(axis, source), _sized(type_, axis, 1).shape), 1) for source in sources
     ]
     return join(site, rows, axis, out), out
 
