@@ -12,7 +12,7 @@ import pytest
 from tests.targets.onnxruntime.networks import grid, residual, unary
 
 from pocketpress.core.errors import UnsupportedError
-from pocketpress.core.program import Program, ProgramBuilder, Quantization, TensorType
+from pocketpress.core.program import Program, ProgramBuilder, TensorType
 from pocketpress.core.signature import Signature, signature_of
 from pocketpress.targets.onnxruntime.audit import optimized_graph
 from pocketpress.targets.onnxruntime.lower import to_model
@@ -121,13 +121,26 @@ def test_an_integer_version_of_a_float_operator_is_refused_in_one_line(tmp_path:
     assert not (tmp_path / "net.onnx").exists()
 
 
-def test_an_activation_of_16_bits_is_refused(tmp_path: Path) -> None:
-    b = ProgramBuilder()
-    x = b.input("x", TensorType((1, 4)))
-    wide = TensorType((1, 4), "int16", Quantization.per_tensor(0.001))
-    y = b.node("dequantize", [b.node("quantize", [x], wide)], TensorType((1, 4)))
-    with pytest.raises(UnsupportedError, match="activation dtype: got int16"):
-        lowered(b.build([y]), tmp_path / "net.onnx")
+@pytest.mark.parametrize("step", [0.125, 0.13])
+@pytest.mark.parametrize("clamp", [None, (0.0, None)])
+@pytest.mark.parametrize("op", ["conv2d", "linear"])
+def test_the_optimiser_does_not_quantise_a_float_layer_between_integers(
+    op: str, clamp: object, step: float, tmp_path: Path
+) -> None:
+    """ONNX Runtime would: with one scale for all weights, whose channels here differ by far."""
+    b, rng = ProgramBuilder(), np.random.default_rng(0)
+    shape, out = ((1, 4, 6, 6), (1, 8, 6, 6)) if op == "conv2d" else ((3, 20), (3, 8))
+    real = b.node("dequantize", [b.input("x", TensorType(shape, "int8", grid(0.1, 5)))], TensorType(shape))
+    weight = rng.standard_normal((8, 4, 3, 3) if op == "conv2d" else (8, 20))
+    weight *= np.exp(2 * rng.standard_normal((8, *([1] * (weight.ndim - 1)))))
+    inputs = [real, b.constant("w", weight.astype(np.float32)), b.constant("b", np.ones(8, np.float32))]
+    attrs = {"stride": (1, 1), "pads": (1, 1, 1, 1), "dilation": (1, 1), "groups": 1}
+    y = b.node(op, inputs, TensorType(out), clamp=clamp, **(attrs if op == "conv2d" else {}))
+    program = b.build([b.node("quantize", [y], TensorType(out, "int8", grid(step, -128)), name="y")])
+    x = rng.integers(-128, 128, shape).astype(np.int8)
+    path = lowered(program, tmp_path / "net.onnx")
+    np.testing.assert_array_equal(run(path, x)[0], interpret(program, {"x": x})["y"])
+    assert not any(node.op_type.startswith("QLinear") for node in optimized_graph(path).node)
 
 
 def test_computed_weights_of_an_integer_convolution_are_refused(tmp_path: Path) -> None:

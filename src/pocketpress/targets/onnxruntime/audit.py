@@ -12,6 +12,7 @@ import onnx
 from pocketpress.core.program import Program
 from pocketpress.core.target import Skipped
 from pocketpress.targets.onnxruntime.run import session_options
+from pocketpress.targets.onnxruntime.wide import is_wide
 from pocketpress.targets.onnxruntime.writer import OWNER_END
 
 PRODUCTS = {
@@ -25,6 +26,8 @@ PRODUCTS = {
 
 def audit(path: Path, program: Program) -> tuple[Skipped, ...]:
     """What of an int8 program ONNX Runtime computes in float, and why; nothing for a float program."""
+    if is_wide(program):
+        return (Skipped("16-bit activations", "ONNX Runtime has no int16 kernels: computed in float"),)
     if not program.is_quantized:
         return ()
     graph = optimized_graph(path)

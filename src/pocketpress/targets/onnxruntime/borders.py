@@ -14,8 +14,15 @@ _TIE_MARGIN = 1e-3
 
 
 def quantize(w: GraphWriter, node: Node) -> None:
-    """``x * (1/scale)``, then QuantizeLinear with scale 1: QuantizeLinear itself would divide."""
+    """``x * (1/scale)``, then QuantizeLinear with scale 1: QuantizeLinear itself would divide.
+
+    To 16 bits it may divide: those results are not held to equality.
+    """
     name = node.outputs[0]
+    if w.program.type(name).dtype == "int16":
+        inputs = [w.value(node.inputs[0]), *_wide_grid(w, name)]
+        w.emit("QuantizeLinear", inputs, name=name, out=w.value(name))
+        return
     source, step = w.value(node.inputs[0]), w.quant(name).step
     inverse = np.float32(1) / step
     power_of_two = np.frexp(step)[0] == 0.5
@@ -28,8 +35,33 @@ def quantize(w: GraphWriter, node: Node) -> None:
 def dequantize(w: GraphWriter, node: Node) -> None:
     """``scale * (q - zero_point)``, which is what DequantizeLinear computes."""
     source, out = node.inputs[0], node.outputs[0]
-    inputs = [w.value(source), w.scale_of(source), w.zero_of(source)]
-    w.emit("DequantizeLinear", inputs, name=out, out=w.value(out))
+    if w.program.type(source).dtype == "int16":
+        w.emit("DequantizeLinear", [w.value(source), *_wide_grid(w, source)], name=out, out=w.value(out))
+        return
+    scale, zero, axis = w.scale_of(source), w.zero_of(source), _repeated_axis(w, out)
+    if axis is not None:
+        length = w.program.type(out).shape[axis]
+        scale = w.scale(np.full(length, w.quant(source).step))
+        zero = w.shared("zero_point", np.full(length, w.stored_zero_point(source), np.uint8))
+    w.emit("DequantizeLinear", [w.value(source), scale, zero], name=out, out=w.value(out), axis=axis)
+
+
+def _repeated_axis(w: GraphWriter, out: str) -> int | None:
+    """Axis along which the one scale is repeated where a float product reads the result, else None.
+
+    Between a DequantizeLinear with a single scale and a QuantizeLinear, ONNX Runtime would quantise the float
+    weights of that product itself, with one scale for all of them.
+    """
+    products = ("conv2d", "conv_transpose2d", "linear")
+    if not any(node.op in products for node in w.readers(out)):
+        return None
+    return next((axis for axis, size in enumerate(w.program.type(out).shape) if size > 1), None)
+
+
+def _wide_grid(w: GraphWriter, name: str) -> tuple[str, str]:
+    """Scale and zero point of 16-bit activations, which operator set 21 brought."""
+    w.needs_opset(21)
+    return w.scale_of(name), w.shared("zero_i16", np.int16(w.quant(name).zero_point))
 
 
 def requantize(w: GraphWriter, node: Node) -> None:

@@ -18,6 +18,7 @@ from pocketpress.core.signature import Signature
 from pocketpress.core.target import Lowered
 from pocketpress.targets.onnxruntime import (
     borders,
+    dynamic,
     elementwise,
     floats,
     movement,
@@ -27,6 +28,7 @@ from pocketpress.targets.onnxruntime import (
 )
 from pocketpress.targets.onnxruntime.audit import audit
 from pocketpress.targets.onnxruntime.model_file import SIGNATURE_KEY
+from pocketpress.targets.onnxruntime.wide import on_reals
 from pocketpress.targets.onnxruntime.writer import MICROSOFT, GraphWriter
 
 __all__ = ["audit", "lower", "to_model"]
@@ -40,6 +42,8 @@ _TRANSLATE: dict[str, Callable[[GraphWriter, Node], None]] = {
     "conv2d": products.conv2d,
     "conv_transpose2d": transposed.conv_transpose2d,
     "linear": products.linear,
+    "dynamic_conv2d": dynamic.conv2d,
+    "dynamic_linear": dynamic.linear,
     "matmul": products.matmul,
     "add": elementwise.add,
     "sub": elementwise.sub,
@@ -79,17 +83,24 @@ def lower(program: Program, signature: Signature, path: Path) -> Lowered:
     Raises:
         UnsupportedError: an operator, dtype or size that the file cannot hold.
     """
-    model = to_model(program, signature)
+    writer = translate(program)
+    model = _model(program, signature, writer)
     if model.ByteSize() > _MAX_FILE_BYTES:
         raise UnsupportedError(
             "ONNX file too large", got=f"{model.ByteSize()} bytes", allowed=_MAX_FILE_BYTES
         )
     path.write_bytes(model.SerializeToString(deterministic=True))
-    return Lowered()
+    return Lowered(tuple(writer.skipped))
 
 
 def to_model(program: Program, signature: Signature) -> onnx.ModelProto:
     """The ONNX model of a program, in memory."""
+    return _model(program, signature, translate(program))
+
+
+def translate(program: Program) -> GraphWriter:
+    """All nodes and initialisers of a program."""
+    program = on_reals(program)
     writer = GraphWriter(program)
     for name in program.inputs:
         borders.enter(writer, name)
@@ -97,6 +108,10 @@ def to_model(program: Program, signature: Signature) -> onnx.ModelProto:
         _TRANSLATE[_checked(program, node)](writer, node)
     for name in program.outputs:
         borders.leave(writer, name)
+    return writer
+
+
+def _model(program: Program, signature: Signature, writer: GraphWriter) -> onnx.ModelProto:
     graph = helper.make_graph(
         writer.nodes,
         "pocketpress",

@@ -156,7 +156,7 @@ def _float_matmul(w: GraphWriter, node: Node, written: str) -> None:
     inputs = [w.value(node.inputs[0]), turned]
     product = w.emit("MatMul", inputs, name=result, out=None if has_bias else written)
     if has_bias:
-        w.emit("Add", [product, w.value(node.inputs[2])], name=result, out=written)
+        w.emit("Add", [product, real_value(w, node.inputs[2])], name=result, out=written)
 
 
 def matmul(w: GraphWriter, node: Node) -> None:

@@ -11,7 +11,7 @@ _INTEGER = (
 _FLOAT = (
     "conv2d conv_transpose2d linear matmul add sub mul div minimum maximum pow clamp sigmoid tanh hardswish "
     "hardsigmoid leaky_relu elu gelu exp log sqrt rsqrt abs neg prelu max_pool2d avg_pool2d mean softmax "
-    "layer_norm concat reshape permute slice pad resize_nearest resize_bilinear"
+    "layer_norm concat reshape permute slice pad resize_nearest resize_bilinear dynamic_conv2d dynamic_linear"
 )
 
 SPEC = TargetSpec(
@@ -21,8 +21,8 @@ SPEC = TargetSpec(
     package="pocketpress.targets.onnxruntime",
     requires=("onnx", "onnxruntime"),
     groups=("android", "ios", "web"),
-    precisions=("fp32", "fp16", "w8a8-static", "w4a8"),
-    stores=("w8", "w8-block", "w4", "w4-block", "palette"),
+    precisions=("fp32", "fp16", "w8a8-static", "w4a8", "w8-dynamic"),
+    stores=("w8", "w8-block", "w4", "w4-block", "palette", "w8a16"),
     float_ops=frozenset(_FLOAT.split()),
     integer_ops=frozenset(_INTEGER.split()),
     remarks={

@@ -14,8 +14,9 @@ import onnx
 from onnx import helper, numpy_helper
 
 from pocketpress.core.errors import InternalError, UnsupportedError
-from pocketpress.core.program import Program, Quantization
+from pocketpress.core.program import Node, Program, Quantization
 from pocketpress.core.program.ir import Array
+from pocketpress.core.target import Skipped
 
 MICROSOFT = "com.microsoft"
 SHIFT = {"int8": 128, "uint8": 0}
@@ -34,11 +35,13 @@ class GraphWriter:
         self.program = program
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
+        self.skipped: list[Skipped] = []
         self.opset = _BASE_OPSET
         self._taken = set(program.types)
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._aliases: dict[str, str] = {}
         self._made: dict[str, str] = {}
+        self._readers = program.consumers()
         for name in (*program.inputs, *program.outputs):
             if program.type(name).dtype == "int8":
                 self._aliases[name] = self.unique(f"{name}_u8")
@@ -74,6 +77,10 @@ class GraphWriter:
     def set_value(self, name: str, onnx_name: str) -> None:
         """Let readers of tensor ``name`` read ``onnx_name``; not for inputs and outputs of the program."""
         self._aliases[name] = onnx_name
+
+    def readers(self, name: str) -> list[Node]:
+        """The program nodes that read tensor ``name``."""
+        return self._readers.get(name, [])
 
     def is_border(self, name: str) -> bool:
         """Whether the caller sees tensor ``name``, so that it must exist under its own name."""
@@ -176,6 +183,16 @@ class GraphWriter:
             )
         )
         return output
+
+    def emit_many(self, op: str, inputs: Sequence[str], outputs: Sequence[str], *, name: str) -> list[str]:
+        """Append a node with several outputs, named after ``outputs``; returns their names."""
+        made = [self.unique(f"{name}_{output}") for output in outputs]
+        self.nodes.append(helper.make_node(op, list(inputs), made, name=f"{name}{OWNER_END}{made[0]}"))
+        return made
+
+    def skip(self, node: Node, reason: str) -> None:
+        """Report a program node that is not computed as asked."""
+        self.skipped.append(Skipped(f"{node.op} {node.name}", reason))
 
     def needs_opset(self, version: int) -> None:
         """Raise the file's standard operator set to at least ``version``."""
