@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -86,4 +87,4 @@ def power_of_two(scale: float) -> float:
 
 def without_heads(placement: Placement, heads: Mapping[str, str]) -> Placement:
     """The placement with the heads taken out of the integer nodes."""
-    return Placement(placement.integer - set(heads), placement.left_in_float)
+    return replace(placement, integer=placement.integer - set(heads))

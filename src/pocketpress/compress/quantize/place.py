@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pocketpress.core.program import OPS, Node, Program
 from pocketpress.core.target import Skipped
@@ -14,10 +14,17 @@ PRODUCTS = ("conv2d", "conv_transpose2d", "linear")
 
 @dataclass(frozen=True)
 class Placement:
-    """Names of the integer nodes, and why the others stay in float."""
+    """Which nodes run in integers.
+
+    Attributes:
+        integer: their names.
+        left_in_float: why the others stay in float.
+        loose_edges: (node, input index) of integer moves whose input keeps its own scale and is converted.
+    """
 
     integer: frozenset[str]
     left_in_float: tuple[Skipped, ...]
+    loose_edges: frozenset[tuple[str, int]] = frozenset()
 
 
 def place(program: Program, integer_ops: frozenset[str]) -> Placement:
@@ -41,11 +48,22 @@ def place(program: Program, integer_ops: frozenset[str]) -> Placement:
 
 
 def without(program: Program, placement: Placement, kept_float: Mapping[str, str]) -> Placement:
-    """The same placement with some nodes left in float: node name to reason."""
+    """The same placement with some nodes left in float: node name to reason.
+
+    What only moves their results stays in float with them, as in `place`.
+    """
     gone = {name: reason for name, reason in kept_float.items() if name in placement.integer}
+    if not gone:
+        return placement
     ops = {node.name: node.op for node in program.nodes}
     skipped = tuple(Skipped(f"{ops[name]} {name}", reason) for name, reason in gone.items())
-    return Placement(placement.integer - set(gone), placement.left_in_float + skipped)
+    integer, held = set(placement.integer) - set(gone), set(program.inputs)
+    for node in program.nodes:
+        if node.name in integer and OPS[node.op].integer == "move" and not held & set(node.inputs):
+            integer.discard(node.name)
+        if node.name in integer:
+            held |= set(node.outputs)
+    return replace(placement, integer=frozenset(integer), left_in_float=placement.left_in_float + skipped)
 
 
 def _why_float(program: Program, node: Node, integer_ops: frozenset[str], held: set[str]) -> str | None:

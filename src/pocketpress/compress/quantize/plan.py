@@ -124,6 +124,7 @@ def make_plan(
         options.tied,
         options.activation_bits,
         heads.values(),
+        placement.loose_edges,
     )
     scales = planner.plan()
     weights = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,6 +44,7 @@ class ScalePlanner:
         fixed: quantisation decided elsewhere (raw uint8 inputs).
         tied: make sums, products, means and tables free of rounding ties.
         powers: tensors whose scale is to be a power of two (`head`).
+        loose: (node, input index) of moves whose input keeps its own scale and is converted (`split_concat`).
         bits: 8, or 16 for symmetric int16 activations (LiteRT 8-bit specification, 16x8 mode).
     """
 
@@ -57,6 +58,7 @@ class ScalePlanner:
         tied: bool,
         bits: int = 8,
         powers: Iterable[str] = (),
+        loose: Collection[tuple[str, int]] = (),
     ) -> None:
         self.program, self.stats, self.estimator = program, stats, estimator
         self.tied, self.symmetric = tied and bits == 8, bits == 16
@@ -67,7 +69,7 @@ class ScalePlanner:
         self.scale: dict[str, float] = {}
         self.low: dict[str, float] = {}
         self.pinned: set[str] = set()
-        self.powers = set(powers)
+        self.powers, self.loose = set(powers), loose
 
     def plan(self) -> ScalePlan:
         """Decide everything."""
@@ -115,7 +117,7 @@ class ScalePlanner:
                 clash = (
                     fixed is not None and (node.op == "concat" and len(node.inputs) > 1) and fixed != other
                 )
-                if clash:
+                if clash or (node.name, index) in self.loose:
                     self.edges[(node.name, index)] = out
                 else:
                     self._union(name, out)
