@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -137,7 +138,15 @@ def _unprunable(group: Any) -> str | None:
                 continue
             if module.groups != module.in_channels or module.in_channels != module.out_channels:
                 return "it feeds or is a grouped convolution, whose groups would become uneven"
+    if any(_is_uneven(item.root_idxs, len(group[0].idxs)) for item in group.items):
+        return "a concatenation ties its channels to others channel by channel"
     return None
+
+
+def _is_uneven(roots: list[int | None], channels: int) -> bool:
+    """Whether some channels of the root occur more often than others."""
+    counts = Counter(roots)
+    return set(counts) != set(range(channels)) or len(set(counts.values())) > 1
 
 
 def _trial(network: nn.Module, examples: tuple[Any, ...], units: list[Unit], shapes: Shapes) -> str | None:
