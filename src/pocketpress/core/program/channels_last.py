@@ -242,7 +242,7 @@ class _Rewriter:
         quant = declared.quant
         if quant is not None and quant.axis is not None:
             quant = replace(quant, axis=axes.index(quant.axis))
-        self._types[target] = TensorType(tuple(value.shape), declared.dtype, quant)
+        self._types[target] = replace(declared, shape=tuple(value.shape), quant=quant)
         self._constants[target] = value
         return target
 
