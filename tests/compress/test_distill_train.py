@@ -28,7 +28,7 @@ def networks() -> tuple[nn.Module, nn.Module]:
     def network() -> nn.Module:
         return nn.Sequential(
             nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(8, 4),
         ).eval()  # fmt: skip
 
     return network(), network()
@@ -49,17 +49,21 @@ def test_distillation_alone_brings_the_student_to_the_teacher() -> None:
     data = Examples(examples().inputs)
     before = weights(teacher)
     progress = fine_tune(student, teacher, data, None, True, replace(OPTIONS, epochs=20))
-    assert len(progress.losses) == 20 and progress.losses[-1] < progress.losses[0] / 5
+    assert len(progress.losses) == 20 and progress.losses[-1] < progress.losses[0] / 3
     assert not student.training
     assert all(torch.equal(v, before[k]) for k, v in teacher.state_dict().items())
     assert not torch.equal(student[1].running_mean, torch.zeros(8))  # batch-norm was trained
 
 
 def test_the_same_seed_gives_the_same_network() -> None:
+    """Whatever the global generator did before; and it goes on as if nothing had happened."""
     teacher, student = networks()
     other = copy.deepcopy(student)
     for network in (student, other):
+        before = torch.rand(3)
+        state = torch.get_rng_state()
         fine_tune(network, teacher, examples(), cross_entropy, True, OPTIONS)
+        assert torch.equal(torch.get_rng_state(), state) and before.ndim
     assert all(torch.equal(v, other.state_dict()[k]) for k, v in student.state_dict().items())
 
 

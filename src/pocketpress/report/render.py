@@ -66,6 +66,7 @@ def render(record: Record, *, pictures: Sequence[Sequence[Picture]] = (), title:
             (t.title or t.name, t.metric.words) for t in record.targets if t.metric and t.metric.words
         ],
         metric=next((t.metric for t in record.targets if t.metric is not None), None),
+        step_rows=view.step_rows(record),
         parity_rows=view.parity_rows(record.targets),
         matrix=view.matrix(record),
         layer_chart=charts.layer_chart(record.layers),

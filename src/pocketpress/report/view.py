@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pocketpress.core.record import Metric, Parity, Record, TargetEntry, Verdict
+from pocketpress.core.record import Metric, Parity, Record, StepEntry, StepTarget, TargetEntry, Verdict
 from pocketpress.core.words import SHARE, digits, duration, quantity, size
 
 Row = tuple[str, str]
@@ -50,6 +50,15 @@ class ParityRow:
     kind: str
     cells: tuple[Row, ...]
     remark: str
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """One line of the table of steps."""
+
+    name: str
+    detail: str
+    cells: tuple[Row, ...]
 
 
 @dataclass(frozen=True)
@@ -183,6 +192,51 @@ def _parity_row(target: TargetEntry, parity: Parity) -> ParityRow:
         ),
         remark="; ".join(remark),
     )
+
+
+def step_rows(record: Record) -> tuple[StepRow, ...]:
+    """One row per step of a stack: what it left, its metric, and each target's size and time."""
+    if not record.steps:
+        return ()
+    floats = {t.name: t.size_bytes for t in record.steps[0].targets}
+    return tuple(_step_row(step, record, floats) for step in record.steps)
+
+
+def _step_row(step: StepEntry, record: Record, floats: Mapping[str, int | None]) -> StepRow:
+    metrics = [m for m in (step.metric, *(t.metric for t in step.targets)) if m is not None]
+    worst = max(metrics, key=lambda m: m.drop or 0.0, default=None)
+    targets = {t.name: _step_cell(t, floats.get(t.name)) for t in step.targets}
+    return StepRow(
+        name=step.name,
+        detail="; ".join((step.detail, *step.notes)),
+        cells=(
+            ("weights", "–" if step.parameters is None else f"{step.parameters:,}"),
+            ("MACs", "–" if step.multiply_accumulates is None else f"{step.multiply_accumulates:,}"),
+            (worst.name if worst is not None else "metric", _step_metric(worst)),
+            *((t.title or t.name, targets.get(t.name, "–")) for t in record.targets),
+        ),
+    )
+
+
+def _step_metric(metric: Metric | None) -> str:
+    if metric is None:
+        return "–"
+    text = value(metric.value, metric.unit)
+    if metric.drop is None or metric.drop_ci95 is None:
+        return text
+    low, high = (digits(end, metric.unit) for end in metric.drop_ci95)
+    return f"{text}, drop {digits(metric.drop, metric.unit)} ({low} to {high})"
+
+
+def _step_cell(target: StepTarget, float_bytes: int | None) -> str:
+    parts = []
+    if target.size_bytes is not None:
+        parts.append(size(target.size_bytes))
+        if float_bytes:
+            parts.append(f"{target.size_bytes / float_bytes:.2f}×")
+    if target.latency_s is not None and target.latency_s.speedup:
+        parts.append(f"{1 / target.latency_s.speedup:.2f}× the time")
+    return ", ".join(parts) or "–"
 
 
 def matrix(record: Record) -> Matrix | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,15 +114,17 @@ def fine_tune(
     teacher.eval()
     generator = torch.Generator().manual_seed(options.seed)
     augmentation, notes = _augmentation(teacher, examples, classifier, options, generator)
-    student.to(where).train()
-    teacher.to(where)
+    student.to(where)
     optimizer = _optimizer(student, options)
     schedule = _schedule(optimizer, steps * options.epochs)
     progress = Progress(notes=notes)
     if state is not None:
         _load(state, student, optimizer, schedule, generator, progress)
     distance = Distillation(classifier, options.temperature)
-    try:
+    with torch.random.fork_rng(), _in_training(student, teacher, where):
+        torch.manual_seed(options.seed)  # of dropout, which has no generator of its own
+        if state is not None:
+            torch.set_rng_state(state["dropout"])
         for _ in range(steps * len(progress.losses)):
             advance()
         for _ in range(len(progress.losses), options.epochs):
@@ -136,10 +138,19 @@ def fine_tune(
                 advance()
             progress.losses.append(total / steps)
             save(_state(student, optimizer, schedule, generator, progress))
+    return progress
+
+
+@contextlib.contextmanager
+def _in_training(student: nn.Module, teacher: nn.Module, where: torch.device) -> Iterator[None]:
+    """Both on the device, the student in training mode; afterwards both on the CPU in evaluation mode."""
+    student.to(where).train()
+    teacher.to(where).eval()
+    try:
+        yield
     finally:
         student.cpu().eval()
         teacher.cpu()
-    return progress
 
 
 def _loss(
@@ -280,6 +291,7 @@ def _state(
         "optimizer": optimizer.state_dict(),
         "schedule": {"last_epoch": schedule.last_epoch},
         "generator": generator.get_state(),
+        "dropout": torch.get_rng_state(),
         "losses": list(progress.losses),
     }
 
