@@ -21,6 +21,7 @@ class Emission:
         self.skipped: list[Skipped] = []
         self._index: dict[str, int] = {}
         self._widened: dict[int, int] = {}
+        self.decoded: dict[tuple[str, tuple[int, ...]], int] = {}
         for name in program.inputs:
             self._index[name] = self.graph.tensor(name, program.type(name))
 

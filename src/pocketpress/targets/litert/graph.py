@@ -15,6 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from pocketpress.core.program import Quantization, TensorType
 from pocketpress.core.program.ir import Array
+from pocketpress.targets.litert.versions import operator_version
 
 SCHEMA_VERSION = 3
 IDENTIFIER = b"TFL3"
@@ -35,37 +36,8 @@ _TYPES: dict[str, int] = {
     "int32": schema.TensorType.INT32,
     "int64": schema.TensorType.INT64,
     "bool": schema.TensorType.BOOL,
-}
-
-# Lowest operator version whose definition covers an int8 operand; all other uses are version 1.
-_INT8_VERSIONS: dict[str, int] = {
-    "ADD": 2,
-    "BATCH_MATMUL": 2,
-    "CONCATENATION": 2,
-    "CONV_2D": 3,
-    "DEPTHWISE_CONV_2D": 3,
-    "DEQUANTIZE": 2,
-    "FULLY_CONNECTED": 5,
-    "GATHER": 2,
-    "LEAKY_RELU": 2,
-    "LOGISTIC": 2,
-    "MAXIMUM": 2,
-    "MAX_POOL_2D": 2,
-    "MEAN": 2,
-    "MINIMUM": 2,
-    "MUL": 2,
-    "PAD": 2,
-    "PADV2": 2,
-    "QUANTIZE": 2,
-    "RELU": 2,
-    "RELU6": 2,
-    "RESIZE_NEAREST_NEIGHBOR": 2,
-    "SLICE": 2,
-    "STRIDED_SLICE": 2,
-    "SUB": 2,
-    "TANH": 2,
-    "TRANSPOSE": 2,
-    "TRANSPOSE_CONV": 3,
+    "int4": schema.TensorType.INT4,
+    "int2": schema.TensorType.INT2,
 }
 
 
@@ -83,6 +55,7 @@ class Graph:
     def __init__(self) -> None:
         self._tensors: list[Any] = []
         self._types: list[TensorType] = []
+        self._kinds: list[str] = []
         self._operators: list[Any] = []
         self._buffers: list[Array | None] = [None]
         self._buffer_of: dict[bytes, int] = {}
@@ -93,11 +66,12 @@ class Graph:
         """The type of tensor ``index``."""
         return self._types[index]
 
-    def tensor(self, name: str, type_: TensorType, buffer: int = 0) -> int:
-        """Add a tensor; buffer 0 means that it is computed."""
+    def tensor(self, name: str, type_: TensorType, buffer: int = 0, bits: int | None = None) -> int:
+        """Add a tensor; buffer 0 means that it is computed, ``bits`` that integers are packed so tightly."""
+        kind = type_.dtype if bits is None else f"int{bits}"
         tensor = schema.TensorT(
             shape=np.asarray(type_.shape, np.int32),
-            type=_TYPES[type_.dtype],
+            type=_TYPES[kind],
             buffer=buffer,
             name=name,
             quantization=_quantization(type_.quant),
@@ -105,6 +79,7 @@ class Graph:
         )
         self._tensors.append(tensor)
         self._types.append(type_)
+        self._kinds.append(kind)
         return len(self._tensors) - 1
 
     def constant(self, name: str, value: Array, quant: Quantization | None = None) -> int:
@@ -115,6 +90,15 @@ class Graph:
         key = (type_, content)
         if key not in self._constant_of:
             self._constant_of[key] = self.tensor(name, type_, self._buffer(content))
+        return self._constant_of[key]
+
+    def packed(self, name: str, value: Array, bits: int, quant: Quantization) -> int:
+        """Add a constant of signed integers of 4 or 2 bits, or return the equal one that exists."""
+        type_ = TensorType(tuple(value.shape), "int8", quant)
+        content = pack_bits(value, bits)
+        key = (type_, content, bits)
+        if key not in self._constant_of:
+            self._constant_of[key] = self.tensor(name, type_, self._buffer(content), bits)
         return self._constant_of[key]
 
     def integers(self, name: str, values: Sequence[int] | Array) -> int:
@@ -141,10 +125,10 @@ class Graph:
         )
 
     def _code(self, code: str, inputs: Sequence[int]) -> int:
-        dtypes = {self._types[i].dtype for i in inputs if i >= 0}
-        version = _INT8_VERSIONS.get(code, 1) if dtypes & {"int8", "uint8"} else 1
-        if code == "DEQUANTIZE" and "float16" in dtypes:
-            version = 3
+        given = [i for i in inputs if i >= 0]
+        axes = (q.axis for q in (self._types[i].quant for i in given) if q is not None)
+        per_channel = any(axis is not None for axis in axes)
+        version = operator_version(code, [self._kinds[i] for i in given], per_channel)
         return self._codes.setdefault((code, version), len(self._codes))
 
     def pack(self, inputs: Sequence[Named], outputs: Sequence[Named], signature: str) -> bytes:
@@ -175,6 +159,16 @@ class Graph:
         builder = _AlignedBuilder(size + 512 * len(self._tensors) + 4096)
         builder.Finish(model.Pack(builder), IDENTIFIER)
         return bytes(builder.Output())
+
+
+def pack_bits(value: Array, bits: int) -> bytes:
+    """Signed integers of ``bits`` bits, the first in the lowest bits of a byte, zeros behind the last."""
+    share = 8 // bits
+    codes = np.zeros(-(-value.size // share) * share, np.uint8)
+    codes[: value.size] = value.reshape(-1).astype(np.int8).view(np.uint8) & ((1 << bits) - 1)
+    shifts = (np.arange(share) * bits).astype(np.uint8)
+    packed: Array = np.bitwise_or.reduce(codes.reshape(-1, share) << shifts, axis=1)
+    return packed.astype(np.uint8).tobytes()
 
 
 def _operator_code(code: str, version: int) -> Any:

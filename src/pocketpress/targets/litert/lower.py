@@ -17,6 +17,7 @@ from pocketpress.targets.litert import (
     movement,
     products,
     reductions,
+    upsampling,
 )
 from pocketpress.targets.litert.audit import audit
 from pocketpress.targets.litert.emission import Emission
@@ -30,6 +31,7 @@ EMITTERS: dict[str, Callable[[Emission, Node], None]] = {
     **movement.EMITTERS,
     **products.EMITTERS,
     **reductions.EMITTERS,
+    **upsampling.EMITTERS,
 }
 
 

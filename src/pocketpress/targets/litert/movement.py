@@ -14,7 +14,7 @@ from pocketpress.targets.litert.activation import dtype_limits
 from pocketpress.targets.litert.emission import Emission
 from pocketpress.targets.litert.padding import Window, padded
 
-_MOST_CONCAT_INPUTS = 5
+MOST_CONCAT_INPUTS = 5
 _NON_NEGATIVE_OPS = frozenset({"sigmoid", "hardsigmoid", "exp", "sqrt", "abs", "softmax"})
 
 
@@ -22,8 +22,8 @@ def concat(e: Emission, node: Node) -> None:
     """CONCATENATION, in steps of five inputs, which is what XNNPACK takes."""
     axis = int(node.attrs["axis"]) % len(e.out_type(node).shape)
     parts = e.inputs(node)
-    while len(parts) > _MOST_CONCAT_INPUTS:
-        head, parts = parts[:_MOST_CONCAT_INPUTS], parts[_MOST_CONCAT_INPUTS:]
+    while len(parts) > MOST_CONCAT_INPUTS:
+        head, parts = parts[:MOST_CONCAT_INPUTS], parts[MOST_CONCAT_INPUTS:]
         length = sum(e.graph.type(i).shape[axis] for i in head)
         shape = list(e.out_type(node).shape)
         shape[axis] = length
@@ -193,7 +193,7 @@ def resize_nearest(e: Emission, node: Node) -> None:
     """Repeated pixels for whole factors (XNNPACK can), else RESIZE_NEAREST_NEIGHBOR, else two GATHERs."""
     image, size = e.in_type(node).shape[1:3], tuple(int(s) for s in node.attrs["size"])
     source = e.index(node.inputs[0])
-    if all(o % i == 0 and o // i <= _MOST_CONCAT_INPUTS for i, o in zip(image, size, strict=True)):
+    if all(o % i == 0 and o // i <= MOST_CONCAT_INPUTS for i, o in zip(image, size, strict=True)):
         _repeat(e, node, source, size[0] // image[0], size[1] // image[1])
         return
     if all(np.array_equal(_runtime_pixels(i, o), _pixels(i, o)) for i, o in zip(image, size, strict=True)):

@@ -16,6 +16,8 @@ REMARKS: dict[str, str] = {
     "requantize": "through float32, equal unless a code falls on a tie, which lowering reports",
     "conv2d": "a clamp that is no ReLU, ReLU6 or ReLU-N1-1 becomes a table behind the convolution",
     "conv_transpose2d": "groups are written as one dense weight with zeros: equal integers, more arithmetic",
+    "dynamic_conv2d": "depthwise ones compute in float on 8-bit weights; a range for every image",
+    "dynamic_linear": "a range for every row",
     "matmul": "equal when the zero point of the second operand is 0; LiteRT's own kernel, which takes over "
     "otherwise, rounds about one element in 500 the other way",
     "mean": "equal when no mean falls on a tie: LiteRT rounds those half up",
@@ -63,7 +65,8 @@ SPEC = TargetSpec(
     package="pocketpress.targets.litert",
     requires=("ai_edge_litert", "flatbuffers"),
     groups=("android", "ios", "web"),
-    precisions=("fp32", "fp16", "w8a8-static"),
+    precisions=("fp32", "fp16", "w8a8-static", "w8-dynamic", "w4a8"),
+    stores=("w8", "w8-block", "w4", "w4-block", "palette"),
     float_ops=frozenset(OPS) - {"quantize", "dequantize", "requantize"},
     integer_ops=frozenset(OPS) - _FLOAT_ONLY,
     remarks=REMARKS,
