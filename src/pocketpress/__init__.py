@@ -33,9 +33,19 @@ def load(
 
 
 def press(source: str, **options: Any) -> Record:
-    """Compress, lower, prove and measure; options are the fields of `pipeline.options.PressOptions`."""
+    """Compress, lower, prove and measure.
+
+    Args:
+        source: factory specification or ``.pt2`` path.
+        options: the fields of `pipeline.options.PressOptions`; ``shrink`` may be a dictionary of fields of
+            `pipeline.shrink_options.ShrinkOptions` (prune, finetune, loss, ...).
+    """
     from pocketpress.pipeline.options import PressOptions
     from pocketpress.pipeline.press import press as run
+    from pocketpress.pipeline.shrink_options import ShrinkOptions
+
+    if isinstance(options.get("shrink"), dict):
+        options["shrink"] = ShrinkOptions(**options["shrink"])
 
     for name in ("out", "weights", "cache"):
         if isinstance(options.get(name), str):

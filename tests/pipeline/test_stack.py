@@ -239,3 +239,27 @@ def test_a_saved_program_has_no_channels_to_prune(pocketpress: Press, project: P
         "a saved program cannot be pruned, factorised, masked or fine-tuned: got net.pt2; allowed: "
         "package.module:factory, path/to/file.py:factory; give the factory of the network and its --weights"
     )
+
+
+def test_a_few_lines_of_python(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss as a function, and data it was fine-tuned on, which the record warns of."""
+    import torch
+
+    import pocketpress
+
+    monkeypatch.chdir(project)
+    seen = []
+
+    def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        seen.append(len(targets))
+        return torch.nn.functional.cross_entropy(outputs, targets, label_smoothing=0.1)
+
+    record = pocketpress.press(
+        "net.py:factory", weights="w.safetensors", data="train.npz", targets="onnxruntime", measure=False,
+        precision="fp32", out="python", evaluation_samples=50,
+        shrink={"finetune": "train.npz", "loss": loss, "epochs": 1, "samples": 256},
+    )  # fmt: skip
+    assert [s.name for s in record.steps] == ["float", "fine-tune", "fp32"]
+    assert seen[1:] == [128, 128]
+    assert str(record.recipe.options["loss"]).endswith("loss")
+    assert any("evaluated on the data it was fine-tuned on" in note for note in record.steps[1].notes)

@@ -13,7 +13,7 @@ from pocketpress.compress.distill.losses import TaskLoss, is_classifier, resolve
 from pocketpress.core.errors import DataError, PocketpressError, UserError
 from pocketpress.data.metrics import Metric
 from pocketpress.data.user_code import find_function, is_function_name, reason
-from pocketpress.pipeline.shrink_options import ShrinkOptions
+from pocketpress.pipeline.shrink_options import ShrinkOptions, loss_name
 
 SCORED = {"taylor": (16, 32), "hessian": (128, 1)}
 """Batches, and samples a batch, that loss-based importance sees."""
@@ -34,10 +34,7 @@ def choose_loss(
     rows = _telling_rows(examples.targets)
     labels = examples.labels(rows)
     outputs = _forward(network, examples.batch(rows))
-    custom = is_function_name(options.loss) and ":" in options.loss
-    loss = (
-        _user_loss(options.loss, outputs, labels) if custom else resolve_loss(options.loss, outputs, labels)
-    )
+    loss = _loss(options.loss, outputs, labels)
     if loss is None and options.prunes and options.importance in SCORED:
         raise DataError(
             f"importance {options.importance} needs labels, and the fine-tuning data has none",
@@ -68,12 +65,19 @@ def _telling_rows(targets: Tensor | None) -> Tensor:
     return torch.tensor(rows)
 
 
-def _user_loss(spec: str, outputs: Any, labels: Tensor | None) -> TaskLoss:
+def _loss(loss: str | TaskLoss, outputs: Any, labels: Tensor | None) -> TaskLoss | None:
+    if isinstance(loss, str) and not (":" in loss and is_function_name(loss)):
+        return resolve_loss(loss, outputs, labels)
+    return _user_loss(loss, outputs, labels)
+
+
+def _user_loss(given: str | TaskLoss, outputs: Any, labels: Tensor | None) -> TaskLoss:
+    spec = loss_name(given)
     if labels is None:
         raise DataError(
             f"--loss {spec} needs labels, and the fine-tuning data has none", next_step="give labelled data"
         )
-    function: TaskLoss = find_function(spec, UserError)
+    function: TaskLoss = find_function(given, UserError) if isinstance(given, str) else given
     try:
         value = function(outputs, labels)
     except PocketpressError:

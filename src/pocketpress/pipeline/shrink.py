@@ -7,18 +7,16 @@ original's signature, which every precision starts from.
 from __future__ import annotations
 
 import copy
-import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from pocketpress.compress.distill.checkpoint import Checkpoint
 from pocketpress.compress.distill.examples import Examples, batch_count
-from pocketpress.compress.distill.losses import TaskLoss
 from pocketpress.compress.distill.train import TrainOptions, fine_tune
-from pocketpress.compress.factorize.low_rank import Factor, FactorPlan, apply_low_rank, plan_low_rank
+from pocketpress.compress.factorize.low_rank import plan_low_rank
 from pocketpress.compress.prune.graph import find_units, remove_channels
 from pocketpress.compress.prune.importance import LOSS_BASED, channel_scores
 from pocketpress.compress.prune.macs import count
@@ -31,14 +29,15 @@ from pocketpress.data import Dataset
 from pocketpress.pipeline.cache import Cache
 from pocketpress.pipeline.latency_objective import find_share
 from pocketpress.pipeline.objective import choose_loss, scoring_batches
-from pocketpress.pipeline.outputs import Outputs
+from pocketpress.pipeline.run import Run
 from pocketpress.pipeline.shrink_options import ShrinkOptions, chosen, kept_share
-from pocketpress.pipeline.steps import Bench, is_slower, network_step, refuse_slower
+from pocketpress.pipeline.steps import Bench, is_slower, refuse_slower
 from pocketpress.pipeline.training_data import load_examples
 from pocketpress.sources.source import Source
 
 CHECKPOINTS = "checkpoints"
-Structure = list[dict[str, Any]]
+LEAST_READ = 4096
+"""Samples read at least, where there are so many: loss-based importance sees some of them."""
 
 
 @dataclass(frozen=True)
@@ -58,89 +57,6 @@ class Shrunk:
     steps: tuple[StepEntry, ...]
     skipped: tuple[SkippedEntry, ...]
     options: dict[str, Any]
-
-
-@dataclass
-class _Run:
-    """The network on its way, and everything a checkpoint must hold to go on."""
-
-    bench: Bench
-    options: ShrinkOptions
-    original: nn.Module
-    network: nn.Module
-    floats: Outputs | None
-    examples: Examples | None
-    task_loss: TaskLoss | None
-    classifier: bool
-    checkpoint: Checkpoint | None
-    structure: Structure = field(default_factory=list)
-    masks: dict[str, Tensor] = field(default_factory=dict)
-    steps: list[StepEntry] = field(default_factory=list)
-    skipped: list[SkippedEntry] = field(default_factory=list)
-    phase: int = 0
-    training: dict[str, Any] | None = None
-
-    @property
-    def macs(self) -> int:
-        return count(self.network, self.bench.examples).macs
-
-    def record(self, name: str, detail: str, began: float, *, timed: bool, **fields: Any) -> StepEntry:
-        """Measure the network as it is now and add a step; ``timed``: its shapes changed."""
-        seconds = time.perf_counter() - began
-        _, program = self.bench.exported(self.network)
-        targets = self.bench.targets_of(f"{name}-{len(self.steps)}", program, timed=timed)
-        if not timed and self.steps:
-            before = {t.name: t.latency_s for t in self.steps[-1].targets}
-            targets = tuple(t.model_copy(update={"latency_s": before.get(t.name)}) for t in targets)
-        with self.bench.events.stage(f"evaluate after {name}"):
-            metric = self.bench.measured(self.network, self.floats)
-        if self.masks:
-            fields.setdefault("zeros", sparsity(self.network))
-        return network_step(
-            name, self.network, program, self.macs,
-            detail=detail, targets=targets, metric=metric, seconds=seconds, **fields,
-        )  # fmt: skip
-
-    def save(self, training: dict[str, Any] | None) -> None:
-        """Write the checkpoint."""
-        if self.checkpoint is None:
-            return
-        self.checkpoint.write(
-            {
-                "phase": self.phase,
-                "structure": json.dumps(self.structure),
-                "network": self.network.state_dict(),
-                "masks": {name: mask.bool() for name, mask in self.masks.items()},
-                "steps": [step.model_dump_json() for step in self.steps],
-                "skipped": [entry.model_dump_json() for entry in self.skipped],
-                "training": training,
-            }
-        )
-
-    def restore(self) -> None:
-        """Go on from the checkpoint, if there is one to go on from."""
-        state = None if self.checkpoint is None else self.checkpoint.read()
-        if state is None:
-            return
-        for part in json.loads(state["structure"]):
-            self.change(part)
-        self.network.load_state_dict(state["network"])
-        self.masks = {name: mask.float() for name, mask in state["masks"].items()}
-        self.steps = [StepEntry.model_validate_json(text) for text in state["steps"]]
-        self.skipped = [SkippedEntry.model_validate_json(text) for text in state["skipped"]]
-        self.phase, self.training = state["phase"], state["training"]
-
-    def change(self, part: dict[str, Any]) -> None:
-        """Apply a structural plan and remember it."""
-        if part["kind"] == "share":
-            pass
-        elif part["kind"] == "prune":
-            removed = {root: tuple(channels) for root, channels in part["removed"].items()}
-            self.network = remove_channels(self.network, self.bench.examples, removed)
-        else:
-            factors = tuple(Factor(n, tuple(r), (0, 0), (0, 0)) for n, r in part["ranks"])
-            self.network = apply_low_rank(self.network, FactorPlan(factors, ()))
-        self.structure.append(part)
 
 
 def shrink(bench: Bench, network: nn.Module, options: ShrinkOptions, training_data: Dataset | None) -> Shrunk:
@@ -168,14 +84,17 @@ def shrink(bench: Bench, network: nn.Module, options: ShrinkOptions, training_da
     return Shrunk(source, program, tuple(run.steps), tuple(run.skipped), chosen(options))
 
 
-def _open(bench: Bench, network: nn.Module, options: ShrinkOptions, data: Dataset | None) -> _Run:
-    examples = None if data is None else load_examples(data, bench.options.seed, bench.events)
+def _open(bench: Bench, network: nn.Module, options: ShrinkOptions, data: Dataset | None) -> Run:
+    examples = None
+    if data is not None:
+        most = None if options.samples is None else max(options.samples * options.epochs, LEAST_READ)
+        examples = load_examples(data, bench.options.seed, bench.events, most)
     task_loss, classifier = None, False
     if examples is not None:
         task_loss, classifier = choose_loss(options, network, examples, bench.metric)
     with bench.events.stage("evaluate float in PyTorch"):
         floats = bench.outputs(network) if bench.feeds is not None and bench.metric is not None else None
-    run = _Run(
+    run = Run(
         bench, options, network, copy.deepcopy(network), floats, examples, task_loss, classifier,
         _checkpoint(bench, options, data, examples),
     )  # fmt: skip
@@ -190,12 +109,11 @@ def _checkpoint(
 ) -> Checkpoint | None:
     if data is None or examples is None:
         return None
-    facts = {k: v for k, v in asdict(options).items() if k != "resume"}
     names = [spec.name for spec in bench.targets]
     key = Cache.key(
         "fine-tune",
         program_hash(bench.program),
-        facts,
+        chosen(options),
         data.reference,
         len(examples),
         names,
@@ -204,7 +122,7 @@ def _checkpoint(
     return Checkpoint(bench.options.out / CHECKPOINTS / "fine-tune.pt", key, options.resume)
 
 
-def _phases(run: _Run) -> list[Any]:
+def _phases(run: Run) -> list[Any]:
     """The steps in order, each a call; fine-tuning between pruning steps gets half of the epochs."""
     options = run.options
     steps = options.prune_steps if options.prunes else 0
@@ -224,7 +142,7 @@ def _phases(run: _Run) -> list[Any]:
     return phases
 
 
-def _prune(run: _Run, number: int, steps: int) -> None:
+def _prune(run: Run, number: int, steps: int) -> None:
     began = time.perf_counter()
     options, bench = run.options, run.bench
     with bench.events.stage("plan pruning"):
@@ -251,7 +169,7 @@ def _prune(run: _Run, number: int, steps: int) -> None:
     run.steps.append(step)
 
 
-def _scores(run: _Run) -> Scores:
+def _scores(run: Run) -> Scores:
     importance = run.options.importance
     if importance not in LOSS_BASED:
         return channel_scores(run.network, run.bench.examples, importance)
@@ -260,13 +178,13 @@ def _scores(run: _Run) -> Scores:
     return channel_scores(run.network, run.bench.examples, importance, batches, run.task_loss)
 
 
-def _plan(run: _Run, units: tuple[Unit, ...], scores: Scores, target: float) -> PrunePlan:
+def _plan(run: Run, units: tuple[Unit, ...], scores: Scores, target: float) -> PrunePlan:
     cost = count(run.network, run.bench.examples)
     per_mac = run.options.importance in LOSS_BASED
     return make_plan(units, scores, cost, target, align=run.options.prune_align, per_mac=per_mac)
 
 
-def _share(run: _Run, units: tuple[Unit, ...], scores: Scores) -> float:
+def _share(run: Run, units: tuple[Unit, ...], scores: Scores) -> float:
     """Share of the original's multiply-accumulates to keep in the end."""
     options = run.options
     if options.prune is not None:
@@ -288,7 +206,7 @@ def _share(run: _Run, units: tuple[Unit, ...], scores: Scores) -> float:
     return share
 
 
-def _low_rank(run: _Run) -> None:
+def _low_rank(run: Run) -> None:
     began = time.perf_counter()
     assert run.options.low_rank is not None
     plan = plan_low_rank(run.network, run.bench.examples, run.options.low_rank)
@@ -321,7 +239,7 @@ def _lost_to(before: StepEntry, after: StepEntry) -> str | None:
     return None
 
 
-def _mask(run: _Run) -> None:
+def _mask(run: Run) -> None:
     began = time.perf_counter()
     assert run.options.mask is not None
     run.masks = apply_masks(run.network, parse_mask(run.options.mask))
@@ -333,7 +251,7 @@ def _mask(run: _Run) -> None:
     run.steps.append(run.record("mask", detail, began, timed=False, notes=(note,)))
 
 
-def _fine_tune(run: _Run, epochs: int) -> None:
+def _fine_tune(run: Run, epochs: int) -> None:
     began = time.perf_counter()
     options, bench = run.options, run.bench
     assert run.examples is not None
@@ -354,4 +272,7 @@ def _fine_tune(run: _Run, epochs: int) -> None:
         f"{'' if run.task_loss is None else ' and labels'}; "
         f"loss {progress.losses[0]:.3g} to {progress.losses[-1]:.3g}"
     )
-    run.steps.append(run.record("fine-tune", detail, began, timed=False, notes=progress.notes))
+    notes = progress.notes
+    if options.finetune == (bench.options.evaluation or bench.options.data):
+        notes += ("evaluated on the data it was fine-tuned on: the metric is too good; give --eval",)
+    run.steps.append(run.record("fine-tune", detail, began, timed=False, notes=notes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ class ShrinkOptions:
         low_rank: share of the energy that factorised layers keep.
         mask: "2:4" or "50%".
         finetune: training data, as `PressOptions.data`.
-        loss: name of the task loss, or ``module:function`` of (outputs, targets).
+        loss: name of the task loss, or ``module:function`` or a function of (outputs, targets).
         epochs: passes over the training data, all pruning steps together.
         samples: samples an epoch; None for all.
         batch: samples a step.
@@ -46,7 +47,7 @@ class ShrinkOptions:
     low_rank: float | None = None
     mask: str | None = None
     finetune: str | None = None
-    loss: str = "auto"
+    loss: str | Callable[..., Any] = "auto"
     epochs: int = 10
     samples: int | None = None
     batch: int = 128
@@ -116,7 +117,15 @@ def chosen(options: ShrinkOptions) -> dict[str, Any]:
     """What differs from the defaults, by name."""
     standard = asdict(ShrinkOptions())
     given = asdict(options)
+    given["loss"] = loss_name(options.loss)
     return {k: v for k, v in given.items() if v != standard[k] and k != "resume"}
+
+
+def loss_name(loss: str | Callable[..., Any]) -> str:
+    """A loss as the record names it."""
+    if isinstance(loss, str):
+        return loss
+    return f"{getattr(loss, '__module__', '')}:{getattr(loss, '__qualname__', type(loss).__name__)}"
 
 
 def kept_share(text: str) -> float:

@@ -19,6 +19,7 @@ from pocketpress.pipeline.feeds import Feeds
 from pocketpress.pipeline.options import SYNTHESISED, PressOptions
 from pocketpress.pipeline.prepare import Prepared, with_raw_input
 from pocketpress.pipeline.shrink import Shrunk, shrink
+from pocketpress.pipeline.shrink_options import loss_name
 from pocketpress.pipeline.steps import Bench, final_step
 from pocketpress.sources.pytorch import load_module
 from pocketpress.sources.source import Source
@@ -90,7 +91,7 @@ def open_training(options: PressOptions, signature: Signature, prep: Preprocessi
     if not data.labelled and data.kind != "callable":
         if shrink_options.loss not in ("auto", "none"):
             raise DataError(
-                f"--loss {shrink_options.loss} needs labels, and the fine-tuning data has none",
+                f"--loss {loss_name(shrink_options.loss)} needs labels, and the fine-tuning data has none",
                 next_step="give labelled data, or leave --loss out to learn from the float network alone",
             )
         if shrink_options.prunes and shrink_options.importance in ("taylor", "hessian"):

@@ -16,8 +16,14 @@ MAX_BYTES = 4 << 30
 """Samples kept in memory; a larger set is sampled at random."""
 
 
-def load_examples(data: Dataset, seed: int, events: Events) -> Examples:
+def load_examples(data: Dataset, seed: int, events: Events, most: int | None = None) -> Examples:
     """Read a data set; images stay uint8 pixels until a batch is made of them.
+
+    Args:
+        data: what to read.
+        seed: of the choice, when not all are read.
+        events: told about progress.
+        most: samples that are used at all; more are not read.
 
     Raises:
         DataError: no samples, samples that do not fit, or labels of different shapes.
@@ -26,7 +32,7 @@ def load_examples(data: Dataset, seed: int, events: Events) -> Examples:
     source = data.raw_pixels() if images else data
     first = next(iter(source.samples(1, seed)))
     each = sum(v.nbytes for v in first.inputs.values())
-    limit = max(2, MAX_BYTES // max(each, 1))
+    limit = min(max(2, MAX_BYTES // max(each, 1)), most or MAX_BYTES)
     total = None if data.size is None else min(data.size, limit)
     columns: dict[str, list[Array]] = {name: [] for name in first.inputs}
     targets: list[Array] = []
