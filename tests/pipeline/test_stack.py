@@ -133,6 +133,17 @@ def test_masks_save_bytes_after_compression_and_claim_no_speed(pocketpress: Pres
         assert after["size_compressed_bytes"] < 0.85 * before["size_compressed_bytes"]
         assert after["latency_s"] is None
     assert last["zeros"] == tuned["zeros"]
+    assert zeros_of(project / "masked" / "net.onnx") >= tuned["zeros"], "rounding keeps the zeros"
+
+
+def zeros_of(path: Path) -> float:
+    """Share of zeros in the int8 weights of an ONNX file."""
+    import onnx
+
+    stored = [onnx.numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer]
+    weights = [w for w in stored if w.dtype == np.int8 and w.ndim >= 2]
+    assert len(weights) == 6, "five convolutions and a linear layer"
+    return float(sum((w == 0).sum() for w in weights) / sum(w.size for w in weights))
 
 
 def test_fine_tuning_alone_without_labels_learns_from_the_float_network(
