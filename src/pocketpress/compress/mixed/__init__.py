@@ -1,0 +1,1 @@
+"""Mixed precision: which layers stand few bits, and the cheapest assignment that keeps a promise."""

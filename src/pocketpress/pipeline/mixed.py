@@ -1,0 +1,240 @@
+"""``--precision mixed``: measure sensitivities, assign bits, verify the promise, repair.
+
+The assignment is predicted from output noise; then the program is built and judged by the reference
+interpreter on the evaluation samples, and lowered for its size.  A promise that does not hold tightens the
+noise, so that 4-bit weights go back to 8 bits first and the most harmful layers to float next.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pocketpress.compress.mixed.assign import Assignment, assign
+from pocketpress.compress.mixed.budget import noise_budget
+from pocketpress.compress.mixed.costs import costs_of
+from pocketpress.compress.mixed.sensitivity import Sensitivity, measure_sensitivity
+from pocketpress.compress.quantize.place import Placement, without
+from pocketpress.compress.quantize.plan import QuantizationPlan
+from pocketpress.compress.weight_only.integers import coarse_nodes
+from pocketpress.core.errors import UserError
+from pocketpress.core.program import Program
+from pocketpress.core.program.ir import Array
+from pocketpress.core.record import Limits, Option
+from pocketpress.core.signature import signature_of
+from pocketpress.core.target import Skipped, TargetSpec
+from pocketpress.core.words import size
+from pocketpress.measure.size import measure_size
+from pocketpress.pipeline.events import Events
+from pocketpress.verify.reference import interpret_node
+
+SAMPLES = 16
+SECONDS = 90.0
+"""Sensitivities are measured on fewer samples where those take longer."""
+REPAIRS = 10
+TIGHTER = 0.7
+LOWERINGS = 4
+KEPT_FLOAT = "mixed precision: the most harmful in int8"
+
+Outputs = Sequence[Mapping[str, Array]]
+Remake = Callable[[Placement, Mapping[str, int]], tuple[Program, QuantizationPlan]]
+
+
+class Judge(Protocol):
+    """The task metric of programs, against the float network on the same samples."""
+
+    @property
+    def float_outputs(self) -> Outputs:
+        """Of the float network."""
+
+    def loss(self, outputs: Outputs) -> float:
+        """How much the metric drops with these outputs."""
+
+    def drop(self, program: Program) -> float:
+        """How much the metric drops with this program, in the reference interpreter."""
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """What was chosen.
+
+    Attributes:
+        placement: with the float layers taken out.
+        weight_bits: 4 where weights have 4 bits.
+        sensitivity: what the choice rests on.
+        skipped: promises that could not be kept.
+        choices: for the record.
+    """
+
+    placement: Placement
+    weight_bits: Mapping[str, int]
+    sensitivity: Sensitivity
+    skipped: tuple[Skipped, ...]
+    choices: Mapping[str, Option]
+
+
+def choose_mixed(
+    program: Program,
+    placement: Placement,
+    remake: Remake,
+    targets: tuple[TargetSpec, ...],
+    limits: Limits,
+    feeds: Sequence[Mapping[str, Array]],
+    judge: Judge | None,
+    events: Events,
+    seed: int = 0,
+) -> Mixed:
+    """Find the cheapest assignment that keeps the promises in ``limits``.
+
+    Args:
+        program: float.
+        placement: which nodes run in integers when nothing is kept float.
+        remake: the quantised program of a placement and 4-bit weights, and its plan.
+        targets: 4 bits are used where all have w4a8; float layers have half weights where all have fp16.
+        limits: ``max_drop``, ``max_size_bytes`` or both.
+        feeds: calibration samples for the sensitivities.
+        judge: of the drop; needed with ``max_drop``.
+        events: told of every stage.
+        seed: of the noise that predicts the drop.
+    """
+    return _Choice(program, placement, remake, targets, limits, judge, events, seed).run(feeds)
+
+
+class _Choice:
+    def __init__(
+        self,
+        program: Program,
+        placement: Placement,
+        remake: Remake,
+        targets: tuple[TargetSpec, ...],
+        limits: Limits,
+        judge: Judge | None,
+        events: Events,
+        seed: int,
+    ) -> None:
+        self.program, self.placement, self.remake, self.targets = program, placement, remake, targets
+        self.limits, self.judge, self.events, self.seed = limits, judge, events, seed
+        self.four_bits = all("w4a8" in spec.families for spec in targets)
+        self.float_bits = 16 if all("fp16" in spec.families for spec in targets) else 32
+
+    def run(self, feeds: Sequence[Mapping[str, Array]]) -> Mixed:
+        found = self._sensitivity(feeds)
+        self.costs = costs_of(self.program, self.placement, found, self.float_bits)
+        self.plain = assign(self.costs)
+        room = self._room()
+        chosen, drop = self._sized(None, room), None
+        max_drop = self.limits.max_drop
+        if max_drop is not None and self.judge is not None:
+            with self.events.stage("predict the drop"):
+                budget = noise_budget(self.judge.float_outputs, self.judge.loss, max_drop, self.seed)
+            chosen, drop = self._verified(budget, room, max_drop)
+        return self._mixed(chosen, found, drop)
+
+    def _sensitivity(self, feeds: Sequence[Mapping[str, Array]]) -> Sensitivity:
+        samples = feeds[:: max(1, len(feeds) // SAMPLES)][:SAMPLES]
+        plans = {8: self.remake(self.placement, {})[1]}
+        if self.four_bits:
+            plans[4] = self.remake(self.placement, dict.fromkeys(coarse_nodes(self.program), 4))[1]
+        until = time.monotonic() + SECONDS
+        with self.events.stage("sensitivity", len(samples)) as advance:
+            return measure_sensitivity(
+                self.program, plans, samples, interpret_node,
+                keep_float=False, expired=lambda: time.monotonic() > until, progress=advance,
+            )  # fmt: skip
+
+    def _verified(self, budget: float, room: int | None, max_drop: float) -> tuple[Assignment, float]:
+        """The first assignment whose drop holds, or the one that drops least."""
+        assert self.judge is not None
+        chosen = self._sized(budget, room)
+        tried: list[tuple[float, Assignment]] = []
+        with self.events.stage("verify the drop", REPAIRS) as advance:
+            if chosen.floats and not chosen.coarse:
+                tried.append((self._drop(self.plain), self.plain))
+                advance()
+            while not (tried and tried[-1][0] <= max_drop) and len(tried) < REPAIRS:
+                tried.append((self._drop(chosen), chosen))
+                advance()
+                tighter = self._sized(TIGHTER * chosen.noise, room)
+                if tighter.bits == chosen.bits:
+                    break
+                chosen = tighter
+        drop, chosen = tried[-1] if tried[-1][0] <= max_drop else min(tried, key=lambda found: found[0])
+        return chosen, drop
+
+    def _drop(self, chosen: Assignment) -> float:
+        assert self.judge is not None
+        return self.judge.drop(self._made(chosen)[0])
+
+    def _made(self, chosen: Assignment) -> tuple[Program, QuantizationPlan]:
+        return self.remake(self._placement(chosen), dict.fromkeys(chosen.coarse, 4))
+
+    def _placement(self, chosen: Assignment) -> Placement:
+        return without(self.program, self.placement, dict.fromkeys(chosen.floats, KEPT_FLOAT))
+
+    def _room(self) -> int | None:
+        """Bytes that the size limit leaves for weights, the rest of the largest file taken off."""
+        most = self.limits.max_size_bytes
+        if most is None:
+            return None
+        program, _ = self.remake(self.placement, {})
+        return most - (self._file_bytes(program) - self.plain.size_bytes)
+
+    def _sized(self, noise: float | None, room: int | None) -> Assignment:
+        """An assignment whose files, not only whose weights, keep the size."""
+        for _ in range(LOWERINGS):
+            try:
+                chosen = assign(self.costs, noise=noise, size_bytes=room)
+            except UserError:
+                raise self._too_small(room) from None
+            most = self.limits.max_size_bytes
+            if most is None or room is None or chosen.bits == self.plain.bits:
+                return chosen
+            excess = self._file_bytes(self._made(chosen)[0]) - most
+            if excess <= 0:
+                return chosen
+            room -= excess
+        return chosen
+
+    def _too_small(self, room: int | None) -> UserError:
+        most, coarse = self.limits.max_size_bytes or 0, [x.name for x in self.costs.layers if 4 in x.noise]
+        program, _ = self.remake(self.placement, dict.fromkeys(coarse, 4))
+        hint = "raise --max-size"
+        if not self.four_bits:
+            able = [spec.name for spec in self.targets if "w4a8" in spec.families]
+            hint += f", or choose targets with 4-bit weights (of these: {', '.join(able) or 'none'})"
+        return UserError(
+            "no mixed assignment is that small",
+            got=f"--max-size {size(most)}",
+            allowed=f"{size(self._file_bytes(program))} or more",
+            next_step=hint,
+        )
+
+    def _file_bytes(self, program: Program) -> int:
+        """Size of the largest target's file."""
+        signature, largest = signature_of(program, precision="w8a8-static"), 0
+        with tempfile.TemporaryDirectory() as folder:
+            for spec in self.targets:
+                path = Path(folder) / f"probe{spec.suffix}"
+                spec.lower(program, signature, path)
+                largest = max(largest, measure_size(path).raw_bytes)
+        return largest
+
+    def _mixed(self, chosen: Assignment, found: Sensitivity, drop: float | None) -> Mixed:
+        skipped: tuple[Skipped, ...] = ()
+        if drop is not None and self.limits.max_drop is not None and drop > self.limits.max_drop:
+            reason = f"no assignment found keeps the drop; the best drops {drop:.4g}"
+            skipped = (Skipped("mixed precision", reason),)
+        counts = {bits: sum(b == bits for b in chosen.bits.values()) for bits in (4, 8)}
+        choices: dict[str, Option] = {
+            "layers_4_bit": counts[4],
+            "layers_8_bit": counts[8],
+            "layers_float": len(chosen.floats),
+            "predicted_noise": chosen.noise,
+        }
+        if drop is not None:
+            choices["reference_drop"] = drop
+        return Mixed(self._placement(chosen), dict.fromkeys(chosen.coarse, 4), found, skipped, choices)
