@@ -181,6 +181,15 @@ def test_pixels_become_real_values_by_the_table() -> None:
     assert torch.equal(last.permute(0, 3, 1, 2), real)
 
 
+@pytest.mark.parametrize("able", [True, False])
+def test_bfloat16_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch, able: bool) -> None:
+    monkeypatch.setattr("pocketpress.compress.distill.train.has_bfloat16", lambda where: able)
+    teacher, student = networks()
+    progress = fine_tune(student, teacher, examples(), None, True, replace(OPTIONS, bfloat16=True))
+    assert student[0].weight.dtype == torch.float32 and progress.losses[-1] < progress.losses[0]
+    assert progress.notes == (() if able else ("in float32: this processor has no bfloat16 arithmetic",))
+
+
 def test_a_diverging_loss_and_too_few_samples() -> None:
     teacher, student = networks()
     with pytest.raises(UserError, match=r"diverged: .*use a smaller --learning-rate"):

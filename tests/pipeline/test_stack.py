@@ -175,7 +175,6 @@ def test_several_outputs_keep_their_names(pocketpress: Press, project: Path) -> 
     assert {s["name"] for s in data["skipped"]} >= {"prune head"}
 
 
-@pytest.mark.slow
 def test_a_slower_network_is_refused(
     pocketpress: Press, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,8 +47,8 @@ def find_share(
         raise UserError("--prune-for needs measuring", next_step="leave --no-measure out")
     low, high, best = LEAST_SHARE, 1.0, None
     seen: dict[int, float] = {}
-    for _ in range(ROUNDS):
-        share = (low + high) / 2 if best is not None or seen else max(LEAST_SHARE, wanted)
+    for number in range(ROUNDS):
+        share = max(LEAST_SHARE, wanted) if number == 0 else (low + high) / 2
         try:
             plan = plan_for(total * share)
         except UserError:

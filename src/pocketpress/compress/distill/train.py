@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -76,6 +76,13 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def has_bfloat16(where: torch.device) -> bool:
+    """Whether bfloat16 is arithmetic of the device, and not emulated."""
+    if where.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def fine_tune(
     student: nn.Module,
     teacher: nn.Module,
@@ -114,6 +121,9 @@ def fine_tune(
     teacher.eval()
     generator = torch.Generator().manual_seed(options.seed)
     augmentation, notes = _augmentation(teacher, examples, classifier, options, generator)
+    if options.bfloat16 and not has_bfloat16(where):
+        options = replace(options, bfloat16=False)
+        notes += ("in float32: this processor has no bfloat16 arithmetic",)
     student.to(where)
     optimizer = _optimizer(student, options)
     schedule = _schedule(optimizer, steps * options.epochs)
