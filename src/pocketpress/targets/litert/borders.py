@@ -24,11 +24,14 @@ def dequantize(e: Emission, node: Node) -> None:
 def requantize(e: Emission, node: Node) -> None:
     """Through float32, which XNNPACK makes one table; its int8 conversion has a multiplier of 8 bits."""
     source, before, after = e.index(node.inputs[0]), e.in_type(node), e.out_type(node)
-    if _quant(before).scale == _quant(after).scale:
+    same_width = (before.dtype == "int16") == (after.dtype == "int16")
+    if same_width and _quant(before).scale == _quant(after).scale:
         e.graph.operator("QUANTIZE", [source], [e.out(node)])
         return
     wide = e.step(node, "DEQUANTIZE", [source], "real", TensorType(before.shape))
     e.graph.operator("QUANTIZE", [wide], [e.out(node)])
+    if after.dtype == "int16":
+        return
     unequal = int(np.count_nonzero(_by_float(before, after) != _by_contract(before, after)))
     if unequal:
         e.skipped.append(

@@ -21,6 +21,7 @@ from pocketpress.targets.litert import (
 )
 from pocketpress.targets.litert.audit import audit
 from pocketpress.targets.litert.emission import Emission
+from pocketpress.targets.litert.islands import with_float_islands
 
 __all__ = ["audit", "lower", "to_bytes"]
 
@@ -61,8 +62,9 @@ def to_bytes(program: Program, signature: Signature) -> bytes:
 
 
 def _emitted(program: Program) -> Emission:
-    rewritten = to_channels_last(program).program
+    rewritten, islands = with_float_islands(to_channels_last(program).program)
     emission = Emission(rewritten)
+    emission.skipped += islands
     for node in rewritten.nodes:
         emit = EMITTERS.get(node.op)
         if emit is None:

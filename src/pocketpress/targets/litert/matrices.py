@@ -56,6 +56,16 @@ def fully_connected(e: Emission, source: int, weight: int, bias: int, out: int, 
     keep = len(e.graph.type(source).shape) != 2
     at_run_time = e.graph.type(source).quant is None and e.graph.type(weight).quant is not None
     options = schema.FullyConnectedOptionsT(
-        fusedActivationFunction=fused, keepNumDims=keep, asymmetricQuantizeInputs=at_run_time
+        fusedActivationFunction=fused,
+        keepNumDims=keep,
+        asymmetricQuantizeInputs=at_run_time,
+        quantizedBiasType=bias_type(e, source),
     )
     e.graph.operator("FULLY_CONNECTED", [source, weight, bias], [out], options)
+
+
+def bias_type(e: Emission, source: int) -> int:
+    """For int16 activations: int32, which chooses LiteRT's fast kernel; FLOAT32 is "not given"."""
+    is_wide = e.graph.type(source).dtype == "int16"
+    chosen: int = schema.TensorType.INT32 if is_wide else schema.TensorType.FLOAT32
+    return chosen

@@ -36,7 +36,10 @@ def conv2d(e: Emission, node: Node) -> None:
     source, padding = padded(e, node, window)
     written, fused, rest = activation.finish(e, node, node.attrs["clamp"])
     inputs = [source, filters(e, node, weight), bias(e, node, shape[0])]
-    options = schema.Conv2DOptionsT(fusedActivationFunction=fused, **_geometry(window, padding))
+    sums = matrices.bias_type(e, source)
+    options = schema.Conv2DOptionsT(
+        fusedActivationFunction=fused, quantizedBiasType=sums, **_geometry(window, padding)
+    )
     e.graph.operator("CONV_2D", inputs, [written], options)
     activation.clamp_after(e, node, written, rest)
 

@@ -35,6 +35,31 @@ _INT8: dict[str, int] = {
     "TRANSPOSE": 2,
     "TRANSPOSE_CONV": 3,
 }
+_INT16: dict[str, int] = {
+    "ADD": 5,
+    "BATCH_MATMUL": 4,
+    "CONCATENATION": 3,
+    "CONV_2D": 8,
+    "DEPTHWISE_CONV_2D": 5,
+    "DEQUANTIZE": 3,
+    "FULLY_CONNECTED": 11,
+    "GATHER": 4,
+    "MAXIMUM": 4,
+    "MAX_POOL_2D": 3,
+    "MEAN": 3,
+    "MINIMUM": 4,
+    "MUL": 4,
+    "PAD": 3,
+    "PADV2": 3,
+    "QUANTIZE": 3,
+    "RELU": 3,
+    "RELU6": 3,
+    "RESIZE_NEAREST_NEIGHBOR": 4,
+    "SLICE": 4,
+    "SUB": 5,
+    "TRANSPOSE": 4,
+    "TRANSPOSE_CONV": 5,
+}
 _PACKED: dict[tuple[str, str], int] = {
     ("DEQUANTIZE", "int4"): 6,
     ("DEQUANTIZE", "int2"): 7,
@@ -60,6 +85,8 @@ def operator_version(code: str, kinds: Sequence[str], per_channel: bool) -> int:
         found.append(_INT8.get(code, 1))
         if kinds[0] == "float32":
             found.append(_HYBRID.get(code, 1))
+    if "int16" in kinds:
+        found.append(_INT16.get(code, 1))
     if code == "DEQUANTIZE" and per_channel:
         found.append(_PER_CHANNEL_DEQUANTIZE)
     return max(found)
