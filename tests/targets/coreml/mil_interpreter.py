@@ -63,6 +63,10 @@ def _compute(operation: Any, loaded: Loaded, values: Mapping[str, Any]) -> Any:
         return loaded.constants[operation.outputs[0].name]
     if kind == "constexpr_cast":
         return loaded.attribute(operation, "source_val").astype(np.float32)
+    if kind == "constexpr_blockwise_shift_scale":
+        return _blockwise(*(loaded.attribute(operation, k) for k in ("data", "scale", "offset")))
+    if kind == "constexpr_lut_to_dense":
+        return _looked_up(*(loaded.attribute(operation, k) for k in ("indices", "lut", "shape")))
     if kind == "constexpr_affine_dequantize":
         return _expand(
             *(loaded.attribute(operation, k) for k in ("quantized_data", "scale", "zero_point", "axis"))
@@ -84,6 +88,27 @@ def _expand(data: Any, scale: Any, zero_point: Any, axis: Any) -> Any:
         along[int(axis)] = -1
         scale, zero_point = scale.reshape(along), zero_point.reshape(along)
     return (data.astype(np.float32) - zero_point.astype(np.float32)) * scale
+
+
+def _blockwise(data: Any, scale: Any, offset: Any) -> Any:
+    """``scale[i // block] * (data[i] - offset[i // block])`` (iOS 18)."""
+    assert scale.ndim == data.ndim and (offset is None or offset.shape == scale.shape)
+    at = np.ix_(*(np.arange(n) // (n // g) for n, g in zip(data.shape, scale.shape, strict=True)))
+    shifted = data.astype(np.float32) - (0 if offset is None else offset.astype(np.float32)[at])
+    return scale[at] * shifted
+
+
+def _looked_up(indices: Any, lut: Any, shape: Any) -> Any:
+    """Of iOS 17 when ``shape`` is given (bit fields from the lowest bit of a byte on), else of iOS 18."""
+    if shape is None:
+        assert lut.shape[:-2] == (1,) * indices.ndim and lut.shape[-1] == 1
+        return lut.reshape(-1)[indices]
+    assert shape.dtype == np.uint32 and lut.ndim == 1 and lut.size in (2, 4, 16, 64, 256)
+    bits, count = int(np.log2(lut.size)), int(np.prod(shape))
+    assert indices.size == -(-bits * count // 8)
+    whole = int.from_bytes(indices.tobytes(), "little")
+    picked = [whole >> (bits * i) & (lut.size - 1) for i in range(count)]
+    return lut[picked].reshape(shape)
 
 
 def _quantize(input: Any, scale: Any, zero_point: Any, output_dtype: str) -> Any:

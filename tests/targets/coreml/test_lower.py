@@ -46,9 +46,10 @@ def test_every_operator_computes_the_reference(case: Case, tmp_path: Path) -> No
 
 
 def test_every_operator_has_a_handler_and_is_on_the_card() -> None:
-    assert set(HANDLERS) == set(OPS)
+    at_run_time = {"dynamic_conv2d", "dynamic_linear"}
+    assert set(HANDLERS) == set(OPS) - at_run_time
     borders = {"quantize", "dequantize", "requantize"}
-    assert SPEC.float_ops == set(OPS) - borders
+    assert SPEC.float_ops == set(HANDLERS) - borders
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,11 @@ PROMISED = {
     "w4a8": 0.36,
 }
 """Size of the file beside float; the CNN, whose graph is a quarter of its int8 file, is the worst."""
+LEARNED_LAST = [*(name for name in PROMISED if name != "w4a8"), pytest.param("w4a8", marks=pytest.mark.slow)]
+"""Rounding is learned for ``w4a8``, which takes many seconds."""
 
 
-@pytest.mark.parametrize("precision", PROMISED)
+@pytest.mark.parametrize("precision", LEARNED_LAST)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_small_file_computes_the_reference(network: str, precision: str, tmp_path: Path) -> None:
     made = pressed(network, precision, SPEC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from pocketpress.core.errors import ArtifactError, CheckFailed
 from pocketpress.core.program import OPS, Program
 from pocketpress.core.program.ir import Array
 from pocketpress.core.target import Skipped
-from pocketpress.targets.coreml.graph import OPSET
+from pocketpress.targets.coreml.constants import stored_wider
+from pocketpress.targets.coreml.graph import NEW_OPSET, OPSET, PROTO_TYPES
 from pocketpress.targets.coreml.names import Names
 from pocketpress.targets.coreml.package import read_model, read_weights
 from pocketpress.targets.coreml.protos import mil_messages
 from pocketpress.targets.coreml.spec import DECIDED_ON_DEVICE
+from pocketpress.targets.coreml.weight_audit import EXPANDING, check_weights, require, same
 from pocketpress.targets.coreml.weights import read_array
 
 _COUNTED = {
@@ -44,8 +47,12 @@ class Loaded:
     weights: bytes
 
     def attribute(self, operation: Any, name: str) -> Any:
-        """A constant attribute of an operation."""
-        return value_of(operation.attributes[name], self.weights)
+        """A constant attribute or literal argument of an operation, None when it has none of that name."""
+        if name in operation.attributes:
+            return value_of(operation.attributes[name], self.weights)
+        if name not in operation.inputs or len(operation.inputs[name].arguments) != 1:
+            return None
+        return value_of(operation.inputs[name].arguments[0].value, self.weights)
 
     def argument(self, operation: Any, name: str) -> Any:
         """A constant input of an operation."""
@@ -60,9 +67,13 @@ def load(path: Path) -> Loaded:
     """
     model, weights = read_model(path), read_weights(path)
     function = model.mlProgram.functions.get("main")
-    if function is None or OPSET not in function.block_specializations:
-        raise ArtifactError(f"{path.name} has no function main for {OPSET}")
-    operations = tuple(function.block_specializations[OPSET].operations)
+    if function is None or function.opset not in function.block_specializations:
+        raise ArtifactError(f"{path.name} has no function main for its opset")
+    if function.opset not in (OPSET, NEW_OPSET):
+        raise ArtifactError(
+            f"{path.name} is of another opset", got=function.opset, allowed=(OPSET, NEW_OPSET)
+        )
+    operations = tuple(function.block_specializations[function.opset].operations)
     constants = {
         operation.outputs[0].name: value_of(operation.attributes["val"], weights)
         for operation in operations
@@ -78,8 +89,9 @@ def value_of(message: Any, weights: bytes) -> Any:
     shape = tuple(int(d.constant.size) for d in type_.dimensions)
     if type_.dataType == mil.STRING:
         return message.immediateValue.tensor.strings.values[0]
-    names = {mil.FLOAT16: "float16", mil.FLOAT32: "float32", mil.INT8: "int8", mil.UINT8: "uint8"}
-    dtype = {**names, mil.INT32: "int32", mil.BOOL: "bool"}[type_.dataType]
+    dtype = {getattr(mil, code): name for name, code in PROTO_TYPES.items()}.get(type_.dataType)
+    if dtype is None:
+        raise ArtifactError("value of a dtype that Pocketpress does not write", got=type_.dataType)
     if message.WhichOneof("value") == "blobFileValue":
         return read_array(weights, message.blobFileValue.offset, dtype, shape)
     tensor = message.immediateValue.tensor
@@ -102,36 +114,19 @@ def audit(path: Path, program: Program) -> tuple[Skipped, ...]:
     _check_borders(loaded, program, names)
     _check_operators(loaded, program)
     if not program.is_quantized:
-        return ()
+        return stored_wider(program)
     floats = sorted({n.op for n in program.nodes if OPS[n.op].integer == "float"})
     islands = tuple(Skipped(op, "computed in float between dequantise and quantise") for op in floats)
     return (Skipped("integer kernels", DECIDED_ON_DEVICE), *islands)
 
 
 def _check_weights(loaded: Loaded, program: Program, names: Names) -> None:
-    """Every weight in the file is the program's, integer for integer, with its scales."""
-    expected = {
-        names.of(n): (np.asarray(v), program.type(n).quant)
-        for n, v in program.constants.items()
-        if program.type(n).dtype in ("int8", "uint8") and program.type(n).quant is not None and np.ndim(v)
+    operations = {
+        operation.outputs[0].name: (operation.type, partial(loaded.attribute, operation))
+        for operation in loaded.operations
+        if operation.type in EXPANDING
     }
-    found = 0
-    for operation in loaded.operations:
-        if operation.type != "constexpr_affine_dequantize":
-            continue
-        name = operation.outputs[0].name
-        value, quant = expected.get(name, (None, None))
-        if value is None or quant is None:
-            raise CheckFailed("the file holds a weight that the program lacks", got=name)
-        stored = loaded.attribute(operation, "quantized_data")
-        _require(np.array_equal(stored, value) and stored.dtype == value.dtype, name, "integers")
-        _require(_same(loaded.attribute(operation, "scale"), quant.scales()), name, "scales")
-        zero = np.full(1, quant.zero_point)
-        _require(bool((loaded.attribute(operation, "zero_point") == zero).all()), name, "zero points")
-        found += 1
-    used = {names.of(n) for node in program.nodes for n in node.inputs} & set(expected)
-    if found != len(used):
-        raise CheckFailed("the file holds another number of quantised weights", got=found, allowed=len(used))
+    check_weights(operations, program, names)
 
 
 def _check_borders(loaded: Loaded, program: Program, names: Names) -> None:
@@ -148,9 +143,9 @@ def _check_borders(loaded: Loaded, program: Program, names: Names) -> None:
         type_ = by_name.get(name)
         if type_ is None or type_.quant is None:
             raise CheckFailed("the file quantises a tensor that the program does not", got=name)
-        _require(_same(loaded.argument(operation, "scale"), type_.quant.scales()), name, "scale")
+        require(same(loaded.argument(operation, "scale"), type_.quant.scales()), name, "scale")
         zero = loaded.argument(operation, "zero_point")
-        _require(int(zero) == type_.quant.zero_point and zero.dtype == type_.dtype, name, "zero point")
+        require(int(zero) == type_.quant.zero_point and zero.dtype == type_.dtype, name, "zero point")
         (made if outgoing else read)[name] += 1
     wanted = Counter(names.integers(n) for n in quantized if n not in program.inputs)
     if made != wanted or any(count > 1 for count in read.values()):
@@ -163,14 +158,3 @@ def _check_operators(loaded: Loaded, program: Program) -> None:
     for op, kind in _COUNTED.items():
         if stored[kind] != wanted[op]:
             raise CheckFailed(f"the file holds another number of {op}", got=stored[kind], allowed=wanted[op])
-
-
-def _same(stored: Array, wanted: Array) -> bool:
-    return stored.dtype == np.float32 and np.array_equal(np.reshape(stored, -1), np.reshape(wanted, -1))
-
-
-def _require(holds: bool, name: str, what: str) -> None:
-    if not holds:
-        raise CheckFailed(
-            f"the file holds other {what} than the program for {name}", next_step="report this bug"
-        )

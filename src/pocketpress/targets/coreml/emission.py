@@ -12,12 +12,15 @@ import numpy as np
 
 from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.program import Node, Program, Quantization, TensorType
+from pocketpress.core.program.decode import real_constant
 from pocketpress.core.program.ir import Array
+from pocketpress.targets.coreml.constants import integers, opset_of, palette
 from pocketpress.targets.coreml.graph import Constant, Graph, Value
 from pocketpress.targets.coreml.names import Names
 
 Clamp = tuple[float | None, float | None]
 INTEGER_LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
+WEIGHT_DTYPES = ("int4", *INTEGER_LIMITS)
 
 
 class Emission:
@@ -26,7 +29,7 @@ class Emission:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.names = Names(program)
-        self.graph = Graph(self.names)
+        self.graph = Graph(self.names, opset_of(program))
         self._stored: dict[str, Value] = {}
         self._real: dict[str, Value] = {}
 
@@ -51,12 +54,7 @@ class Emission:
 
     def real_constant(self, name: str) -> Array:
         """A small constant as float32 numbers, dequantised."""
-        value, quant = np.asarray(self.program.constants[name]), self.program.type(name).quant
-        if quant is None:
-            return value.astype(np.float32)
-        return np.asarray(value.astype(np.float32) - np.float32(quant.zero_point)) * _broadcast(
-            quant, value.ndim
-        )
+        return real_constant(self.program, name)
 
     def _dequantized(self, name: str) -> Value:
         type_ = self.program.type(name)
@@ -72,30 +70,17 @@ class Emission:
 
     def _constant(self, name: str) -> Value:
         type_, value = self.program.type(name), np.asarray(self.program.constants[name])
-        if type_.dtype in INTEGER_LIMITS and type_.quant is not None and value.ndim > 0:
-            return self._integers(name, value, type_.quant)
+        opset, shape = self.graph.opset, value.shape
+        if type_.palette is not None:
+            return self.graph.constexpr(*palette(value, type_, opset), shape, self.names.of(name))
+        if type_.dtype in WEIGHT_DTYPES and type_.quant is not None and value.ndim > 0:
+            return self.graph.constexpr(*integers(value, type_, opset, name), shape, self.names.of(name))
         if type_.dtype == "float16" and value.ndim > 1:  # biases and slopes must be plain constants
             cast: dict[str, Constant] = {"source_val": value, "output_dtype": "fp32"}
-            return self.graph.constexpr("constexpr_cast", value.shape, cast, self.names.of(name))
+            return self.graph.constexpr("constexpr_cast", cast, shape, self.names.of(name))
         if type_.quant is not None or value.dtype.kind == "f":
             return self.graph.constant(self.real_constant(name))
         return self.graph.constant(value)
-
-    def _integers(self, name: str, value: Array, quant: Quantization) -> Value:
-        """The decided integers and scales as they are."""
-        scale: Array = np.asarray(quant.step) if quant.axis is None else quant.scales()
-        axis = 0 if quant.axis is None else quant.axis
-        if quant.axis is not None and len(scale) != value.shape[axis]:
-            axis = _axis_of_length(value, len(scale), name)
-        attributes: dict[str, Constant] = {
-            "quantized_data": value,
-            "zero_point": np.full(scale.shape, quant.zero_point, dtype=value.dtype),
-            "scale": scale,
-            "axis": axis,
-        }
-        return self.graph.constexpr(
-            "constexpr_affine_dequantize", value.shape, attributes, self.names.of(name)
-        )
 
     # --- writing --------------------------------------------------------------------------------------
 
@@ -195,25 +180,6 @@ def _per_tensor(type_: TensorType, name: str) -> Quantization:
     if quant is None or quant.axis is not None or type_.dtype not in INTEGER_LIMITS:
         raise UnsupportedError(f"Core ML cannot hold this tensor in integers: {name}", got=type_.dtype)
     return quant
-
-
-def _broadcast(quant: Quantization, rank: int) -> Array:
-    if quant.axis is None:
-        return np.asarray(quant.step)
-    shape = [1] * rank
-    shape[quant.axis] = -1
-    return quant.scales().reshape(shape)
-
-
-def _axis_of_length(value: Array, length: int, name: str) -> int:
-    """The axis that scales belong to: of a depthwise transposed convolution, the input channel's."""
-    if value.ndim == 4 and value.shape[0] == length and value.shape[1] == 1:
-        return 0
-    raise UnsupportedError(
-        f"Core ML cannot hold one scale per output channel of a grouped transposed convolution: {name}",
-        got=f"{length} scales for weights {value.shape}",
-        next_step="use one group, or as many groups as channels",
-    )
 
 
 def _grid_limits(clamp: Clamp, type_: TensorType) -> Clamp:

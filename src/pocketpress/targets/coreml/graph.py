@@ -17,14 +17,17 @@ from pocketpress.core.program.ir import Array
 from pocketpress.targets.coreml.names import Names
 from pocketpress.targets.coreml.protos import mil_messages
 from pocketpress.targets.coreml.weights import DTYPES as FILE_DTYPES
-from pocketpress.targets.coreml.weights import FILE_NAME, WeightWriter
+from pocketpress.targets.coreml.weights import FILE_NAME, NARROW, WeightWriter
 
 OPSET = "CoreML7"
 """Operators of iOS 17 and macOS 14, the first with ``quantize`` and ``dequantize``."""
 
+NEW_OPSET = "CoreML8"
+"""Operators of iOS 18 and macOS 15, the first with 4-bit integers."""
+
 MAX_RANK = 5
 _IN_FILE_ELEMENTS = 10
-_PROTO_TYPES = {
+PROTO_TYPES = {
     "bool": "BOOL",
     "string": "STRING",
     "float16": "FLOAT16",
@@ -32,9 +35,20 @@ _PROTO_TYPES = {
     "int8": "INT8",
     "int32": "INT32",
     "uint8": "UINT8",
+    "uint32": "UINT32",
+    **{dtype: dtype.upper() for dtype in NARROW},
 }
 
-Constant = Array | str | bool | int | float | Sequence[int]
+
+@dataclass(frozen=True)
+class Narrow:
+    """Integers, held one to a byte here, of a dtype that shares bytes (`weights.NARROW`)."""
+
+    value: Array
+    dtype: str
+
+
+Constant = Array | Narrow | str | bool | int | float | Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -60,8 +74,9 @@ class _Operation:
 class Graph:
     """Operations of the one function, in order."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, opset: str = OPSET) -> None:
         self.names = names
+        self.opset = opset
         self.weights = WeightWriter()
         self._values = 0
         self._operations: list[_Operation] = []
@@ -90,7 +105,7 @@ class Graph:
         return self._constants[key]
 
     def constexpr(
-        self, kind: str, shape: tuple[int, ...], attributes: Mapping[str, Constant], name: str
+        self, kind: str, attributes: Mapping[str, Constant], shape: tuple[int, ...], name: str
     ) -> Value:
         """A constant that Core ML expands from a smaller one (``constexpr_…``)."""
         out = self._value(shape, "float32")
@@ -135,9 +150,9 @@ class Graph:
         return value
 
     def _value(self, shape: tuple[int, ...], dtype: str) -> Value:
-        if dtype not in _PROTO_TYPES:
+        if dtype not in PROTO_TYPES:
             raise UnsupportedError(
-                "Core ML has no tensors of this dtype", got=dtype, allowed=sorted(_PROTO_TYPES)
+                "Core ML has no tensors of this dtype", got=dtype, allowed=sorted(PROTO_TYPES)
             )
         self._values += 1
         return Value(self._values, tuple(int(d) for d in shape), dtype)
@@ -159,10 +174,10 @@ class Graph:
                 self.name(operation.output, self.names.unique(f"{operation.kind}_{operation.output.number}"))
         program = mil.Program(version=1)
         function = program.functions["main"]
-        function.opset = OPSET
+        function.opset = self.opset
         for value in self._inputs:
             function.inputs.append(self._named_type(value))
-        block = function.block_specializations[OPSET]
+        block = function.block_specializations[self.opset]
         block.outputs.extend(self.name_of(value) for value in outputs)
         for operation in self._operations:
             self._fill(block.operations.add(), operation)
@@ -174,8 +189,10 @@ class Graph:
         for key, values in operation.inputs.items():
             for value in values:
                 message.inputs[key].arguments.add().name = self.name_of(value)
+        literal = self.opset == NEW_OPSET and operation.kind.startswith("constexpr_")
         for key, constant in operation.attributes.items():
-            self._fill_value(message.attributes[key], constant)
+            place = message.inputs[key].arguments.add().value if literal else message.attributes[key]
+            self._fill_value(place, constant)
         self._fill_value(message.attributes["name"], self.name_of(operation.output))
 
     def _named_type(self, value: Value) -> Any:
@@ -184,6 +201,11 @@ class Graph:
         return named
 
     def _fill_value(self, message: Any, constant: Constant) -> None:
+        if isinstance(constant, Narrow):
+            _fill_type(message.type.tensorType, constant.value.shape, constant.dtype)
+            message.blobFileValue.fileName = FILE_NAME
+            message.blobFileValue.offset = self.weights.add(constant.value, constant.dtype)
+            return
         array = _as_array(constant)
         dtype = "string" if array.dtype.kind == "U" else str(array.dtype)
         _fill_type(message.type.tensorType, array.shape, dtype)
@@ -205,6 +227,8 @@ class Graph:
 
 
 def _as_array(value: Constant) -> Array:
+    if isinstance(value, Narrow):
+        return value.value
     if isinstance(value, np.ndarray):
         return value if value.dtype != np.int64 else value.astype(np.int32)
     if isinstance(value, (str, bool)):
@@ -215,7 +239,7 @@ def _as_array(value: Constant) -> Array:
 
 
 def _fill_type(message: Any, shape: tuple[int, ...], dtype: str) -> None:
-    message.dataType = getattr(mil_messages(), _PROTO_TYPES[dtype])
+    message.dataType = getattr(mil_messages(), PROTO_TYPES[dtype])
     message.rank = len(shape)
     for size in shape:
         message.dimensions.add().constant.size = size

@@ -14,15 +14,16 @@ from pocketpress.core.signature import Signature
 from pocketpress.core.target import Lowered
 from pocketpress.targets.coreml import elementwise, movement, products, reductions
 from pocketpress.targets.coreml.audit import audit
+from pocketpress.targets.coreml.constants import opset_of
 from pocketpress.targets.coreml.emission import INTEGER_LIMITS, Emission, Handler, border_dtype
-from pocketpress.targets.coreml.graph import Value
+from pocketpress.targets.coreml.graph import NEW_OPSET, OPSET, Value
 from pocketpress.targets.coreml.package import SIGNATURE_KEY, write_package
 from pocketpress.targets.coreml.protos import model_messages
 
 __all__ = ["audit", "lower", "to_model"]
 
-SPECIFICATION_VERSION = 8
-"""Core ML of iOS 17 and macOS 14."""
+SPECIFICATION_VERSIONS = {OPSET: 8, NEW_OPSET: 9}
+"""Core ML of iOS 17 and macOS 14; of iOS 18 and macOS 15."""
 
 HANDLERS: dict[str, Handler] = {
     **products.HANDLERS,
@@ -57,7 +58,7 @@ def to_model(program: Program, signature: Signature) -> tuple[Any, list[bytes]]:
         emission.store(node, _translated(emission, node))
     outputs = [emission.output(name) for name in program.outputs]
     emission.name_all()
-    model = model_messages().Model(specificationVersion=SPECIFICATION_VERSION)
+    model = model_messages().Model(specificationVersion=SPECIFICATION_VERSIONS[emission.graph.opset])
     model.mlProgram.CopyFrom(emission.graph.to_program(outputs))
     inputs = model.mlProgram.functions["main"].inputs
     for named, name in zip(inputs, program.inputs, strict=True):
@@ -95,6 +96,8 @@ def _feature(message: Any, name: str, shape: tuple[int, ...], dtype: str) -> Non
 
 def _notes(program: Program) -> tuple[str, ...]:
     notes = []
+    if opset_of(program) == NEW_OPSET:
+        notes.append("needs iOS 18 or macOS 15: weights of 4 bits, in blocks, or in codebooks of 8")
     if program.is_quantized:
         notes.append("read back: every integer, scale and zero point in the file equals the program's")
     borders = [n for n in (*program.inputs, *program.outputs) if program.type(n).dtype in INTEGER_LIMITS]

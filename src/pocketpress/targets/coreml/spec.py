@@ -1,4 +1,9 @@
-"""The card of the Core ML target."""
+"""The card of the Core ML target.
+
+Weights of few bits are operators of Core ML, which expands them when it loads the package or as it computes.
+It has no 16-bit integers between operators (``w8a16``), and none that finds ranges at run time
+(``w8-dynamic``).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,8 @@ DECIDED_ON_DEVICE = (
     "as one integer kernel is decided on the device"
 )
 
+_LACKED = {"quantize", "dequantize", "requantize", "dynamic_conv2d", "dynamic_linear"}
+
 SPEC = TargetSpec(
     name="coreml",
     title="Core ML",
@@ -17,9 +24,9 @@ SPEC = TargetSpec(
     package="pocketpress.targets.coreml",
     requires=("coremltools",),
     groups=("ios",),
-    precisions=("fp32", "fp16", "w8a8-static"),
+    precisions=("fp32", "fp16", "w8a8-static", "w8", "w8-block", "w4", "w4-block", "w4a8", "palette"),
     executes_on=("darwin",),
-    float_ops=frozenset(OPS) - {"quantize", "dequantize", "requantize"},
+    float_ops=frozenset(OPS) - _LACKED,
     integer_ops=frozenset(op for op, spec in OPS.items() if spec.integer != "float"),
     remarks={
         **{op: DECIDED_ON_DEVICE for op, spec in OPS.items() if spec.integer != "float"},
