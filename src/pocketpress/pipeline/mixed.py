@@ -18,7 +18,7 @@ from pocketpress.compress.mixed.assign import Assignment, assign
 from pocketpress.compress.mixed.budget import noise_budget
 from pocketpress.compress.mixed.costs import costs_of
 from pocketpress.compress.mixed.sensitivity import Sensitivity, measure_sensitivity
-from pocketpress.compress.quantize.place import Placement, without
+from pocketpress.compress.quantize.place import PRODUCTS, Placement, without
 from pocketpress.compress.quantize.plan import QuantizationPlan
 from pocketpress.compress.weight_only.integers import coarse_nodes
 from pocketpress.core.errors import UserError
@@ -28,8 +28,10 @@ from pocketpress.core.record import Limits, Option
 from pocketpress.core.signature import signature_of
 from pocketpress.core.target import Skipped, TargetSpec
 from pocketpress.core.words import size
+from pocketpress.graph.half_weights import half_weights
 from pocketpress.measure.size import measure_size
 from pocketpress.pipeline.events import Events
+from pocketpress.pipeline.outputs import Outputs
 from pocketpress.verify.reference import interpret_node
 
 SAMPLES = 16
@@ -40,12 +42,28 @@ TIGHTER = 0.7
 LOWERINGS = 4
 KEPT_FLOAT = "mixed precision: the most harmful in int8"
 
-Outputs = Sequence[Mapping[str, Array]]
-Remake = Callable[[Placement, Mapping[str, int]], tuple[Program, QuantizationPlan]]
+
+class Made(Protocol):
+    """A quantised program and what was decided for it."""
+
+    @property
+    def program(self) -> Program:
+        """With integer activations."""
+
+    @property
+    def plan(self) -> QuantizationPlan:
+        """All decisions."""
+
+
+Remake = Callable[[Placement, Mapping[str, int]], Made]
 
 
 class Judge(Protocol):
     """The task metric of programs, against the float network on the same samples."""
+
+    @property
+    def identity(self) -> str:
+        """Of the samples and the metric, for the cache."""
 
     @property
     def float_outputs(self) -> Outputs:
@@ -118,6 +136,7 @@ class _Choice:
     ) -> None:
         self.program, self.placement, self.remake, self.targets = program, placement, remake, targets
         self.limits, self.judge, self.events, self.seed = limits, judge, events, seed
+        self.base = remake(placement, {})
         self.four_bits = all("w4a8" in spec.families for spec in targets)
         self.float_bits = 16 if all("fp16" in spec.families for spec in targets) else 32
 
@@ -136,9 +155,9 @@ class _Choice:
 
     def _sensitivity(self, feeds: Sequence[Mapping[str, Array]]) -> Sensitivity:
         samples = feeds[:: max(1, len(feeds) // SAMPLES)][:SAMPLES]
-        plans = {8: self.remake(self.placement, {})[1]}
+        plans = {8: self.base.plan}
         if self.four_bits:
-            plans[4] = self.remake(self.placement, dict.fromkeys(coarse_nodes(self.program), 4))[1]
+            plans[4] = self.remake(self.placement, dict.fromkeys(coarse_nodes(self.program), 4)).plan
         until = time.monotonic() + SECONDS
         with self.events.stage("sensitivity", len(samples)) as advance:
             return measure_sensitivity(
@@ -167,10 +186,12 @@ class _Choice:
 
     def _drop(self, chosen: Assignment) -> float:
         assert self.judge is not None
-        return self.judge.drop(self._made(chosen)[0])
+        return self.judge.drop(self._program(chosen))
 
-    def _made(self, chosen: Assignment) -> tuple[Program, QuantizationPlan]:
-        return self.remake(self._placement(chosen), dict.fromkeys(chosen.coarse, 4))
+    def _program(self, chosen: Assignment) -> Program:
+        if chosen.bits == self.plain.bits:
+            return self.base.program
+        return self.remake(self._placement(chosen), dict.fromkeys(chosen.coarse, 4)).program
 
     def _placement(self, chosen: Assignment) -> Placement:
         return without(self.program, self.placement, dict.fromkeys(chosen.floats, KEPT_FLOAT))
@@ -180,8 +201,7 @@ class _Choice:
         most = self.limits.max_size_bytes
         if most is None:
             return None
-        program, _ = self.remake(self.placement, {})
-        return most - (self._file_bytes(program) - self.plain.size_bytes)
+        return most - (self._file_bytes(self.base.program) - self.plain.size_bytes)
 
     def _sized(self, noise: float | None, room: int | None) -> Assignment:
         """An assignment whose files, not only whose weights, keep the size."""
@@ -193,7 +213,7 @@ class _Choice:
             most = self.limits.max_size_bytes
             if most is None or room is None or chosen.bits == self.plain.bits:
                 return chosen
-            excess = self._file_bytes(self._made(chosen)[0]) - most
+            excess = self._file_bytes(self._program(chosen)) - most
             if excess <= 0:
                 return chosen
             room -= excess
@@ -201,7 +221,7 @@ class _Choice:
 
     def _too_small(self, room: int | None) -> UserError:
         most, coarse = self.limits.max_size_bytes or 0, [x.name for x in self.costs.layers if 4 in x.noise]
-        program, _ = self.remake(self.placement, dict.fromkeys(coarse, 4))
+        program = self.remake(self.placement, dict.fromkeys(coarse, 4)).program
         hint = "raise --max-size"
         if not self.four_bits:
             able = [spec.name for spec in self.targets if "w4a8" in spec.families]
@@ -238,3 +258,21 @@ class _Choice:
         if drop is not None:
             choices["reference_drop"] = drop
         return Mixed(self._placement(chosen), dict.fromkeys(chosen.coarse, 4), found, skipped, choices)
+
+
+def half_floats(program: Program, targets: tuple[TargetSpec, ...]) -> Program:
+    """The weights of float layers in 16 bits, where all targets read those."""
+    if not all("fp16" in spec.families for spec in targets):
+        return program
+    names = {
+        node.inputs[1]
+        for node in program.nodes
+        if node.op in PRODUCTS and not program.type(node.outputs[0]).is_quantized
+    }
+    return half_weights(program, names & set(program.constants))
+
+
+def mixed_key(limits: Limits, judge: Judge | None, targets: tuple[TargetSpec, ...]) -> list[object]:
+    """What a mixed program depends on beyond the others, for the cache."""
+    families = sorted(f"{spec.name}: {spec.families}" for spec in targets)
+    return [limits.max_drop, limits.max_size_bytes, None if judge is None else judge.identity, families]

@@ -7,13 +7,13 @@ found when the assignment is verified.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from pocketpress.core.program.ir import Array
 
-Outputs = Sequence[Mapping[str, Array]]
+Outputs = list[dict[str, Array]]
 LOWEST, HIGHEST = 1e-6, 1.0
 """Noise power relative to the signal: between -60 and 0 dB."""
 HALVINGS = 8
