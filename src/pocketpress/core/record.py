@@ -239,7 +239,9 @@ class StepTarget(Part):
     name: Name = Field(description="target name")
     size_bytes: Count | None = Field(default=None, description="of the artifact")
     size_compressed_bytes: Count | None = Field(default=None, description="zlib level 9, as stores ship it")
-    latency_s: Latency | None = Field(default=None, description="paired with the float network as it was given")
+    latency_s: Latency | None = Field(
+        default=None, description="paired with the float network as it was given"
+    )
     metric: Metric | None = Field(default=None, description="in the runtime; last step only")
 
 
@@ -264,6 +266,38 @@ class LayerError(Part):
     op: Name | None = Field(default=None, description="operator that computes it")
     sqnr_db: Decibels = Field(description="signal over quantisation noise; larger is better")
     source: Text | None = Field(default=None, description="line of the user's code")
+
+
+class Histogram(Part):
+    """Values of one activation on the calibration samples, in 32 equal bins."""
+
+    low: Finite = Field(description="lower end of the first bin: the smallest value seen")
+    high: Finite = Field(description="upper end of the last bin: the largest value seen")
+    bars: Annotated[str, Field(pattern="^([0-9a-f]{2}){32}$")] = Field(
+        description="heights of the bins, two hexadecimal digits each: log(1 + count), `ff` for the fullest"
+    )
+
+
+class LayerCost(Part):
+    """What one layer is stored in, and what that costs."""
+
+    name: Name = Field(description="tensor it computes")
+    op: Name = Field(description="operator, or `input`")
+    source: Text | None = Field(default=None, description="line of the user's code")
+    weight_bits: Count | None = Field(default=None, description="stored bits of a weight")
+    activation_bits: Count | None = Field(default=None, description="bits of its result; 32 is float")
+    size_bytes: Count = Field(default=0, description="weights, scales and bias")
+    multiply_accumulates: Count = Field(default=0, description="per inference")
+    noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="output noise power over signal power when this layer alone is quantised"
+    )
+    noise_share: Share | None = Field(default=None, description="of the sum of `noise` over all layers")
+    noise_without: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="the same when all layers but this one are quantised"
+    )
+    range: Interval | None = Field(default=None, description="real values that its integers reach")
+    histogram: Histogram | None = Field(default=None, description="of its result")
+    reason: Text | None = Field(default=None, description="why it is computed in float")
 
 
 class Stage(Part):
@@ -315,6 +349,9 @@ class Record(Part):
         default=(), max_length=1000, description="what each step of a stack gained and cost"
     )
     layers: tuple[LayerError, ...] = Field(default=(), max_length=100_000, description="error per layer")
+    costs: tuple[LayerCost, ...] = Field(
+        default=(), max_length=20_000, description="bits, bytes and noise per layer, in order of execution"
+    )
     stages: tuple[Stage, ...] = Field(default=(), max_length=1000, description="time per step")
     skipped: tuple[SkippedEntry, ...] = Field(
         default=(), max_length=10_000, description="stages that did not run"
