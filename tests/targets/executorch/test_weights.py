@@ -18,10 +18,18 @@ from pocketpress.compress.weight_only.dynamic import quantize_at_run_time
 from pocketpress.compress.weight_only.integers import apply_weights
 from pocketpress.core.program import Program, ProgramBuilder, Quantization, TensorType
 from pocketpress.core.signature import signature_of
+from pocketpress.targets.executorch.emit import filters
 from pocketpress.targets.executorch.emit.filters import stored_wider
 from pocketpress.targets.executorch.lower import lower
 from pocketpress.testing import Case
 from pocketpress.verify.reference import interpret
+
+
+@pytest.fixture(autouse=True)
+def windows_always_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products of a few weights must show what thousands would."""
+    monkeypatch.setattr(filters, "WINDOW_BYTES", 0)
+
 
 BITS = ("w8", "w8-block-8", "w4", "w4-block-8")
 

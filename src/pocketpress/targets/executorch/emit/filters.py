@@ -15,9 +15,11 @@ MAX_MULTIPLIER = 256.0
 """XNNPACK refuses a requantisation multiplier this large (convolution-nhwc.c)."""
 
 SMALLEST_SHARE = 1 / 1000
-"""A convolution with a smaller part of the network's weights is not computed over windows: it would take
-up to four times as long and save next to nothing (measured: 3 to 32 channels at 224 x 224, 1.8 against
-0.43 ms)."""
+"""A convolution with a smaller part of the network's weights is not computed over windows: it would take up
+to four times as long and save next to nothing (3 to 32 channels at 224 x 224: 1.8 against 0.43 ms)."""
+
+WINDOW_BYTES = 2800
+"""What the nodes of 3 x 3 windows take in the file: smaller savings are none."""
 
 PRODUCTS = frozenset({"conv2d", "conv_transpose2d", "linear", "dynamic_conv2d", "dynamic_linear"})
 
@@ -38,16 +40,16 @@ def form_of(program: Program, node: Node) -> Form:
     type_ = program.type(node.inputs[1])
     if type_.quant is None or not program.is_constant(node.inputs[1]):
         return Form.PLAIN
-    grouped = int(node.attrs.get("groups", 1)) > 1
+    one_group = int(node.attrs.get("groups", 1)) == 1
     if program.type(node.outputs[0]).is_quantized:
         if type_.dtype == "int8":
             return Form.PLAIN
-        return Form.WIDENED if grouped or _row_length(node, type_.shape) % 2 else Form.ROWS
-    if node.op.startswith("dynamic_") and not is_depthwise(program, node):
-        return Form.DYNAMIC
-    if not grouped and (not _needs_windows(program, node) or _share(program, node) >= SMALLEST_SHARE):
-        return Form.ROWS
-    return Form.WHOLE_HALVES if type_.quant.block is None else Form.DECODED
+        even = _row_length(node, type_.shape) % 2 == 0
+        return Form.ROWS if one_group and even and _pays(program, node, Form.WIDENED) else Form.WIDENED
+    if node.op.startswith("dynamic_"):
+        return Form.DECODED if is_depthwise(program, node) else Form.DYNAMIC
+    instead = Form.WHOLE_HALVES if type_.quant.block is None else Form.DECODED
+    return Form.ROWS if one_group and _pays(program, node, instead) else instead
 
 
 def is_depthwise(program: Program, node: Node) -> bool:
@@ -56,8 +58,19 @@ def is_depthwise(program: Program, node: Node) -> bool:
     return node.op in ("conv2d", "dynamic_conv2d") and node.attrs["groups"] > 1 and shape[1] == 1
 
 
-def _needs_windows(program: Program, node: Node) -> bool:
-    return node.op != "linear" and program.type(node.inputs[1]).shape[2:] != (1, 1)
+def _pays(program: Program, node: Node, instead: Form) -> bool:
+    """Whether rows make the file clearly smaller than another form."""
+    type_ = program.type(node.inputs[1])
+    if node.op == "linear" or type_.shape[2:] == (1, 1):
+        return True
+    blocks = 1
+    if type_.quant is not None and type_.quant.block is not None:
+        blocks = len(type_.quant.scale) // type_.shape[1 if node.op == "conv_transpose2d" else 0]
+    saved = type_.elements * (_BYTES[instead] - (0.5 if type_.dtype == "int4" else 1.0))
+    return saved >= WINDOW_BYTES * blocks and _share(program, node) >= SMALLEST_SHARE
+
+
+_BYTES = {Form.WHOLE_HALVES: 2.0, Form.DECODED: 4.0, Form.WIDENED: 1.0}
 
 
 def _row_length(node: Node, shape: tuple[int, ...]) -> int:
@@ -73,27 +86,33 @@ def _share(program: Program, node: Node) -> float:
     return program.type(node.inputs[1]).elements / sum(program.type(name).elements for name in weights)
 
 
-_REASONS = {
-    Form.WHOLE_HALVES: "XNNPACK keeps integer weights between float activations in products of one group "
-    "only: its weights take 16 bits each",
-    Form.DECODED: "XNNPACK has no blocks in grouped products: its weights take 32 bits each",
-    Form.WIDENED: "XNNPACK has 4-bit weights between integers in products of one group with an even number "
-    "of weights per output only: its weights take 8 bits each",
-}
+_BITS = {Form.WHOLE_HALVES: 16, Form.DECODED: 32, Form.WIDENED: 8}
 
 
 def stored_wider(program: Program) -> tuple[Skipped, ...]:
     """Products whose weights take more bits in the file than the program gives them, and why."""
     found = []
     for node in program.nodes:
-        if node.op not in PRODUCTS:
-            continue
-        form = form_of(program, node)
-        small = form is Form.WHOLE_HALVES and int(node.attrs.get("groups", 1)) == 1
-        reason = "few weights: 16 bits each are faster" if small else _REASONS.get(form)
-        if reason is not None:
+        form = form_of(program, node) if node.op in PRODUCTS else Form.PLAIN
+        if form in _BITS:
+            reason = f"{_reason(program, node)}: its weights take {_BITS[form]} bits each"
             found.append(Skipped(f"{node.op} {node.name}", reason))
     return tuple(found)
+
+
+def _reason(program: Program, node: Node) -> str:
+    if node.op.startswith("dynamic_"):
+        return (
+            "XNNPACK has no depthwise convolution of activations quantised at run time, it computes in float"
+        )
+    if int(node.attrs.get("groups", 1)) > 1:
+        return "XNNPACK keeps such weights in products of one group only"
+    if (
+        program.type(node.outputs[0]).is_quantized
+        and _row_length(node, program.type(node.inputs[1]).shape) % 2
+    ):
+        return "XNNPACK has 4-bit weights between integers for even numbers of them per output only"
+    return "too few weights to be worth a product over windows"
 
 
 def float_bias(site: Site, bias: Array | None) -> int:
