@@ -111,7 +111,7 @@ def test_a_second_press_with_one_more_target_reuses_the_first(
     def forbidden(*_: Any, **__: Any) -> Any:
         raise AssertionError("quantised again")
 
-    monkeypatch.setattr(prepare, "_quantize", forbidden)
+    monkeypatch.setattr(prepare, "quantize", forbidden)
     second = pressed(pocketpress, *INT8, "--target", "litert,onnxruntime,coreml", "--out", trained / "more")
     assert set(lowered) == {"coreml"}
     assert second[1]["litert"]["sha256"] == first[1]["litert"]["sha256"]

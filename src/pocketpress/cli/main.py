@@ -88,7 +88,7 @@ def press(
     precision: Annotated[
         str,
         typer.Option(
-            help="w8a8-static, w8a8-fast, w4a8, w8a16, w8-dynamic, w8, w4, w4-block-N, w8-block-N, "
+            help="w8a8-static, w8a8-fast, mixed, w4a8, w8a16, w8-dynamic, w8, w4, w4-block-N, w8-block-N, "
             "palette-N, fp16 or fp32"
         ),
     ] = "w8a8-static",
@@ -106,6 +106,10 @@ def press(
         bool, typer.Option("--input-uint8", help="the artifact takes raw 0-255 pixels")
     ] = False,
     calibration_samples: Annotated[int, typer.Option(min=1, help="calibration samples at most")] = 128,
+    rounding_steps: Annotated[
+        int | None,
+        typer.Option(min=0, help="steps per block of learned rounding; by default what the precision needs"),
+    ] = None,
     evaluation_samples: Annotated[
         int, typer.Option(min=0, help="evaluation samples at most; 0 for all")
     ] = 1000,
@@ -206,6 +210,7 @@ def press(
         preprocess=preprocess,
         input_uint8=input_uint8,
         calibration_samples=calibration_samples,
+        rounding_steps=rounding_steps,
         evaluation_samples=evaluation_samples or None,
         parity_samples=parity_samples,
         threads=threads,
@@ -281,6 +286,25 @@ def compare(
     with show.live() as events:
         found = compare_artifacts(a, b, data, metric=metric, samples=samples, threads=threads, events=events)
     show.comparison(found, as_json=json_)
+
+
+@app.command()
+def explain(
+    record: Annotated[Path, typer.Argument(help="record.json of a press, or its folder")],
+    top: Annotated[int, typer.Option(min=0, help="layers to show, the costliest first; 0 for all")] = 10,
+    by: Annotated[
+        str | None,
+        typer.Option(help="noise, size, sqnr or order; noise where it was measured, else size, by default"),
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Say which layers of a press cost what: bits, bytes, noise at the outputs, and why some are in float."""
+    from pocketpress.cli.explain import explanation
+    from pocketpress.core.record import Record
+    from pocketpress.pipeline.explain import explain as explain_record
+
+    path = record / "record.json" if record.is_dir() else record
+    explanation(explain_record(Record.read(path), top or None, by), as_json=json_)
 
 
 def run(argv: list[str] | None = None) -> None:

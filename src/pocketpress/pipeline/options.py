@@ -33,6 +33,7 @@ class PressOptions:
         preprocess: preprocessing text; None for what the data needs.
         input_uint8: the artifact takes raw pixels.
         calibration_samples: at most so many.
+        rounding_steps: gradient steps per block of learned rounding; 0 for none, None for the default.
         evaluation_samples: at most so many; None for all.
         parity_samples: evaluation samples compared with the integer reference.
         threads: threads of every runtime.
@@ -58,6 +59,7 @@ class PressOptions:
     preprocess: str | None = None
     input_uint8: bool = False
     calibration_samples: int = 128
+    rounding_steps: int | None = None
     evaluation_samples: int | None = 1000
     parity_samples: int = 100
     threads: int = 1
@@ -80,6 +82,10 @@ class PressOptions:
                 f"{self.precision} needs calibration data",
                 next_step="give --data (images, .npz, .parquet or module:function; none synthesises it), "
                 "or --precision fp16",
+            )
+        if wanted.name == "mixed" and self.limits.max_drop is None and self.limits.max_size_bytes is None:
+            raise UserError(
+                "--precision mixed needs a promise to keep", next_step="give --max-drop or --max-size"
             )
         self._check_synthesised()
         for name in ("calibration_samples", "parity_samples", "threads"):

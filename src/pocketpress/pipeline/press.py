@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pocketpress
-from pocketpress.core.errors import DeviceError, UnsupportedError
+from pocketpress.core.errors import DeviceError, UnsupportedError, UserError
 from pocketpress.core.precision import nearest, parse_precision
 from pocketpress.core.program import Program
 from pocketpress.core.program.serialize import program_hash
@@ -58,6 +58,7 @@ from pocketpress.pipeline.evaluate import (
 )
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.feeds import Feeds
+from pocketpress.pipeline.judge import MetricJudge
 from pocketpress.pipeline.options import SYNTHESISED, PressOptions
 from pocketpress.pipeline.outputs import Outputs, cached
 from pocketpress.pipeline.prepare import Prepared, prepare, simplified, stored
@@ -200,7 +201,8 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
     with _workspace(options.out) as folder:
         shrunk = shrink_job(job, folder, cache, events)
         program = job.program if shrunk is None else shrunk.program
-        prepared = prepare(program, job.targets, options, job.calibration, cache, events)
+        evaluation, judge = _judge(job, cache, events)
+        prepared = prepare(program, job.targets, options, job.calibration, cache, events, judge)
         prepared = with_original(prepared, job) if shrunk is not None else prepared
         stem = stem_of(options.source)
         builds = []
@@ -212,19 +214,37 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
                 builds.append(built)
                 events.target(built.entry)
                 advance()
-        record = with_steps(_proven(job, prepared, builds, cache, events), shrunk)
+        record = with_steps(_proven(job, prepared, builds, cache, events, evaluation), shrunk)
         record.write(folder / "record.json")
         (folder / "report.html").write_text(render(record), encoding="utf-8")
         _publish(folder, options.out, builds)
     return record
 
 
-def _proven(job: Job, prepared: Prepared, builds: list[Built], cache: Cache, events: Events) -> Record:
+def _judge(job: Job, cache: Cache, events: Events) -> tuple[EvaluationSet | None, MetricJudge | None]:
+    """The judge that mixed precision needs to keep a drop, with the samples it judges on."""
+    mixed = parse_precision(job.options.precision).name == "mixed"
+    if not mixed or job.options.limits.max_drop is None:
+        return None, None
+    if job.evaluation is None or job.metric is None:
+        raise UserError("--max-drop needs samples to judge by", next_step="give --eval with labelled samples")
+    evaluation = _evaluate_float(job, cache, events)
+    return evaluation, MetricJudge(evaluation, job.metric)
+
+
+def _proven(
+    job: Job,
+    prepared: Prepared,
+    builds: list[Built],
+    cache: Cache,
+    events: Events,
+    evaluation: EvaluationSet | None = None,
+) -> Record:
     options = job.options
     if job.evaluation is None:
         entries = [judged(b.entry, options.limits) for b in builds]
         return _record(job, prepared, entries, events, None, None, (), ())
-    evaluation = _evaluate_float(job, cache, events)
+    evaluation = evaluation or _evaluate_float(job, cache, events)
     count = min(options.parity_samples, len(evaluation.feeds))
     with events.stage(
         "integer reference" if prepared.program.is_quantized else "reference", count
@@ -238,7 +258,9 @@ def _proven(job: Job, prepared: Prepared, builds: list[Built], cache: Cache, eve
         with events.stage("layer errors"):
             feeds = evaluation.feeds.first(LAYER_SAMPLES)
             layers = layer_errors(
-                prepared.float_program, prepared.program, ((f, stored(prepared.program, f)) for f in feeds)
+                prepared.mirrored or prepared.float_program,
+                prepared.program,
+                ((f, stored(prepared.program, f)) for f in feeds),
             )
     entries, outputs = [], {}
     for built in builds:
@@ -336,7 +358,11 @@ def _record(
         recipe=RecipeEntry(
             precision=options.precision,
             estimator=prepared.estimator,
-            options={"tied_scales": options.tied, "input_uint8": options.input_uint8},
+            options={
+                "tied_scales": options.tied,
+                "input_uint8": options.input_uint8,
+                **prepared.choices,
+            },
             seed=options.seed,
         ),
         limits=options.limits,
@@ -347,6 +373,7 @@ def _record(
         targets=tuple(entries),
         between=between,
         layers=layers,
+        costs=prepared.costs,
         stages=tuple(events.stages),
         skipped=(*skipped, *job.passed_over),
     )

@@ -4,9 +4,9 @@ Cross-layer equalisation (Nagel et al. 2019, arXiv:1906.04721, section 4.1) resc
 that the weights on both sides get equal ranges, eq. (11): ``s = sqrt(r1 * r2) / r2``.  With one weight scale
 per output channel the writers need no help any more; what a per-tensor activation scale loses is the
 resolution of its small channels.  So the activations are equalised too, from the peaks that calibration saw
-(SmoothQuant, Xiao et al. 2022, arXiv:2211.10438, eq. (4)): ``s[c] = peak[c]^a / w[c]^(1 - a)``, where ``w[c]``
-is the largest weight that reads channel c, relative to the row it is in.  ``a = 1`` gives all channels the
-same range, and lets every one of them clip what exceeds its own observed peak; ``a = 1/2`` is between.
+(SmoothQuant, Xiao et al. 2022, arXiv:2211.10438, eq. (4)): ``s[c] = peak[c]^a / w[c]^(1 - a)``, where
+``w[c]`` is the largest weight that reads channel c, relative to the row it is in.  ``a = 1`` gives all
+channels the same range, and lets each clip what exceeds its own observed peak; ``a = 1/2`` is between.
 
 A ceiling (ReLU6) is not homogeneous: there ``s[c] = (peak[c] / largest peak)^a``, so a channel that reaches
 the ceiling keeps it, and the others meet it at ``6 * s[c] >= peak[c]``, beyond anything that was seen.
@@ -28,6 +28,8 @@ from pocketpress.core.program.ir import Array
 Real = npt.NDArray[np.float64]
 SMALLEST = 1 / 32
 """A channel is magnified at most so much: what calibration hardly saw must not clip at once."""
+MARGIN = 1.2
+"""Room above a channel's observed peak, for what calibration did not see."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +80,16 @@ def _peaks(group: ChannelGroup, stats: Mapping[str, TensorStats]) -> Real | None
         peak = stats[name].channel_peak if name in stats else None
         if peak is not None and len(peak) == group.channels and peak.max() > 0:
             found.append(peak / peak.max())
-    return np.max(found, axis=0) if found else None
+    return np.clip(MARGIN * np.max(found, axis=0), SMALLEST, 1.0) if found else None
 
 
 def _scales(program: Program, group: ChannelGroup, peak: Real, exponent: float) -> Real:
     if exponent == 1.0 or group.ceiling is not None:
-        return np.asarray(np.maximum(peak, SMALLEST) ** exponent)
+        return np.asarray(peak**exponent)
     nodes = {node.name: node for node in program.nodes}
     weight = np.max([_in_range(program, nodes[n], relative=True) for n in group.readers], axis=0)
     weight = np.maximum(weight / max(float(weight.max()), 1e-30), SMALLEST)
-    scale = np.maximum(peak, SMALLEST) ** exponent / weight ** (1 - exponent)
+    scale = peak**exponent / weight ** (1 - exponent)
     return np.asarray(scale / scale.max())
 
 

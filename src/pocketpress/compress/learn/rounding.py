@@ -1,0 +1,263 @@
+"""Learned rounding: up or down for every weight, so that blocks keep their outputs.
+
+AdaRound (Nagel et al. 2020, arXiv:2004.10568): the weight is ``s * clip(floor(w / s) + h(V), -L, L)`` with
+the rectified sigmoid ``h(V) = clip(1.2 * sigmoid(V) - 0.1, 0, 1)`` (eq. 23); minimised is the squared error of a
+block's outputs (block-wise as BRECQ, Li et al. 2021, arXiv:2102.05426, eq. 10, with the identity for the
+Fisher matrix) plus ``lambda * sum(1 - |2 h(V) - 1|^beta)`` (eq. 24), beta falling so that every h ends at 0
+or 1.  The block reads what the quantised network before it really gives, activations are rounded inside, and
+inputs are dropped back to float at random (QDrop, Wei et al. 2022, arXiv:2203.05740, section 3.3), which
+keeps the rounding from fitting this one noise.  Biases are learned along.
+
+Memory is bounded by the activations on one border: the float and the quantised network move forward together,
+and only what later blocks read is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pocketpress.compress.learn.blocks import Block, split
+from pocketpress.compress.learn.simulate import Simulation, Values
+from pocketpress.compress.quantize.plan import QuantizationPlan
+from pocketpress.compress.quantize.weights import LIMITS
+from pocketpress.core.program import Node, Program
+from pocketpress.core.program.ir import Array
+
+STRETCH_LOW, STRETCH_HIGH = -0.1, 1.1
+RUN_BATCH = 64
+
+
+@dataclass(frozen=True)
+class RoundingOptions:
+    """How long and how fast to learn.
+
+    Attributes:
+        steps: gradient steps per block.
+        batch: samples per step.
+        rate: Adam's learning rate of the rounding variables.
+        bias_rate: of the biases, relative to the largest bias of the layer.
+        pull: lambda relative to the error: the term that drives h to 0 or 1 counts ``pull`` times the error
+            when no h is decided.
+        warm_up: share of the steps before that term sets in.
+        drop: probability with which an element of a block's input is the float network's.
+        seed: of batches and drops.
+    """
+
+    steps: int = 400
+    batch: int = 32
+    rate: float = 0.03
+    bias_rate: float = 1e-3
+    pull: float = 10.0
+    warm_up: float = 0.2
+    drop: float = 0.5
+    seed: int = 0
+
+
+class SoftWeight:
+    """One weight between its two neighbouring integers.
+
+    Args:
+        weight: float.
+        scale: broadcasts against it.
+        limit: largest integer.
+    """
+
+    def __init__(self, weight: Tensor, scale: Tensor, limit: int) -> None:
+        self.scale, self.limit = scale, limit
+        ratio = weight / scale
+        self.floor = torch.floor(ratio)
+        rest = torch.clamp(ratio - self.floor, 0.01, 0.99)
+        stretched = (rest - STRETCH_LOW) / (STRETCH_HIGH - STRETCH_LOW)
+        self.variable = torch.log(stretched / (1 - stretched)).requires_grad_(True)
+
+    def up(self) -> Tensor:
+        """h(V), 0 to 1."""
+        spread = torch.sigmoid(self.variable) * (STRETCH_HIGH - STRETCH_LOW) + STRETCH_LOW
+        return torch.clamp(spread, 0, 1)
+
+    def soft(self) -> Tensor:
+        """The weight as it is during learning."""
+        return torch.clamp(self.floor + self.up(), -self.limit, self.limit) * self.scale
+
+    def integers(self) -> Tensor:
+        """The decision."""
+        return torch.clamp(self.floor + (self.up() >= 0.5), -self.limit, self.limit)
+
+    def indecision(self, beta: float) -> Tensor:
+        """``sum(1 - |2h - 1|^beta)``."""
+        return (1 - (2 * self.up() - 1).abs().pow(beta)).sum()
+
+
+@dataclass
+class _Stream:
+    """Live activations of all samples, in the float and in the quantised network."""
+
+    real: Values
+    grid: Values
+
+
+def learn_rounding(
+    program: Program,
+    plan: QuantizationPlan,
+    feeds: Sequence[Mapping[str, Array]],
+    options: RoundingOptions | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> QuantizationPlan:
+    """Decide the integers of all planned weights.
+
+    Args:
+        program: float.
+        plan: scales of weights and activations; its rounding is replaced.
+        feeds: calibration samples.
+        options: how long.
+        advance: called after each block (`block_count` of them).
+
+    Returns:
+        The plan with ``rounded`` and ``biases`` filled in.
+    """
+    options = options or RoundingOptions()
+    blocks = split(program, frozenset(plan.weights))
+    real, grid = Simulation(program, None), Simulation(program, plan)
+    stream = _enter(program, grid, feeds)
+    rounded: dict[str, npt.NDArray[np.int8]] = {}
+    biases: dict[str, npt.NDArray[np.float32]] = {}
+    generator = torch.Generator().manual_seed(options.seed)
+    for index, block in enumerate(blocks):
+        target = _forward(real, block, {n: stream.real[n] for n in block.inputs}, {})
+        learner = _Learner(grid, block, options, generator)
+        learner.learn(stream, target)
+        result = learner.decided()
+        source = {n: stream.grid[n] for n in block.inputs}
+        _move_on(stream, target, _forward(grid, block, source, result.constants), blocks[index + 1 :])
+        rounded |= result.rounded
+        biases |= result.biases
+        advance()
+    return replace(plan, rounded=rounded, biases=biases)
+
+
+def block_count(program: Program, plan: QuantizationPlan) -> int:
+    """Number of blocks that `learn_rounding` will go through."""
+    return len(split(program, frozenset(plan.weights)))
+
+
+def _enter(program: Program, grid: Simulation, feeds: Sequence[Mapping[str, Array]]) -> _Stream:
+    real = {
+        name: torch.from_numpy(np.stack([np.asarray(feed[name]) for feed in feeds]))
+        for name in program.inputs
+    }
+    return _Stream(real, {name: grid.enter(name, value) for name, value in real.items()})
+
+
+@torch.no_grad()
+def _forward(simulation: Simulation, block: Block, feeds: Values, replaced: Mapping[str, Tensor]) -> Values:
+    """The block's outputs for all samples, a slice at a time."""
+    count = len(next(iter(feeds.values())))
+    parts = [
+        simulation.run(
+            block.nodes, {n: v[i : i + RUN_BATCH] for n, v in feeds.items()}, block.outputs, replaced
+        )
+        for i in range(0, count, RUN_BATCH)
+    ]
+    return {name: torch.cat([part[name] for part in parts]) for name in block.outputs}
+
+
+def _move_on(stream: _Stream, real: Values, grid: Values, later: Sequence[Block]) -> None:
+    needed = {name for block in later for name in block.inputs}
+    stream.real = {n: v for n, v in {**stream.real, **real}.items() if n in needed}
+    stream.grid = {n: v for n, v in {**stream.grid, **grid}.items() if n in needed}
+
+
+@dataclass(frozen=True)
+class _Decision:
+    rounded: dict[str, npt.NDArray[np.int8]]
+    biases: dict[str, npt.NDArray[np.float32]]
+    constants: dict[str, Tensor]
+
+
+class _Learner:
+    """One block."""
+
+    def __init__(
+        self, grid: Simulation, block: Block, options: RoundingOptions, generator: torch.Generator
+    ) -> None:
+        self.grid, self.block, self.options, self.generator = grid, block, options, generator
+        assert grid.plan is not None
+        self.plan = grid.plan
+        self.products = [n for n in block.nodes if n.name in self.plan.weights]
+        self.weights = {node.name: self._soft(node) for node in self.products}
+        self.biases = {node.name: self._bias(node) for node in self.products if len(node.inputs) > 2}
+        self.start = {name: bias.detach().clone() for name, bias in self.biases.items()}
+
+    def _soft(self, node: Node) -> SoftWeight:
+        quant = self.plan.weights[node.name]
+        weight = self.grid.constants[node.inputs[1]]
+        scale = torch.from_numpy(quant.spread(tuple(weight.shape)))
+        return SoftWeight(weight, scale, LIMITS[self.plan.weight_bits.get(node.name, 8)])
+
+    def _bias(self, node: Node) -> Tensor:
+        return self.grid.constants[node.inputs[2]].clone().requires_grad_(True)
+
+    def learn(self, stream: _Stream, target: Values) -> None:
+        """Run the gradient steps; a block without weights has none."""
+        if not self.products:
+            return
+        options, count = self.options, len(next(iter(target.values())))
+        sizes = {name: float(value.pow(2).mean()) + 1e-12 for name, value in target.items()}
+        groups = [{"params": [w.variable for w in self.weights.values()], "lr": options.rate}]
+        groups += [
+            {"params": [bias], "lr": options.bias_rate * max(float(bias.detach().abs().max()), 1e-3)}
+            for bias in self.biases.values()
+        ]
+        optimiser = torch.optim.Adam(groups)
+        elements = sum(w.variable.numel() for w in self.weights.values())
+        for step in range(options.steps):
+            chosen = torch.randint(count, (min(options.batch, count),), generator=self.generator)
+            feeds = {name: self._mixed(stream, name, chosen) for name in self.block.inputs}
+            got = self.grid.run(self.block.nodes, feeds, self.block.outputs, self._soft_constants())
+            loss = torch.stack(
+                [(got[name] - target[name][chosen]).pow(2).mean() / sizes[name] for name in got]
+            ).sum()
+            progress = (step / options.steps - options.warm_up) / (1 - options.warm_up)
+            if progress > 0:
+                beta = 2 + 18 * 0.5 * (1 + math.cos(progress * math.pi))
+                pull = sum(w.indecision(beta) for w in self.weights.values()) / elements
+                loss = loss + options.pull * float(loss.detach()) * pull
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+
+    def _mixed(self, stream: _Stream, name: str, chosen: Tensor) -> Tensor:
+        grid, real = stream.grid[name][chosen], stream.real[name][chosen]
+        if not self.options.drop or not grid.is_floating_point():
+            return grid
+        dropped = torch.rand(grid.shape, generator=self.generator) < self.options.drop
+        return torch.where(dropped, real, grid)
+
+    def _soft_constants(self) -> dict[str, Tensor]:
+        found = {node.inputs[1]: self.weights[node.name].soft() for node in self.products}
+        for node in self.products:
+            if node.name in self.biases:
+                found[node.inputs[2]] = self.biases[node.name]
+        return found
+
+    @torch.no_grad()
+    def decided(self) -> _Decision:
+        """Round for good."""
+        rounded, biases, constants = {}, {}, {}
+        for node in self.products:
+            soft = self.weights[node.name]
+            integers = soft.integers()
+            rounded[node.name] = integers.to(torch.int8).numpy()
+            constants[node.inputs[1]] = integers * soft.scale
+            if node.name in self.biases:
+                value = self.biases[node.name].detach()
+                biases[node.name] = value.numpy().copy()
+                constants[node.inputs[2]] = value
+        return _Decision(rounded, biases, constants)

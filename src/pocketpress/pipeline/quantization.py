@@ -1,0 +1,277 @@
+"""Integer activations: calibrate, try ranges with and without equalisation, learn the rounding.
+
+Every candidate is judged by what counts, the error of the network's outputs, on calibration samples that
+learning does not see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from pocketpress.compress.quantize.apply import apply_plan
+from pocketpress.compress.quantize.equalize import apply_equalization, plan_equalization
+from pocketpress.compress.quantize.observe import TensorStats, observe
+from pocketpress.compress.quantize.place import Placement, place
+from pocketpress.compress.quantize.plan import (
+    QuantizationOptions,
+    QuantizationPlan,
+    int8_tensors,
+    make_plan,
+)
+from pocketpress.compress.quantize.split_concat import split_concats
+from pocketpress.compress.weight_only.integers import coarse_nodes
+from pocketpress.core.precision import Precision, parse_precision
+from pocketpress.core.program import OPS, Program, Quantization, TensorType
+from pocketpress.core.program.ir import Array
+from pocketpress.core.record import Option
+from pocketpress.core.target import TargetSpec, real_to_file
+from pocketpress.graph.rewrite import Rewrite
+from pocketpress.pipeline.events import Events
+from pocketpress.pipeline.mixed import Judge, choose_mixed, half_floats
+from pocketpress.pipeline.options import PressOptions
+from pocketpress.verify.parity import sqnr_db
+from pocketpress.verify.reference import interpret
+
+PIXELS = Quantization.per_tensor(1.0, 0)
+PIXELS_INT8 = Quantization.per_tensor(1.0, -128)
+CANDIDATES = ("mse", "percentile", "min-max")
+CHOICE_SAMPLES = 32
+CLEARLY_BETTER_DB = 0.3
+"""A later candidate wins only by this much: less is noise of the few samples it is judged on."""
+EXPONENT = 0.75
+"""Of `equalize`: the best of 0.5, 0.75 and 1 on the CIFAR-10 networks."""
+STEPS = {8: 60, 4: 300}
+"""Gradient steps per block of learned rounding, by weight bits."""
+BORDER_BYTES = 192 << 20
+"""Learned rounding holds the activations on one border of all its samples, twice, within this."""
+
+Feeds = list[dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What came out.
+
+    Attributes:
+        program: with integer activations.
+        mirrored: the float program whose tensors it quantises: the given one, or its equalised form.
+        plan: all decisions.
+        estimator: the range estimator that won.
+        equalized: whether the equalised form won.
+        learned: whether the rounding is learned.
+        stats: what calibration saw of every tensor of ``mirrored``.
+        choices: of mixed precision, for the record.
+    """
+
+    program: Program
+    mirrored: Program
+    plan: QuantizationPlan
+    estimator: str
+    equalized: bool = False
+    learned: bool = False
+    stats: Mapping[str, TensorStats] = field(default_factory=dict)
+    choices: Mapping[str, Option] = field(default_factory=dict)
+
+
+def quantize(
+    program: Program,
+    targets: tuple[TargetSpec, ...],
+    options: PressOptions,
+    feeds: Feeds,
+    events: Events,
+    judge: Judge | None = None,
+) -> Quantized:
+    """Bring a float program to integer activations as the precision says; mixed precision needs a judge."""
+    return _Search(program, targets, options, feeds, events, judge).run()
+
+
+def common_integer_ops(targets: Iterable[TargetSpec]) -> frozenset[str]:
+    """Operators that every target which executes int8 computes exactly as the reference."""
+    sets = [spec.integer_ops for spec in targets if "w8a8-static" in spec.families]
+    return frozenset.intersection(*sets) if sets else frozenset()
+
+
+class _Search:
+    def __init__(
+        self,
+        program: Program,
+        targets: tuple[TargetSpec, ...],
+        options: PressOptions,
+        feeds: Feeds,
+        events: Events,
+        judge: Judge | None,
+    ) -> None:
+        self.program, self.targets, self.options, self.events = program, targets, options, events
+        self.judge = judge
+        self.feeds, self.precision = feeds, parse_precision(options.precision)
+        self.placement = placed(program, targets, self.precision)
+        self.raw = {program.inputs[0]: PIXELS} if options.input_uint8 else {}
+        self.judges = feeds[:: max(1, len(feeds) // CHOICE_SAMPLES)][:CHOICE_SAMPLES]
+
+    def run(self) -> Quantized:
+        names = CANDIDATES if self.options.estimator == "auto" else (self.options.estimator,)
+        if self.precision.activations == "int16":
+            names = ("min-max",)
+        stats = self._observed(self.program, "calibrate")
+        if self.precision.activations == "int8":
+            self.placement = split_concats(self.program, self.placement, stats)
+        forms = [(self.program, stats, False)]
+        equal = self._equalized(stats)
+        if equal is not None:
+            forms.append((equal, self._observed(equal, "calibrate equalised"), True))
+        self.truth = [interpret(self.program, feed) for feed in self.judges]
+        best, best_score = None, -np.inf
+        with self.events.stage("quantise", len(names) * len(forms)) as advance:
+            for form, seen, equalized in forms:
+                for name in names:
+                    found = self._candidate(form, seen, name, equalized)
+                    score = self._score(found.program)
+                    if best is None or score > best_score + CLEARLY_BETTER_DB:
+                        best, best_score = found, score
+                    advance()
+        assert best is not None
+        if self.precision.name == "mixed":
+            best = self._mixed(best)
+            best_score = self._score(best.program)
+        return self._learned(best, best_score)
+
+    def _mixed(self, base: Quantized) -> Quantized:
+        """Other bits for some layers and float for others, as the promises ask."""
+
+        def remake(placement: Placement, weight_bits: Mapping[str, int]) -> Quantized:
+            return self._candidate(
+                base.mirrored, base.stats, base.estimator, base.equalized, placement, weight_bits
+            )
+
+        chosen = choose_mixed(
+            base.mirrored, self.placement, remake, self.targets, self.options.limits,
+            self.judges, self.judge, self.events, self.options.seed,
+        )  # fmt: skip
+        found = remake(chosen.placement, chosen.weight_bits)
+        plan = replace(found.plan, skipped=found.plan.skipped + chosen.skipped)
+        return replace(found, plan=plan, choices=chosen.choices)
+
+    def _observed(self, program: Program, stage: str) -> dict[str, TensorStats]:
+        wanted = [out for node in program.nodes for out in node.outputs]
+        wanted += [n for n in int8_tensors(program, self.placement) if n in program.inputs]
+        with self.events.stage(stage, len(self.feeds)) as advance:
+            return observe(program, dict.fromkeys(wanted), self.feeds, len(self.feeds), _run, advance)
+
+    def _equalized(self, stats: Mapping[str, TensorStats]) -> Program | None:
+        if self.precision.activations != "int8":
+            return None
+        plan = plan_equalization(self.program, stats, EXPONENT)
+        return apply_equalization(self.program, plan) if plan.scales else None
+
+    def _candidate(
+        self,
+        form: Program,
+        stats: Mapping[str, TensorStats],
+        estimator: str,
+        equalized: bool,
+        placement: Placement | None = None,
+        weight_bits: Mapping[str, int] | None = None,
+    ) -> Quantized:
+        chosen = quantizer_options(form, self.precision, self.options, estimator)
+        if weight_bits:
+            chosen = replace(chosen, weight_bits=weight_bits, weight_search=True)
+        fixed = {name: PIXELS_INT8 for name in self.raw}
+        plan = make_plan(form, placement or self.placement, stats, chosen, fixed)
+        plan = replace(plan, skipped=tuple(dict.fromkeys(plan.skipped)))
+        return Quantized(self._applied(form, plan), form, plan, estimator, equalized, stats=stats)
+
+    def _applied(self, form: Program, plan: QuantizationPlan) -> Program:
+        program = storable_heads(apply_plan(form, plan, self.raw), self.targets)
+        return half_floats(program, self.targets) if self.precision.name == "mixed" else program
+
+    def _score(self, program: Program) -> float:
+        """SQNR of the float-side outputs."""
+        signal, noise = [], []
+        for feed, wanted in zip(self.judges, self.truth, strict=True):
+            got = interpret(program, stored(program, feed))
+            for name, value in wanted.items():
+                real = np.asarray(value, np.float64).reshape(-1)
+                signal.append(real)
+                noise.append(real - got[name].astype(np.float64).reshape(-1))
+        return sqnr_db(np.concatenate(signal), np.concatenate(noise))
+
+    def _learned(self, found: Quantized, score: float) -> Quantized:
+        """Learn the rounding; kept when the judges agree that it is better."""
+        steps = self.options.rounding_steps
+        if steps is None:
+            fewest = min([self.precision.weight_bits, *found.plan.weight_bits.values()])
+            steps = STEPS[fewest] if self.precision.learned else 0
+        if steps == 0 or not found.plan.weights:
+            return found
+        from pocketpress.compress.learn.blocks import border_bytes
+        from pocketpress.compress.learn.rounding import RoundingOptions, block_count, learn_rounding
+
+        judged = {id(feed) for feed in self.judges}
+        feeds = [feed for feed in self.feeds if id(feed) not in judged] or self.feeds
+        room = BORDER_BYTES // max(border_bytes(found.mirrored, frozenset(found.plan.weights)), 1)
+        feeds = feeds[: max(16, room)]
+        with self.events.stage("learn rounding", block_count(found.mirrored, found.plan)) as advance:
+            plan = learn_rounding(
+                found.mirrored,
+                found.plan,
+                feeds,
+                RoundingOptions(steps=steps, seed=self.options.seed),
+                advance,
+            )
+        learned = replace(found, plan=plan, program=self._applied(found.mirrored, plan), learned=True)
+        return learned if self._score(learned.program) > score else found
+
+
+def placed(program: Program, targets: tuple[TargetSpec, ...], precision: Precision) -> Placement:
+    """What runs in integers: in int16 no look-up tables, whose 256 entries are for int8."""
+    able = common_integer_ops(targets)
+    if precision.activations == "int16":
+        able = frozenset(op for op in able if OPS[op].integer != "table")
+    return place(program, able)
+
+
+def quantizer_options(
+    program: Program, precision: Precision, options: PressOptions, estimator: str
+) -> QuantizationOptions:
+    """The quantiser's part of the options, for one estimator."""
+    coarse = coarse_nodes(program) if precision.weight_bits == 4 else frozenset()
+    return QuantizationOptions(
+        estimator=estimator,
+        weight_search=estimator != "min-max" or precision.activations == "int16" or bool(coarse),
+        tied=options.tied,
+        weight_bits=dict.fromkeys(coarse, 4),
+        activation_bits=16 if precision.activations == "int16" else 8,
+    )
+
+
+def storable_heads(program: Program, targets: tuple[TargetSpec, ...]) -> Program:
+    """Integer weights of float layers as float16, which holds them exactly, where a target wants it so."""
+    if all(spec.takes_integer_weights("linear") for spec in targets):
+        return program
+    rewrite = Rewrite(program)
+    for node in program.nodes:
+        if node.op != "linear" or program.type(node.inputs[0]).is_quantized:
+            continue
+        name = node.inputs[1]
+        if name in program.constants and program.type(name).is_quantized:
+            rewrite.constants[name] = program.constants[name].astype(np.float16)
+            rewrite.types[name] = TensorType(program.type(name).shape, "float16")
+    return rewrite.build()
+
+
+def stored(program: Program, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Real-valued inputs in the program's own input dtypes."""
+    result = {}
+    for name in program.inputs:
+        type_ = program.type(name)
+        scale = None if type_.quant is None else float(type_.quant.step)
+        zero = 0 if type_.quant is None else type_.quant.zero_point
+        result[name] = real_to_file(feeds[name], type_.dtype, scale, zero)
+    return result
+
+
+def _run(program: Program, feeds: Mapping[str, Array], names: Iterable[str]) -> Mapping[str, Array]:
+    return interpret(program, feeds, keep=names)
