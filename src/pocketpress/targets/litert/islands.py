@@ -1,8 +1,9 @@
 """16-bit activations: which operators LiteRT computes well in integers, and float islands for the others.
 
 Its fast 16x8 kernels (CONV_2D, FULLY_CONNECTED with an int32 bias) add up in int32, which the weights must
-not overflow; on the reference kernels that take over elsewhere an operator costs ten to a hundred times its float
-form.  An island computes in float32 on the decoded 8-bit weights: nearer to the real numbers, never further.
+not overflow.  On the reference kernels that take over elsewhere an operator costs ten to a hundred times its
+float form.  An island computes in float32 on the decoded 8-bit weights: nearer to the real numbers, never
+further.
 """
 
 from __future__ import annotations

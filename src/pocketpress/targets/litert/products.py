@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -105,8 +106,33 @@ def linear(e: Emission, node: Node) -> None:
 
 
 def matmul(e: Emission, node: Node) -> None:
-    """BATCH_MATMUL of two activations."""
-    e.graph.operator("BATCH_MATMUL", e.inputs(node), [e.out(node)], schema.BatchMatMulOptionsT())
+    """BATCH_MATMUL of two activations; XNNPACK's int8 product wants zero point 0 of the second."""
+    inputs, quant = e.inputs(node), e.in_type(node, 1).quant
+    if quant is not None and quant.zero_point != 0 and e.in_type(node, 1).dtype == "int8":
+        inputs = _centred(e, node, inputs[0], inputs[1], quant)
+    e.graph.operator("BATCH_MATMUL", inputs, [e.out(node)], schema.BatchMatMulOptionsT())
+
+
+def _centred(e: Emission, node: Node, first: int, second: int, quant: Quantization) -> list[int]:
+    """``sum (a - za)(b - zb) = sum (a - za) b + sum (a - za)(-zb)``: both sums as one, twice as long.
+
+    The integers b stand for themselves after BITCAST, PADV2 puts ``-zb`` below them (64 twice for 128).
+    """
+    copies, shift = (1, -quant.zero_point) if quant.zero_point > -128 else (2, 64)
+    wide, raw = e.graph.type(first), Quantization.per_tensor(float(quant.step))
+    like, inner = replace(e.graph.type(second), quant=raw), wide.shape[-1]
+    bits = e.step(node, "BITCAST", [second], "raw", like)
+    widths = np.zeros((len(like.shape), 2), np.int32)
+    widths[-2, 1] = copies * inner
+    bounds = e.graph.integers("paddings", widths)
+    value = e.graph.constant("shift", np.asarray(shift, np.int8), raw)
+    longer = (1 + copies) * inner
+    tall = replace(like, shape=(*like.shape[:-2], longer, like.shape[-1]))
+    below = e.step(node, "PADV2", [bits, bounds, value], "shifted", tall)
+    options = schema.ConcatenationOptionsT(axis=len(wide.shape) - 1)
+    long = replace(wide, shape=(*wide.shape[:-1], longer))
+    beside = e.step(node, "CONCATENATION", [first] * (1 + copies), "repeated", long, options)
+    return [beside, below]
 
 
 def is_matrix(e: Emission, node: Node, weight: Weight, *, pointwise: bool) -> bool:

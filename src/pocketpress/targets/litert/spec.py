@@ -18,8 +18,8 @@ REMARKS: dict[str, str] = {
     "conv_transpose2d": "groups are written as one dense weight with zeros: equal integers, more arithmetic",
     "dynamic_conv2d": "depthwise ones compute in float on 8-bit weights; a range for every image",
     "dynamic_linear": "a range for every row",
-    "matmul": "equal when the zero point of the second operand is 0; LiteRT's own kernel, which takes over "
-    "otherwise, rounds about one element in 500 the other way",
+    "matmul": "a zero point other than 0 of the second operand is carried by a product twice as long, its "
+    "operands copied outside XNNPACK: equal integers",
     "mean": "equal when no mean falls on a tie: LiteRT rounds those half up",
     "add": "equal with tied scales (input scale = output scale * p/127)",
     "sub": "equal with tied scales (input scale = output scale * p/127)",
