@@ -83,14 +83,16 @@ def live() -> Iterator[Events]:
         yield events
 
 
-def _print(renderable: Any) -> None:
+def write(renderable: Any) -> None:
+    """Text or a table on stdout, wide where that is no terminal."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=150)
     console.print(renderable)
 
 
-def _json(value: Any) -> None:
+def write_json(value: Any) -> None:
+    """JSON on stdout."""
     sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
 
 
@@ -100,18 +102,18 @@ def record(done: Record, out: Path, *, as_json: bool) -> None:
         sys.stdout.write(done.to_json())
         return
     if done.steps:
-        _print(step_table(done))
-    _print(target_table(list(done.targets)))
+        write(step_table(done))
+    write(target_table(list(done.targets)))
     for entry in done.targets:
         for reason in entry.reasons:
-            _print(f"{entry.name}: {reason}")
+            write(f"{entry.name}: {reason}")
         if entry.metric is not None and entry.metric.words:
-            _print(f"{entry.name}: {entry.metric.words}")
+            write(f"{entry.name}: {entry.metric.words}")
     if done.data.calibration is not None and done.data.calibration.note:
-        _print(f"calibration: {done.data.calibration.note}")
+        write(f"calibration: {done.data.calibration.note}")
     for item in done.skipped:
-        _print(f"skipped: {item.name}: {item.reason}")
-    _print(f"record: {out / 'record.json'}   report: {out / 'report.html'}   verdict: {done.verdict}")
+        write(f"skipped: {item.name}: {item.reason}")
+    write(f"record: {out / 'record.json'}   report: {out / 'report.html'}   verdict: {done.verdict}")
 
 
 def step_table(done: Record) -> Table:
@@ -226,18 +228,18 @@ def plan(job: Job, *, as_json: bool) -> None:
         "skipped": [{"name": s.name, "reason": s.reason} for s in job.passed_over],
     }
     if as_json:
-        _json(facts)
+        write_json(facts)
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     for key, value in facts.items():
         table.add_row(key, str(value))
-    _print(table)
+    write(table)
 
 
 def inspection(found: Inspection, *, as_json: bool) -> None:
     """Facts about a network."""
     if as_json:
-        _json(asdict(found))
+        write_json(asdict(found))
         return
     head = Table(box=None, show_header=False, pad_edge=False)
     head.add_row("network", found.name)
@@ -248,7 +250,7 @@ def inspection(found: Inspection, *, as_json: bool) -> None:
     head.add_row("parameters", f"{found.parameters:,} ({size(found.parameter_bytes)} as float32)")
     head.add_row("multiply-accumulates", f"{found.multiply_accumulates:,}")
     head.add_row("operators", ", ".join(f"{name} {count}" for name, count in found.operators.items()))
-    _print(head)
+    write(head)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("target", "precisions", "lacks", "stays in float in int8"):
         table.add_column(name)
@@ -259,13 +261,13 @@ def inspection(found: Inspection, *, as_json: bool) -> None:
             ", ".join(t.float_missing) or "nothing",
             ", ".join(t.int8_in_float) or "nothing",
         )
-    _print(table)
+    write(table)
 
 
 def comparison(found: Comparison, *, as_json: bool) -> None:
     """Two artifacts side by side."""
     if as_json:
-        _json(
+        write_json(
             {
                 "a": found.a,
                 "b": found.b,
@@ -296,4 +298,4 @@ def comparison(found: Comparison, *, as_json: bool) -> None:
     table.add_row(
         "latency", f"{duration(latency.median)} against {duration(latency.float_median or 0)}; {ratio}"
     )
-    _print(table)
+    write(table)

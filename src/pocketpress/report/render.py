@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from pocketpress.core.errors import InternalError
 from pocketpress.core.record import Record
-from pocketpress.report import charts, view
+from pocketpress.report import charts, layers, view
 
 MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp")
 
@@ -71,6 +71,7 @@ def render(record: Record, *, pictures: Sequence[Sequence[Picture]] = (), title:
         matrix=view.matrix(record),
         layer_chart=charts.layer_chart(record.layers),
         worst_layers=charts.worst_layers(record.layers),
+        cost_rows=layers.cost_rows(record),
         stage_chart=charts.stage_chart(record.stages),
         groups=view.facts_of(record),
         decibels=view.decibels,
