@@ -12,10 +12,7 @@ import numpy as np
 
 from pocketpress.compress.quantize.apply import apply_plan
 from pocketpress.compress.quantize.plan import QuantizationPlan
-from pocketpress.compress.weight_only.dynamic import quantize_at_run_time
-from pocketpress.compress.weight_only.integers import apply_weights, plan_integers
-from pocketpress.compress.weight_only.palette import palettize
-from pocketpress.core.precision import Precision, parse_precision
+from pocketpress.core.precision import parse_precision
 from pocketpress.core.program import Program
 from pocketpress.core.program.ir import Array
 from pocketpress.core.program.serialize import from_bytes, program_hash, to_bytes
@@ -26,7 +23,6 @@ from pocketpress.data import Dataset
 from pocketpress.graph.affine_to_depthwise import affine_to_depthwise
 from pocketpress.graph.average_pool_to_depthwise import average_pool_to_depthwise
 from pocketpress.graph.fold_preprocessing import fold_preprocessing
-from pocketpress.graph.half_weights import half_weights
 from pocketpress.graph.simplify import simplify
 from pocketpress.pipeline.cache import Cache
 from pocketpress.pipeline.costs import quantized_costs, stored_costs
@@ -34,6 +30,7 @@ from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.mixed import Judge, mixed_key
 from pocketpress.pipeline.options import PressOptions
 from pocketpress.pipeline.quantization import PIXELS, common_integer_ops, quantize, stored
+from pocketpress.pipeline.weights import smaller_weights
 from pocketpress.verify.reference import interpret_node
 
 __all__ = ["Prepared", "prepare", "simplified", "stored", "with_raw_input"]
@@ -95,9 +92,18 @@ def prepare(
     lowered = with_raw_input(program, options.input_uint8)
     precision = parse_precision(options.precision)
     if precision.activations in ("float", "dynamic"):
-        stored_program, skipped = smaller_weights(lowered, precision, targets)
+        learns = calibration is not None and precision.weight_bits == 4 and not precision.palette
+        samples = calibration_feeds(calibration, options) if learns and calibration is not None else []
+        stored_program, skipped, learned = smaller_weights(
+            program, lowered, precision, targets, options, samples, events
+        )
         return Prepared(
-            program, lowered, stored_program, skipped, costs=stored_costs(stored_program, lowered)
+            program,
+            lowered,
+            stored_program,
+            skipped,
+            choices={"learned_rounding": learned} if learns else {},
+            costs=stored_costs(stored_program, lowered),
         )
     assert calibration is not None
     ready = affine_to_depthwise(average_pool_to_depthwise(program))
@@ -147,25 +153,6 @@ def _restored(hit: Path, program: Program, lowered: Program) -> Prepared:
         choices=notes["choices"],
         costs=tuple(LayerCost.model_validate(cost) for cost in notes["costs"]),
     )
-
-
-def smaller_weights(
-    program: Program, precision: Precision, targets: tuple[TargetSpec, ...]
-) -> tuple[Program, tuple[Skipped, ...]]:
-    """Store the weights as asked between float activations."""
-    if precision.name == "fp32":
-        return program, ()
-    if precision.name == "fp16":
-        return half_weights(program), ()
-    if precision.palette:
-        return palettize(program, precision.weight_bits)
-    plan = plan_integers(program, precision.weight_bits, precision.block)
-    stored_program = apply_weights(program, plan.types)
-    if precision.activations != "dynamic":
-        return stored_program, plan.skipped
-    able = frozenset.intersection(*(spec.float_ops for spec in targets))
-    dynamic, skipped = quantize_at_run_time(stored_program, able)
-    return dynamic, plan.skipped + skipped
 
 
 def calibration_feeds(data: Dataset, options: PressOptions) -> list[dict[str, Array]]:

@@ -206,13 +206,11 @@ class _Search:
             steps = STEPS[fewest] if self.precision.learned else 0
         if steps == 0 or not found.plan.weights:
             return found
-        from pocketpress.compress.learn.blocks import border_bytes
         from pocketpress.compress.learn.rounding import RoundingOptions, block_count, learn_rounding
 
         judged = {id(feed) for feed in self.judges}
         feeds = [feed for feed in self.feeds if id(feed) not in judged] or self.feeds
-        room = BORDER_BYTES // max(border_bytes(found.mirrored, frozenset(found.plan.weights)), 1)
-        feeds = feeds[: max(16, room)]
+        feeds = learning_feeds(found.mirrored, found.plan, feeds)
         with self.events.stage("learn rounding", block_count(found.mirrored, found.plan)) as advance:
             plan = learn_rounding(
                 found.mirrored,
@@ -223,6 +221,14 @@ class _Search:
             )
         learned = replace(found, plan=plan, program=self._applied(found.mirrored, plan), learned=True)
         return learned if self._score(learned.program) > score else found
+
+
+def learning_feeds(program: Program, plan: QuantizationPlan, feeds: Feeds) -> Feeds:
+    """As many samples as fit `BORDER_BYTES`, at least 16."""
+    from pocketpress.compress.learn.blocks import border_bytes
+
+    room = BORDER_BYTES // max(border_bytes(program, frozenset(plan.weights)), 1)
+    return feeds[: max(16, room)]
 
 
 def placed(program: Program, targets: tuple[TargetSpec, ...], precision: Precision) -> Placement:
