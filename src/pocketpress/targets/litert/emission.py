@@ -18,6 +18,7 @@ class Emission:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.graph = Graph()
+        self.loading = Graph(self.graph)
         self.skipped: list[Skipped] = []
         self._index: dict[str, int] = {}
         self._widened: dict[int, int] = {}

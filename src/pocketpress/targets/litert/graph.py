@@ -38,6 +38,7 @@ _TYPES: dict[str, int] = {
     "bool": schema.TensorType.BOOL,
     "int4": schema.TensorType.INT4,
     "int2": schema.TensorType.INT2,
+    "resource": schema.TensorType.RESOURCE,
 }
 
 
@@ -50,25 +51,29 @@ class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
 
 
 class Graph:
-    """Tensors and operators of the one subgraph, by index."""
+    """Tensors and operators of a subgraph, by index.
 
-    def __init__(self) -> None:
+    Args:
+        shared: None for the main subgraph, or the one whose buffers and operator codes this one uses.
+    """
+
+    def __init__(self, shared: Graph | None = None) -> None:
         self._tensors: list[Any] = []
         self._types: list[TensorType] = []
         self._kinds: list[str] = []
         self._operators: list[Any] = []
-        self._buffers: list[Array | None] = [None]
-        self._buffer_of: dict[bytes, int] = {}
         self._constant_of: dict[tuple[Any, ...], int] = {}
-        self._codes: dict[tuple[str, int], int] = {}
+        self._buffers: list[Array | None] = [None] if shared is None else shared._buffers
+        self._buffer_of: dict[bytes, int] = {} if shared is None else shared._buffer_of
+        self._codes: dict[tuple[str, int], int] = {} if shared is None else shared._codes
 
     def type(self, index: int) -> TensorType:
         """The type of tensor ``index``."""
         return self._types[index]
 
-    def tensor(self, name: str, type_: TensorType, buffer: int = 0, bits: int | None = None) -> int:
-        """Add a tensor; buffer 0 means that it is computed, ``bits`` that integers are packed so tightly."""
-        kind = type_.dtype if bits is None else f"int{bits}"
+    def tensor(self, name: str, type_: TensorType, buffer: int = 0, kind: str | None = None) -> int:
+        """Add a tensor; buffer 0 means that it is computed, ``kind`` is its dtype in the file if another."""
+        kind = kind or type_.dtype
         tensor = schema.TensorT(
             shape=np.asarray(type_.shape, np.int32),
             type=_TYPES[kind],
@@ -98,12 +103,28 @@ class Graph:
         content = pack_bits(value, bits)
         key = (type_, content, bits)
         if key not in self._constant_of:
-            self._constant_of[key] = self.tensor(name, type_, self._buffer(content), bits)
+            self._constant_of[key] = self.tensor(name, type_, self._buffer(content), f"int{bits}")
         return self._constant_of[key]
 
     def integers(self, name: str, values: Sequence[int] | Array) -> int:
         """A constant of int32 values: a shape, axes, paddings."""
         return self.constant(name, np.asarray(values, np.int32))
+
+    def assign(self, name: str, value: int) -> None:
+        """Set the variable ``name``, which all subgraphs share."""
+        self.operator("ASSIGN_VARIABLE", [self._handle(name), value], [])
+
+    def read(self, name: str, type_: TensorType) -> int:
+        """A tensor with the value of the variable ``name``."""
+        out = self.tensor(name, type_)
+        self.operator("READ_VARIABLE", [self._handle(name)], [out])
+        return out
+
+    def _handle(self, name: str) -> int:
+        handle = self.tensor(f"{name}/variable", TensorType(()), kind="resource")
+        options = schema.VarHandleOptionsT(container="", sharedName=name)
+        self.operator("VAR_HANDLE", [], [handle], options)
+        return handle
 
     def _buffer(self, content: bytes) -> int:
         if content not in self._buffer_of:
@@ -131,21 +152,29 @@ class Graph:
         version = operator_version(code, [self._kinds[i] for i in given], per_channel)
         return self._codes.setdefault((code, version), len(self._codes))
 
-    def pack(self, inputs: Sequence[Named], outputs: Sequence[Named], signature: str) -> bytes:
-        """The file: inputs and outputs by name in order, and the signature's JSON."""
+    def _subgraph(self, name: str, inputs: Sequence[Named], outputs: Sequence[Named]) -> Any:
+        return schema.SubGraphT(
+            tensors=self._tensors,
+            inputs=np.asarray([index for _, index in inputs], np.int32),
+            outputs=np.asarray([index for _, index in outputs], np.int32),
+            operators=self._operators,
+            name=name,
+        )
+
+    def pack(
+        self, inputs: Sequence[Named], outputs: Sequence[Named], signature: str, loading: Graph | None = None
+    ) -> bytes:
+        """The file: inputs and outputs by name in order, the signature's JSON, what is computed once."""
         text = self._buffer(signature.encode())
+        subgraphs = [self._subgraph("main", inputs, outputs)]
+        if loading is not None and loading._operators:
+            self.operator("CALL_ONCE", [], [], schema.CallOnceOptionsT(initSubgraphIndex=1))
+            self._operators.insert(0, self._operators.pop())
+            subgraphs.append(loading._subgraph("loading", (), ()))
         model = schema.ModelT(
             version=SCHEMA_VERSION,
             operatorCodes=[_operator_code(code, version) for code, version in self._codes],
-            subgraphs=[
-                schema.SubGraphT(
-                    tensors=self._tensors,
-                    inputs=np.asarray([index for _, index in inputs], np.int32),
-                    outputs=np.asarray([index for _, index in outputs], np.int32),
-                    operators=self._operators,
-                    name="main",
-                )
-            ],
+            subgraphs=subgraphs,
             description="pocketpress",
             buffers=[schema.BufferT(data=data) for data in self._buffers],
             metadata=[schema.MetadataT(name=SIGNATURE_METADATA, buffer=text)],

@@ -78,4 +78,4 @@ def _emitted(program: Program) -> Emission:
 def _packed(emission: Emission, program: Program, signature: Signature) -> bytes:
     inputs = [(name, emission.index(name)) for name in program.inputs]
     outputs = [(name, emission.index(name)) for name in program.outputs]
-    return emission.graph.pack(inputs, outputs, signature.to_json())
+    return emission.graph.pack(inputs, outputs, signature.to_json(), emission.loading)

@@ -89,4 +89,4 @@ def operator_version(code: str, kinds: Sequence[str], per_channel: bool) -> int:
         found.append(_INT16.get(code, 1))
     if code == "DEQUANTIZE" and per_channel:
         found.append(_PER_CHANNEL_DEQUANTIZE)
-    return max(found)
+    return max(found, default=1)

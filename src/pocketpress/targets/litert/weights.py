@@ -1,9 +1,9 @@
 """A product's weight as its operator reads it: rearranged, packed, and decoded where arithmetic is in float.
 
 XNNPACK decodes DEQUANTIZE of an int8 or float16 constant once, when the file is loaded, and its operators
-take the result as the constant they ask for.  LiteRT's own DEQUANTIZE decodes other constants on the first
-run and keeps the result; MUL (blocks), CAST and GATHER (palettes) behind it are repeated in every run.  What
-is decoded so counts as computed: XNNPACK multiplies by it in BATCH_MATMUL only (`matrices`).
+take the result as the constant they ask for.  LiteRT's own DEQUANTIZE decodes int4 on the first run and keeps
+the result.  Blocks and palettes are decoded by a second subgraph that runs once and leaves a variable behind.
+What is not a constant to XNNPACK is called computed here: BATCH_MATMUL alone multiplies by it (`matrices`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 from pocketpress.core.program import Quantization, TensorType
 from pocketpress.core.program.ir import Array
 from pocketpress.targets.litert.emission import Emission
+from pocketpress.targets.litert.graph import Graph
 
 Rearrange = Callable[[Array], Array]
 
@@ -32,7 +33,7 @@ class Weight:
     Attributes:
         name: of its tensor in the file.
         value: what is stored.
-        bits: 4 for int4, else None.
+        bits: of packed integers (4, or 2 for small palettes), else None.
         quant: of ``value``; with ``scales`` the grid of whole numbers.
         scales: None, or for blocks along the last axis, shape (channels, 1, blocks, 1), float32.
         taps: numbers of the kernel's window, for weights in blocks.
@@ -78,10 +79,16 @@ def transposed(e: Emission, name: str, order: tuple[int, ...], channel: int = 0)
 
 def stored(e: Emission, weight: Weight) -> int:
     """The integers themselves, for an operator that computes with them, or a float constant."""
-    if weight.bits is not None:
-        assert weight.quant is not None
-        return e.graph.packed(weight.name, weight.value, weight.bits, weight.quant)
-    return e.constant(weight.name, weight.value, weight.quant)
+    if weight.value.dtype.kind == "f":
+        return e.constant(weight.name, weight.value)
+    return _constant(e.graph, weight)
+
+
+def _constant(graph: Graph, weight: Weight) -> int:
+    if weight.bits is None:
+        return graph.constant(weight.name, weight.value, weight.quant)
+    assert weight.quant is not None
+    return graph.packed(weight.name, weight.value, weight.bits, weight.quant)
 
 
 def widened(weight: Weight) -> Weight:
@@ -100,50 +107,51 @@ def real(e: Emission, weight: Weight) -> int:
 def _decoded(e: Emission, weight: Weight) -> int:
     like = TensorType(tuple(weight.value.shape))
     if weight.palette is not None:
-        return _looked_up(e, weight, like)
-    if weight.quant is None:
+        made = _looked_up(e.loading, weight, weight.palette, like)
+    elif weight.scales is not None:
+        made = _scaled_in_blocks(e.loading, weight, weight.scales, like)
+    elif weight.quant is not None:
+        return _dequantized(e.graph, weight, like)
+    else:
         return e.constant(weight.name, weight.value)
-    if weight.scales is not None:
-        return _scaled_in_blocks(e, weight, weight.scales, like)
-    return _dequantized(e, weight, like)
+    variable = f"{weight.name}/{'x'.join(map(str, like.shape))}"
+    e.loading.assign(variable, made)
+    return e.graph.read(variable, like)
 
 
-def _scaled_in_blocks(e: Emission, weight: Weight, scales: Array, like: TensorType) -> int:
-    """Integers widened once, then MUL by scales of shape (channels, 1, blocks, 1) in every run."""
+def _scaled_in_blocks(graph: Graph, weight: Weight, scales: Array, like: TensorType) -> int:
+    """Integers times scales of shape (channels, 1, blocks, 1)."""
     channels, _, blocks, _ = scales.shape
     split = weight.value.reshape(channels, weight.taps, blocks, -1)
     view = TensorType(tuple(split.shape))
-    wide = _dequantized(e, replace(weight, value=split), view)
-    constant = e.graph.constant(f"{weight.name}/scales", scales)
-    scaled = e.graph.tensor(f"{weight.name}/scaled", view)
-    e.graph.operator("MUL", [wide, constant], [scaled], schema.MulOptionsT())
-    out = e.graph.tensor(f"{weight.name}/real", like)
-    e.graph.operator("RESHAPE", [scaled, e.graph.integers("shape", like.shape)], [out])
+    wide = _dequantized(graph, replace(weight, value=split), view)
+    constant = graph.constant(f"{weight.name}/scales", scales)
+    scaled = graph.tensor(f"{weight.name}/scaled", view)
+    graph.operator("MUL", [wide, constant], [scaled], schema.MulOptionsT())
+    out = graph.tensor(f"{weight.name}/real", like)
+    graph.operator("RESHAPE", [scaled, graph.integers("shape", like.shape)], [out])
     return out
 
 
-def _dequantized(e: Emission, weight: Weight, like: TensorType) -> int:
-    out = e.graph.tensor(f"{weight.name}/real", like)
-    e.graph.operator("DEQUANTIZE", [stored(e, weight)], [out])
+def _dequantized(graph: Graph, weight: Weight, like: TensorType) -> int:
+    out = graph.tensor(f"{weight.name}/real", like)
+    graph.operator("DEQUANTIZE", [_constant(graph, weight)], [out])
     return out
 
 
-def _looked_up(e: Emission, weight: Weight, like: TensorType) -> int:
-    """GATHER from the codebook; indices of up to 4 bits come through a DEQUANTIZE that is computed once."""
-    assert weight.palette is not None
-    codebook = e.graph.constant(f"{weight.name}/codebook", np.asarray(weight.palette, np.float32))
-    entries = len(weight.palette)
-    bits = CRUMB_BITS if entries <= 1 << CRUMB_BITS else NIBBLE_BITS
-    if entries > 1 << NIBBLE_BITS:
-        codes = e.graph.constant(weight.name, weight.value)
+def _looked_up(graph: Graph, weight: Weight, palette: tuple[float, ...], like: TensorType) -> int:
+    """GATHER from the codebook by indices of 2, 4 or 8 bits."""
+    codebook = graph.constant(f"{weight.name}/codebook", np.asarray(palette, np.float32))
+    bits = CRUMB_BITS if len(palette) <= 1 << CRUMB_BITS else NIBBLE_BITS
+    if len(palette) > 1 << NIBBLE_BITS:
+        codes = graph.constant(weight.name, weight.value)
     else:
         lowest = -(1 << (bits - 1))
+        shifted = (weight.value.astype(np.int16) + lowest).astype(np.int8)
         grid = Quantization.per_tensor(1.0, lowest)
-        packed = e.graph.packed(weight.name, weight.value.astype(np.int16) + lowest, bits, grid)
-        codes = e.graph.tensor(f"{weight.name}/codes", like)
-        e.graph.operator("DEQUANTIZE", [packed], [codes])
-    indices = e.graph.tensor(f"{weight.name}/indices", TensorType(like.shape, "int32"))
-    e.graph.operator("CAST", [codes], [indices])
-    out = e.graph.tensor(f"{weight.name}/real", like)
-    e.graph.operator("GATHER", [codebook, indices], [out], schema.GatherOptionsT(axis=0))
+        codes = _dequantized(graph, Weight(weight.name, shifted, bits, grid), like)
+    indices = graph.tensor(f"{weight.name}/indices", TensorType(like.shape, "int32"))
+    graph.operator("CAST", [codes], [indices])
+    out = graph.tensor(f"{weight.name}/real", like)
+    graph.operator("GATHER", [codebook, indices], [out], schema.GatherOptionsT(axis=0))
     return out
