@@ -4,6 +4,9 @@ A weight of 8 or 4 bits is followed by Cast and Mul, a palette by Gather.  All t
 ONNX Runtime computes them once while it loads the file (constant folding, on from the basic optimisation
 level) and the kernels, and execution providers, see plain float32 or int8 weights.  DequantizeLinear would
 mean the same, but ONNX Runtime leaves it in the graph and decodes at every inference.
+
+Fewer than 8 bits are bit fields in bytes, and a table says which integers a byte holds.  ONNX has 4-bit
+types, but ONNX Runtime up to 1.20 at least cannot cast them, and 3 or 6 bits have none.
 """
 
 from __future__ import annotations
@@ -17,9 +20,8 @@ from pocketpress.core.program.decode import stored_bits
 from pocketpress.core.program.ir import Array
 from pocketpress.targets.onnxruntime.writer import GraphWriter
 
-_INT4_OPSET = 21
 _FIELDS = (4, 2, 1)
-"""Widths of the bit fields a palette index is cut into; each divides a byte."""
+"""Widths of the bit fields an unsigned integer is cut into; each divides a byte."""
 
 
 def real_value(w: GraphWriter, name: str) -> str:
@@ -34,7 +36,7 @@ def integer_weight(w: GraphWriter, stem: str, weight: Array, dtype: str) -> str:
     """The ONNX name of int8 weights; ``dtype`` "int4" stores them two to a byte."""
     if dtype != "int4":
         return w.initializer(stem, weight)
-    return w.emit("Cast", [_packed_int4(w, stem, weight)], name=stem, to=onnx.TensorProto.INT8)
+    return _int4(w, stem, weight)
 
 
 def pack(values: Array, bits: int) -> bytes:
@@ -47,11 +49,12 @@ def pack(values: Array, bits: int) -> bytes:
     return bytes(np.bitwise_or.reduce(shifted, axis=1).tobytes())
 
 
-def _packed_int4(w: GraphWriter, stem: str, values: Array) -> str:
+def _int4(w: GraphWriter, name: str, values: Array) -> str:
+    """4-bit integers as int8."""
     if values.min(initial=0) < -8 or values.max(initial=0) > 7:
-        raise InternalError("4-bit constant out of range", got=stem, allowed="-8 to 7")
-    w.needs_opset(_INT4_OPSET)
-    return w.raw_initializer(stem, onnx.TensorProto.INT4, values.shape, pack(values.astype(np.int8) & 15, 4))
+        raise InternalError("4-bit constant out of range", got=name, allowed="-8 to 7")
+    table = fields_of_bytes(4).astype(np.int8)
+    return _field(w, name, values & 15, 4, np.where(table > 7, table - 16, table).astype(np.int8))
 
 
 def _scaled(w: GraphWriter, name: str) -> str:
@@ -60,8 +63,7 @@ def _scaled(w: GraphWriter, name: str) -> str:
     quant = w.quant(name)
     if quant.zero_point != 0:
         raise InternalError("ONNX Runtime: weight with a zero point", got=name)
-    pack_or_store = _packed_int4 if type_.dtype == "int4" else GraphWriter.initializer
-    stored = pack_or_store(w, f"{name}_stored", value)
+    stored = _int4(w, name, value) if type_.dtype == "int4" else w.initializer(f"{name}_stored", value)
     grid = w.emit("Cast", [stored], name=name, to=onnx.TensorProto.FLOAT)
     return w.emit("Mul", [grid, _scales(w, name, quant, type_.shape)], name=name)
 
@@ -92,22 +94,21 @@ def _palette(w: GraphWriter, name: str) -> str:
     type_ = w.program.type(name)
     assert type_.palette is not None
     codebook = w.initializer(f"{name}_codebook", np.asarray(type_.palette, np.float32))
-    index = _indices(w, name, stored_bits(type_))
+    grid = _unpacked(w, name, w.program.constants[name], stored_bits(type_))
+    index = w.emit("Cast", [grid], name=name, to=onnx.TensorProto.INT32)
     return w.emit("Gather", [codebook, index], name=name)
 
 
-def _indices(w: GraphWriter, name: str, bits: int) -> str:
-    """Indices as int32 in the weight's shape; in the file one run of bit fields per width of `_FIELDS`."""
-    value = w.program.constants[name]
+def _unpacked(w: GraphWriter, name: str, values: Array, bits: int) -> str:
+    """Unsigned integers below ``2**bits`` as uint8; in the file one run of bit fields per width."""
     if bits == 8:
-        return w.emit("Cast", [w.initializer(f"{name}_index", value)], name=name, to=onnx.TensorProto.INT32)
-    flat, low = "", 0
+        return w.initializer(f"{name}_stored", values)
+    whole, low = "", 0
     for width in _FIELDS:
         if bits & width:
-            part = _field(w, name, (value >> low) & (2**width - 1), width)
-            flat, low = (_joined(w, name, flat, part, low) if low else part), low + width
-    wide = w.emit("Cast", [flat], name=name, to=onnx.TensorProto.INT32)
-    return w.emit("Reshape", [wide, w.int64(value.shape)], name=name)
+            part = _field(w, name, (values >> low) & (2**width - 1), width, fields_of_bytes(width))
+            whole, low = (_joined(w, name, whole, part, low) if low else part), low + width
+    return whole
 
 
 def _joined(w: GraphWriter, name: str, lower: str, upper: str, low: int) -> str:
@@ -115,14 +116,19 @@ def _joined(w: GraphWriter, name: str, lower: str, upper: str, low: int) -> str:
     return w.emit("BitwiseOr", [lower, moved], name=name)
 
 
-def _field(w: GraphWriter, name: str, values: Array, width: int) -> str:
-    """A vector of uint8 from ``width`` bits each."""
-    packed = np.frombuffer(pack(values, width), np.uint8).reshape(-1, 1)
-    stored = w.initializer(f"{name}_index_{width}", packed)
-    shifts = w.shared("bits", np.arange(0, 8, width, dtype=np.uint8))
-    moved = w.emit("BitShift", [stored, shifts], name=name, direction="RIGHT")
-    masked = w.emit("BitwiseAnd", [moved, w.shared("bits", np.uint8(2**width - 1))], name=name)
-    flat = w.emit("Reshape", [masked, w.int64([-1])], name=name)
-    if packed.size * (8 // width) == values.size:
-        return flat
-    return w.emit("Slice", [flat, w.int64([0]), w.int64([values.size])], name=name)
+def _field(w: GraphWriter, name: str, values: Array, width: int, table: Array) -> str:
+    """Bytes from ``width`` bits each: the packed bytes select rows of ``table``."""
+    packed = np.frombuffer(pack(values, width), np.uint8)
+    stored = w.initializer(f"{name}_stored", packed)
+    index = w.emit("Cast", [stored], name=name, to=onnx.TensorProto.INT32)
+    field = w.emit("Gather", [w.shared("fields", table), index], name=name)
+    if packed.size * (8 // width) != values.size:
+        flat = w.emit("Reshape", [field, w.int64([-1])], name=name)
+        field = w.emit("Slice", [flat, w.int64([0]), w.int64([values.size])], name=name)
+    return w.emit("Reshape", [field, w.int64(values.shape)], name=name)
+
+
+def fields_of_bytes(width: int) -> Array:
+    """The unsigned fields of every byte, lowest first: shape (256, 8 / width), uint8."""
+    every = np.arange(256, dtype=np.uint8).reshape(-1, 1)
+    return every >> np.arange(0, 8, width, dtype=np.uint8) & np.uint8(2**width - 1)

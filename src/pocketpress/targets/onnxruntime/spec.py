@@ -30,5 +30,9 @@ SPEC = TargetSpec(
         "else a float island whose 256 results are the reference's integers",
         "elu": "no integer kernel: a float island whose 256 results are the reference's integers",
         "conv_transpose2d": "no integer kernel: an equal QLinearConv over sub-pixels, then an interleave",
+        "dynamic_conv2d": "ConvInteger; grouped, small and batched ones, where it is slower than the float "
+        "kernel or has one range for all images, in float on int8 weights decoded at load time",
+        "dynamic_linear": "DynamicQuantizeMatMul, or MatMulInteger with a range per row; few weights times "
+        "several rows, where that is slower, in float on int8 weights decoded at load time",
     },
 )

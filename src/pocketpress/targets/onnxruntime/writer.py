@@ -92,12 +92,6 @@ class GraphWriter:
         self.initializers.append(numpy_helper.from_array(np.asarray(array), name))
         return name
 
-    def raw_initializer(self, stem: str, kind: int, shape: Sequence[int], data: bytes) -> str:
-        """Store the bytes of a tensor of a type that NumPy lacks; ``kind`` is an ONNX element type."""
-        name = self.unique(stem)
-        self.initializers.append(helper.make_tensor(name, kind, list(shape), data, raw=True))
-        return name
-
     def once(self, key: str, make: Callable[[], str]) -> str:
         """The tensor that ``make`` appends at the first call with ``key``."""
         if key not in self._made:
