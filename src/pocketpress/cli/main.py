@@ -165,7 +165,10 @@ def press(
     finetune: Annotated[
         str | None, typer.Option(help="training data, as --data: fine-tune with the float network as teacher")
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="passes over the training data")] = 10,
+    epochs: Annotated[int, typer.Option(min=0, help="passes over the training data, in float")] = 10,
+    qat_epochs: Annotated[
+        int, typer.Option(min=0, help="passes over the training data with quantised weights and activations")
+    ] = 0,
     finetune_samples: Annotated[int | None, typer.Option(min=2, help="training samples an epoch")] = None,
     loss: Annotated[
         str, typer.Option(help="task loss: auto, cross-entropy, mse, l1, none or module:function")
@@ -211,6 +214,7 @@ def press(
         input_uint8=input_uint8,
         calibration_samples=calibration_samples,
         rounding_steps=rounding_steps,
+        qat_epochs=qat_epochs,
         evaluation_samples=evaluation_samples or None,
         parity_samples=parity_samples,
         threads=threads,

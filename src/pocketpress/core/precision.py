@@ -40,6 +40,11 @@ class Precision:
         return self.activations in ("int8", "int16") or self.learned
 
     @property
+    def trainable(self) -> bool:
+        """Whether quantisation-aware training applies: activations on planned grids."""
+        return self.activations in ("int8", "int16")
+
+    @property
     def palette(self) -> bool:
         """Whether weights are indices into a codebook."""
         return self.family == "palette"

@@ -34,7 +34,7 @@ def choose_loss(
     rows = _telling_rows(examples.targets)
     labels = examples.labels(rows)
     outputs = _forward(network, examples.batch(rows))
-    loss = _loss(options.loss, outputs, labels)
+    loss = task_loss_of(options.loss, outputs, labels)
     if loss is None and options.prunes and options.importance in SCORED:
         raise DataError(
             f"importance {options.importance} needs labels, and the fine-tuning data has none",
@@ -65,7 +65,8 @@ def _telling_rows(targets: Tensor | None) -> Tensor:
     return torch.tensor(rows)
 
 
-def _loss(loss: str | TaskLoss, outputs: Any, labels: Tensor | None) -> TaskLoss | None:
+def task_loss_of(loss: str | TaskLoss, outputs: Any, labels: Tensor | None) -> TaskLoss | None:
+    """The task loss that a name or a user's function stands for; None to learn from the teacher alone."""
     if isinstance(loss, str) and not (":" in loss and is_function_name(loss)):
         return resolve_loss(loss, outputs, labels)
     return _user_loss(loss, outputs, labels)

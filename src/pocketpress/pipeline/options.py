@@ -33,6 +33,7 @@ class PressOptions:
         preprocess: preprocessing text; None for what the data needs.
         input_uint8: the artifact takes raw pixels.
         calibration_samples: at most so many.
+        qat_epochs: epochs of quantisation-aware training on the data of ``shrink.finetune``.
         rounding_steps: gradient steps per block of learned rounding; 0 for none, None for the default.
         evaluation_samples: at most so many; None for all.
         parity_samples: evaluation samples compared with the integer reference.
@@ -60,6 +61,7 @@ class PressOptions:
     input_uint8: bool = False
     calibration_samples: int = 128
     rounding_steps: int | None = None
+    qat_epochs: int = 0
     evaluation_samples: int | None = 1000
     parity_samples: int = 100
     threads: int = 1
@@ -86,6 +88,12 @@ class PressOptions:
         if wanted.name == "mixed" and self.limits.max_drop is None and self.limits.max_size_bytes is None:
             raise UserError(
                 "--precision mixed needs a promise to keep", next_step="give --max-drop or --max-size"
+            )
+        if self.qat_epochs and (self.shrink.finetune is None or not wanted.trainable):
+            raise UserError(
+                "--qat-epochs trains integers on labelled or unlabelled data",
+                got=f"--precision {self.precision}, --finetune {self.shrink.finetune}",
+                next_step="give --finetune DATA and --precision w8a8-static, w4a8 or w8a16",
             )
         self._check_synthesised()
         for name in ("calibration_samples", "parity_samples", "threads"):

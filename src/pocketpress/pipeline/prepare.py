@@ -29,7 +29,7 @@ from pocketpress.pipeline.costs import quantized_costs, stored_costs
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.mixed import Judge, mixed_key
 from pocketpress.pipeline.options import PressOptions
-from pocketpress.pipeline.quantization import PIXELS, common_integer_ops, quantize, stored
+from pocketpress.pipeline.quantization import PIXELS, Train, common_integer_ops, quantize, stored
 from pocketpress.pipeline.weights import smaller_weights
 from pocketpress.verify.reference import interpret_node
 
@@ -87,8 +87,9 @@ def prepare(
     cache: Cache,
     events: Events,
     judge: Judge | None = None,
+    train: Train | None = None,
 ) -> Prepared:
-    """Bring a simplified float program to the asked precision; ``judge`` serves mixed precision."""
+    """Bring a simplified float program to the asked precision; ``judge`` and ``train`` as `quantize`."""
     lowered = with_raw_input(program, options.input_uint8)
     precision = parse_precision(options.precision)
     if precision.activations in ("float", "dynamic"):
@@ -113,10 +114,10 @@ def prepare(
         options.estimator, options.tied, options.input_uint8, precision.name, options.rounding_steps,
         options.seed, mixed_key(options.limits, judge, targets) if precision.name == "mixed" else None,
     )  # fmt: skip
-    hit = cache.get(key)
+    hit = cache.get(key) if train is None else None
     if hit is not None:
         return _restored(hit, program, lowered)
-    found = quantize(ready, targets, options, feeds, events, judge)
+    found = quantize(ready, targets, options, feeds, events, judge, train)
     skipped = found.plan.skipped
     costs = quantized_costs(found.program, found.mirrored, found.plan, found.stats, feeds, events)
     choices = {"equalized": found.equalized, "learned_rounding": found.learned, **found.choices}
@@ -127,7 +128,8 @@ def prepare(
         "costs": [cost.model_dump(mode="json") for cost in costs],
     }
     files = {"program": to_bytes(found.program), "mirrored": to_bytes(found.mirrored)}
-    cache.put(key, {**files, "notes.json": json.dumps(notes).encode()})
+    if train is None:  # training data is not part of the key
+        cache.put(key, {**files, "notes.json": json.dumps(notes).encode()})
     return Prepared(
         program,
         lowered,

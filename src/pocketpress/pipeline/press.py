@@ -63,6 +63,7 @@ from pocketpress.pipeline.options import SYNTHESISED, PressOptions
 from pocketpress.pipeline.outputs import Outputs, cached
 from pocketpress.pipeline.prepare import Prepared, prepare, simplified, stored
 from pocketpress.pipeline.prove import prove
+from pocketpress.pipeline.qat import trainer
 from pocketpress.pipeline.stack import check_source, open_training, shrink_job, with_original, with_steps
 from pocketpress.pipeline.synthesis import SynthesisReader, synthesised
 from pocketpress.report.render import render
@@ -202,7 +203,8 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
         shrunk = shrink_job(job, folder, cache, events)
         program = job.program if shrunk is None else shrunk.program
         evaluation, judge = _judge(job, cache, events)
-        prepared = prepare(program, job.targets, options, job.calibration, cache, events, judge)
+        train = trainer(options, job.training, events)
+        prepared = prepare(program, job.targets, options, job.calibration, cache, events, judge, train)
         prepared = with_original(prepared, job) if shrunk is not None else prepared
         stem = stem_of(options.source)
         builds = []

@@ -6,7 +6,7 @@ learning does not see.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -49,6 +49,7 @@ BORDER_BYTES = 192 << 20
 """Learned rounding holds the activations on one border of all its samples, twice, within this."""
 
 Feeds = list[dict[str, Array]]
+Train = Callable[[Program, QuantizationPlan], QuantizationPlan]
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,22 @@ def quantize(
     feeds: Feeds,
     events: Events,
     judge: Judge | None = None,
+    train: Train | None = None,
 ) -> Quantized:
-    """Bring a float program to integer activations as the precision says; mixed precision needs a judge."""
-    return _Search(program, targets, options, feeds, events, judge).run()
+    """Bring a float program to integer activations as the precision says.
+
+    Args:
+        program: float.
+        targets: what they compute in integers is what becomes integer.
+        options: the user's.
+        feeds: calibration samples.
+        events: told about progress.
+        judge: of drops, for mixed precision.
+        train: quantisation-aware training, after everything else.
+    """
+    search = _Search(program, targets, options, feeds, events, judge)
+    found = search.run()
+    return found if train is None else search.trained(found, train)
 
 
 def common_integer_ops(targets: Iterable[TargetSpec]) -> frozenset[str]:
@@ -197,6 +211,11 @@ class _Search:
                 signal.append(real)
                 noise.append(real - got[name].astype(np.float64).reshape(-1))
         return sqnr_db(np.concatenate(signal), np.concatenate(noise))
+
+    def trained(self, found: Quantized, train: Train) -> Quantized:
+        """Go on from the rounding found so far."""
+        plan = train(found.mirrored, found.plan)
+        return replace(found, plan=plan, program=self._applied(found.mirrored, plan), learned=True)
 
     def _learned(self, found: Quantized, score: float) -> Quantized:
         """Learn the rounding; kept when the judges agree that it is better."""

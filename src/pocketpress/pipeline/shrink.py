@@ -136,7 +136,7 @@ def _phases(run: Run) -> list[Any]:
         phases.append(lambda: _low_rank(run))
     if options.mask is not None:
         phases.append(lambda: _mask(run))
-    if run.examples is not None:
+    if run.examples is not None and options.epochs > 0:
         left = max(1, options.epochs - between * max(0, steps - 1))
         phases.append(lambda: _fine_tune(run, left))
     return phases

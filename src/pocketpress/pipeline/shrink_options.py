@@ -76,7 +76,9 @@ class ShrinkOptions:
         for name, value in (("--prune-latency", self.prune_latency), ("--low-rank", self.low_rank)):
             if value is not None and not 0 < value < 1:
                 raise UserError(f"{name} is a share", got=value, allowed="between 0 and 1, as 0.6")
-        for name in ("prune_steps", "epochs", "batch"):
+        if self.epochs < 0:
+            raise UserError("epochs must be at least 0", got=self.epochs)
+        for name in ("prune_steps", "batch"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1", got=getattr(self, name))
         if self.learning_rate is not None and not 0 < self.learning_rate < 100:
@@ -110,7 +112,8 @@ class ShrinkOptions:
     @property
     def wanted(self) -> bool:
         """Whether there is anything to do."""
-        return self.prunes or any(v is not None for v in (self.low_rank, self.mask, self.finetune))
+        trains = self.finetune is not None and self.epochs > 0
+        return self.prunes or trains or self.low_rank is not None or self.mask is not None
 
 
 def chosen(options: ShrinkOptions) -> dict[str, Any]:

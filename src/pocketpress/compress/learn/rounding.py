@@ -1,12 +1,12 @@
 """Learned rounding: up or down for every weight, so that blocks keep their outputs.
 
 AdaRound (Nagel et al. 2020, arXiv:2004.10568): the weight is ``s * clip(floor(w / s) + h(V), -L, L)`` with
-the rectified sigmoid ``h(V) = clip(1.2 * sigmoid(V) - 0.1, 0, 1)`` (eq. 23); minimised is the squared error of a
-block's outputs (block-wise as BRECQ, Li et al. 2021, arXiv:2102.05426, eq. 10, with the identity for the
-Fisher matrix) plus ``lambda * sum(1 - |2 h(V) - 1|^beta)`` (eq. 24), beta falling so that every h ends at 0
-or 1.  The block reads what the quantised network before it really gives, and activations are rounded inside.
-Inputs can be dropped back to float at random (QDrop, Wei et al. 2022, arXiv:2203.05740, section 3.3); on the
-CIFAR-10 networks that lost 1 to 2 dB and is off.  Biases are learned along.
+the rectified sigmoid ``h(V) = clip(1.2 * sigmoid(V) - 0.1, 0, 1)`` (eq. 23); minimised is the squared error
+of a block's outputs (block-wise as BRECQ, Li et al. 2021, arXiv:2102.05426, eq. 10, with the identity for
+the Fisher matrix) plus ``lambda * sum(1 - |2 h(V) - 1|^beta)`` (eq. 24), beta falling so that every h ends
+at 0 or 1. The block reads what the quantised network before it really gives, and activations are rounded
+inside. Inputs can be dropped back to float at random (QDrop, Wei et al. 2022, arXiv:2203.05740, section
+3.3); on the CIFAR-10 networks that lost 1 to 2 dB and is off. Biases are learned along.
 
 Memory is bounded by the activations on one border: the float and the quantised network move forward together,
 and only what later blocks read is kept.
@@ -230,7 +230,7 @@ class _Learner:
                 pull = sum(w.indecision(beta) for w in self.weights.values()) / elements
                 loss = loss + options.pull * float(loss.detach()) * pull
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
 
     def _mixed(self, stream: _Stream, name: str, chosen: Tensor) -> Tensor:

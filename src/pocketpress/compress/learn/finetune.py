@@ -1,0 +1,188 @@
+"""Quantisation-aware training: weights and biases learn on the planned grids from the float network.
+
+Weights are trained in units of their scale and rounded in the forward pass with a straight-through gradient
+(Jacob et al. 2018, arXiv:1712.05877, section 3; Bengio et al. 2013); scales and zero points stay as planned
+and batch-norm is folded already, so what is learned are integers for the same plan. The teacher is the
+float program (Polino et al. 2018, arXiv:1802.05668, section 3).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pocketpress.compress.distill.examples import Augmentation, Examples, batch_count, batches
+from pocketpress.compress.distill.losses import Distillation, TaskLoss
+from pocketpress.compress.learn.simulate import Simulation, Values
+from pocketpress.compress.quantize.plan import QuantizationPlan
+from pocketpress.compress.quantize.weights import LIMITS
+from pocketpress.core.errors import DataError, UserError
+from pocketpress.core.program import Node, Program
+
+
+@dataclass(frozen=True)
+class QatOptions:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the samples.
+        batch: samples a step.
+        samples: samples an epoch, drawn anew each time; None for all.
+        rate: Adam's peak learning rate of weights, in steps of their grid.
+        bias_rate: of biases, relative to the largest of the layer.
+        distill_weight: share of the distillation in the loss when there is a task loss.
+        temperature: of the distillation of class scores.
+        seed: of the order and the augmentation.
+    """
+
+    epochs: int = 1
+    batch: int = 64
+    samples: int | None = None
+    rate: float = 0.02
+    bias_rate: float = 1e-2
+    distill_weight: float = 0.7
+    temperature: float = 4.0
+    seed: int = 0
+
+
+@dataclass
+class _Layer:
+    node: Node
+    scale: Tensor
+    limit: int
+    weight: Tensor
+    bias: Tensor | None
+
+    def rounded(self) -> Tensor:
+        """Integers, with the gradient of what they were rounded from."""
+        inside = torch.clamp(self.weight, -self.limit, self.limit)
+        return inside + (torch.round(inside) - inside).detach()
+
+
+def step_count(examples: Examples, options: QatOptions) -> int:
+    """Gradient steps of the whole training."""
+    return options.epochs * batch_count(len(examples), options.batch, options.samples)
+
+
+def train_quantized(
+    program: Program,
+    plan: QuantizationPlan,
+    examples: Examples,
+    task_loss: TaskLoss | None,
+    classifier: bool,
+    options: QatOptions,
+    *,
+    augmentation: Augmentation | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> QuantizationPlan:
+    """Train the integers of a plan.
+
+    Args:
+        program: float; the teacher, and where the weights come from that the plan has not rounded.
+        plan: scales, and integers to start from if it has them.
+        examples: training samples, in the order of the program's inputs.
+        task_loss: None to learn from the teacher alone.
+        classifier: the output is class scores.
+        options: how.
+        augmentation: of images.
+        advance: called after every step (`step_count` of them).
+
+    Raises:
+        DataError: fewer samples than a step needs.
+        UserError: the loss is not finite.
+    """
+    steps = step_count(examples, options)
+    if steps == 0:
+        raise DataError("too few training samples", got=len(examples), allowed="at least 2")
+    teacher, student = Simulation(program, None), Simulation(program, plan)
+    layers = [_layer(student, plan, node) for node in program.nodes if node.name in plan.weights]
+    optimizer = torch.optim.Adam(list(_groups(layers, options)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _cosine(s, steps))
+    distance = Distillation(classifier, options.temperature)
+    generator = torch.Generator().manual_seed(options.seed)
+    for _ in range(options.epochs):
+        for rows in batches(len(examples), options.batch, options.samples, generator):
+            loss = _loss(teacher, student, layers, examples, rows, task_loss, distance, options, augmentation)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            advance()
+    return _learned(plan, layers)
+
+
+def _layer(student: Simulation, plan: QuantizationPlan, node: Node) -> _Layer:
+    weight = student.constants[node.inputs[1]]
+    scale = torch.from_numpy(plan.weights[node.name].spread(tuple(weight.shape)))
+    rounded = plan.rounded.get(node.name)
+    start = weight / scale if rounded is None else torch.from_numpy(rounded).float()
+    bias = None
+    if len(node.inputs) > 2:
+        known = plan.biases.get(node.name)
+        bias = student.constants[node.inputs[2]] if known is None else torch.from_numpy(known)
+        bias = bias.clone().requires_grad_(True)
+    limit = LIMITS[plan.weight_bits.get(node.name, 8)]
+    return _Layer(node, scale, limit, start.clone().requires_grad_(True), bias)
+
+
+def _groups(layers: list[_Layer], options: QatOptions) -> Iterator[dict[str, Any]]:
+    yield {"params": [layer.weight for layer in layers], "lr": options.rate}
+    for layer in layers:
+        if layer.bias is not None:
+            peak = max(float(layer.bias.detach().abs().max()), 1e-3)
+            yield {"params": [layer.bias], "lr": options.bias_rate * peak}
+
+
+def _cosine(step: int, steps: int) -> float:
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+
+
+def _loss(
+    teacher: Simulation,
+    student: Simulation,
+    layers: list[_Layer],
+    examples: Examples,
+    rows: Tensor,
+    task_loss: TaskLoss | None,
+    distance: Distillation,
+    options: QatOptions,
+    augmentation: Augmentation | None,
+) -> Tensor:
+    program = student.program
+    inputs = zip(program.inputs, examples.batch(rows, augmentation), strict=True)
+    feeds = {name: value.unsqueeze(1) for name, value in inputs}
+    with torch.no_grad():
+        wanted = teacher.run(program.nodes, feeds, program.outputs)
+    constants = {layer.node.inputs[1]: layer.rounded() * layer.scale for layer in layers}
+    constants |= {layer.node.inputs[2]: layer.bias for layer in layers if layer.bias is not None}
+    settled = {name: student.enter(name, value) for name, value in feeds.items()}
+    found = student.run(program.nodes, settled, program.outputs, constants)
+    got, truth = (unbatched(program, values) for values in (found, wanted))
+    loss = distance(got, truth)
+    labels = examples.labels(rows)
+    if task_loss is not None and labels is not None:
+        task = task_loss(got, labels)
+        loss = options.distill_weight * loss + (1 - options.distill_weight) * task
+    if not bool(torch.isfinite(loss)):
+        raise UserError("quantisation-aware training diverged", next_step="train for fewer epochs")
+    return loss
+
+
+def unbatched(program: Program, values: Values) -> Any:
+    """Outputs as the network gives them for a batch: one tensor, or a list of them."""
+    found = [values[name].flatten(0, 1) for name in program.outputs]
+    return found[0] if len(found) == 1 else found
+
+
+@torch.no_grad()
+def _learned(plan: QuantizationPlan, layers: list[_Layer]) -> QuantizationPlan:
+    rounded = {layer.node.name: layer.rounded().to(torch.int8).numpy() for layer in layers}
+    biases = {
+        layer.node.name: layer.bias.detach().numpy().copy() for layer in layers if layer.bias is not None
+    }
+    return replace(plan, rounded={**plan.rounded, **rounded}, biases={**plan.biases, **biases})
