@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from pocketpress.compress.quantize.absorb import apply_absorption, plan_absorption
 from pocketpress.compress.quantize.apply import apply_plan
 from pocketpress.compress.quantize.equalize import apply_equalization, plan_equalization
 from pocketpress.compress.quantize.observe import TensorStats, observe
@@ -177,8 +178,11 @@ class _Search:
     def _equalized(self, stats: Mapping[str, TensorStats]) -> Program | None:
         if self.precision.activations != "int8":
             return None
+        absorbed = plan_absorption(self.program, stats)
         plan = plan_equalization(self.program, stats, EXPONENT)
-        return apply_equalization(self.program, plan) if plan.scales else None
+        if not absorbed.shifts and not plan.scales:
+            return None
+        return apply_equalization(apply_absorption(self.program, absorbed), plan)
 
     def _candidate(
         self,

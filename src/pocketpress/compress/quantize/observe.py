@@ -20,7 +20,7 @@ Run = Callable[[Program, Mapping[str, Array], Iterable[str]], Mapping[str, Array
 class TensorStats:
     """Extremes, channel means and peaks over everything seen, and a bounded subset of the values.
 
-    ``channel_peak`` is the largest magnitude per channel, shape (channels,).
+    Per channel, shape (channels,): ``channel_peak`` is the largest magnitude, ``channel_floor`` the least.
     """
 
     low: float = np.inf
@@ -28,6 +28,7 @@ class TensorStats:
     chunks: list[npt.NDArray[np.float32]] = field(default_factory=list)
     channel_sum: npt.NDArray[np.float64] | None = None
     channel_peak: npt.NDArray[np.float64] | None = None
+    channel_floor: npt.NDArray[np.float64] | None = None
     samples: int = 0
 
     @property
@@ -104,7 +105,9 @@ def _add(stats: TensorStats, name: str, value: Array, keep: int, seed: int) -> N
         mean = value.mean(axis=axes, dtype=np.float64)
         stats.channel_sum = mean if stats.channel_sum is None else stats.channel_sum + mean
         stats.samples += 1
-        peak = np.maximum(value.max(axis=axes), -value.min(axis=axes)).astype(np.float64)
+        floor = value.min(axis=axes).astype(np.float64)
+        stats.channel_floor = floor if stats.channel_floor is None else np.minimum(stats.channel_floor, floor)
+        peak = np.maximum(value.max(axis=axes), -floor).astype(np.float64)
         stats.channel_peak = peak if stats.channel_peak is None else np.maximum(stats.channel_peak, peak)
     if flat.size > keep:
         start = (seed * 7919) % flat.size
