@@ -13,12 +13,15 @@ pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
 from tests.targets.litert.cases import FLOAT_CASES, Case, feeds_for, name, run
 
 from pocketpress.compress.weight_only.palette import palettize
+from pocketpress.core.errors import ArtifactError
 from pocketpress.core.program import Program, ProgramBuilder, Quantization, TensorType
 from pocketpress.core.program.decode import decode
 from pocketpress.core.signature import signature_of
 from pocketpress.targets.litert.audit import audit
 from pocketpress.targets.litert.graph import pack_bits
+from pocketpress.targets.litert.inspection import read_model
 from pocketpress.targets.litert.lower import lower, to_bytes
+from pocketpress.targets.litert.run import open_runner
 from pocketpress.verify.reference.interpret import interpret
 
 PRODUCTS = ("conv2d", "conv_transpose2d", "linear")
@@ -127,3 +130,27 @@ def test_decoding_is_one_float32_product() -> None:
     type_, value = program.type("w"), program.constants["w"]
     scales = np.repeat(np.asarray(type_.quant.scale, np.float32).reshape(256, 12), 32, axis=1)
     np.testing.assert_array_equal(decode(value, type_), value.astype(np.float32) * scales)
+
+
+@pytest.mark.parametrize(("kind", "subgraphs"), [("w8", 1), ("w4", 1), ("w4-block-32", 2), ("palette-4", 2)])
+def test_blocks_and_palettes_are_decoded_by_a_subgraph_that_runs_once(
+    kind: str, subgraphs: int, tmp_path: Path
+) -> None:
+    program, path = smaller(wide("conv2d"), kind), tmp_path / "a.tflite"
+    lower(program, signature_of(program, precision=kind), path)
+    assert len(read_model(path).subgraphs) == subgraphs
+    runner = open_runner(path, 1)
+    for seed in range(3):
+        feeds = feeds_for(program, seed)
+        close(runner.run([feeds["x"]])[0], interpret(program, feeds)["y"])
+    runner.close()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.99])
+def test_a_truncated_file_is_rejected(share: float, tmp_path: Path) -> None:
+    program, path = smaller(wide("linear"), "palette-4"), tmp_path / "a.tflite"
+    lower(program, signature_of(program, precision="palette-4"), path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ArtifactError):
+        open_runner(path, 1)
