@@ -13,11 +13,6 @@ from pocketpress.core.target import TargetSpec
 from pocketpress.core.targets import GROUP
 from pocketpress.testing import Case, all_cases, check_target, keeps_promise
 
-EXPLAINED = {
-    ("litert", "matmul-heads-w8a8-static"): "zero point of the second factor is not 0",
-}
-"""Differences that a target cannot avoid, with the reason: off by one, and said on its card."""
-
 POINTS = sorted(set(entry_points(group=GROUP)), key=lambda point: point.name)
 
 
@@ -38,10 +33,6 @@ def executed_spec(point: EntryPoint) -> TargetSpec:
 def test_target_keeps_the_promise_of_its_card(point: EntryPoint, case: Case) -> None:
     spec = executed_spec(point)
     result = check_target(spec, case)
-    if (spec.name, case.id) in EXPLAINED:
-        assert result.max_lsb == 1 and not result.is_equal, "no longer differs: take it off the list"
-        assert case.op in spec.remarks and result.skipped
-        return
     assert keeps_promise(spec, case, result), result
     if result.unsupported is not None:
         assert "\n" not in result.unsupported and len(result.unsupported) > 20
