@@ -48,9 +48,10 @@ HEAD = """# What every runtime does with every precision
 
 <!-- Written by scripts/precision_table.py; do not edit. -->
 
-A CNN (13 thousand weights), a U-Net with transposed convolutions (50 thousand) and a transformer encoder (140
-thousand), pressed to every precision and run on x86-64 Linux. The smaller a network, the more its operators weigh
-beside its weights: `0.33x` is the size of the file over that of the float file, in the order CNN, U-Net, encoder.
+A CNN (13 thousand weights), a U-Net with transposed convolutions (50 thousand) and a transformer encoder
+(140 thousand), pressed to every precision and run on x86-64 Linux. The smaller a network, the more its
+operators weigh beside its weights: `0.33x` is the size of the file over that of the float file, in the order
+CNN, U-Net, encoder.
 
 | word | meaning |
 |---|---|

@@ -39,6 +39,7 @@ Every operator, alone in a small network, in every runtime on x86-64 Linux, agai
 | within 1 | some integers are one step off: see the remark |
 | float island | computed on reals inside an int8 network; at most one step off |
 | close | in float: within 0.001 % of the output's range |
+| alike | its activations are rounded to 8 bits in the runtime's own way: within 2 % of the output's range |
 | lowered | written, and not executed on this machine |
 | missing | refused with a message; "3 of 5" says that some cases are |
 """
@@ -71,7 +72,10 @@ def page(specs: Iterable[TargetSpec]) -> str:
     """The whole page."""
     targets = list(specs)
     parts = [INTRODUCTION]
-    for title, integer in (("In int8 (w8a8-static)", True), ("In float (fp32, fp16)", False)):
+    for title, integer in (
+        ("In int8 (w8a8-static)", True),
+        ("In float (fp32, fp16) and with activations quantised at run time (w8-dynamic)", False),
+    ):
         parts += [f"## {title}\n", *_table(targets, integer), ""]
     parts.append("## Remarks\n")
     for spec in targets:
@@ -86,7 +90,7 @@ def _table(specs: list[TargetSpec], integer: bool) -> list[str]:
         "|---" * (1 + len(shown)) + "|",
     ]
     for op in OPS:
-        if integer or op not in BORDERS:
+        if op not in BORDERS if not integer else not op.startswith("dynamic_"):
             words = (cell(spec, op, integer) for spec in shown)
             rows.append(f"| `{op}` | " + " | ".join(words) + " |")
     return rows
@@ -118,6 +122,8 @@ def judged(case: Case, result: CaseResult) -> str:
     """The word of a result; a difference that is none of the allowed ones is shouted."""
     if result.unsupported is not None:
         return "missing"
+    if case.precision == "w8-dynamic":
+        return "alike" if result.is_alike else "DIFFERS"
     if case.precision != INTEGER:
         return "close" if result.is_close else "DIFFERS"
     if case.island:
@@ -139,7 +145,7 @@ def _lowered(spec: TargetSpec, case: Case) -> str:
 
 def word(outcomes: list[str]) -> str:
     """One cell from the words of all cases: the weakest, with a count when some are refused."""
-    order = ["DIFFERS", "within 1", "float island", "equal*", "equal", "close", "lowered"]
+    order = ["DIFFERS", "within 1", "float island", "equal*", "equal", "alike", "close", "lowered"]
     done = [text for text in outcomes if text != "missing"]
     if not done:
         return "missing"

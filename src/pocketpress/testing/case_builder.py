@@ -20,7 +20,7 @@ from pocketpress.core.program.tables import real_table
 from pocketpress.verify.reference import floats
 from pocketpress.verify.reference.context import Context
 
-FLOAT, HALF, INTEGER = "fp32", "fp16", "w8a8-static"
+FLOAT, HALF, INTEGER, DYNAMIC = "fp32", "fp16", "w8a8-static", "w8-dynamic"
 
 RATIO_DENOMINATOR = 127
 """Ratios of scales of additions and products are whole multiples of 1/127 (odd, so never near a tie)."""
@@ -35,7 +35,7 @@ class Case:
     Attributes:
         name: variant, unique together with ``op`` and ``precision``.
         op: the operator under test.
-        precision: "fp32", "fp16" (float16 weights) or "w8a8-static".
+        precision: "fp32", "fp16" (float16 weights), "w8a8-static" or "w8-dynamic".
         program: the program to lower.
         feeds: one array per program input, in the input's dtype.
         island: in int8, the operator itself is computed on reals between dequantise and quantise.

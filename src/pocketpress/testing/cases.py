@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from pocketpress.core.program import OPS, Quantization, TensorType
-from pocketpress.testing.case_builder import Case, CaseBuilder, HalfBuilder, IntegerBuilder, IslandBuilder
+from pocketpress.testing.case_builder import (
+    DYNAMIC,
+    Case,
+    CaseBuilder,
+    HalfBuilder,
+    IntegerBuilder,
+    IslandBuilder,
+    real_result,
+)
 
 Variant = Callable[[CaseBuilder], str]
 
@@ -30,7 +38,7 @@ def all_cases() -> tuple[Case, ...]:
         for kind in kinds:
             builder = kind(op, name)
             found.append(builder.build(variant(builder)))
-    return (*found, *_borders())
+    return (*found, *_borders(), *_dynamics())
 
 
 def _case(op: str, name: str, variant: Variant, *, half: bool = False) -> None:
@@ -392,3 +400,30 @@ def _requantize(name: str, dtype: str, source: Quantization, out: Quantization) 
     y = h.builder.node("dequantize", [inner], TensorType(shape), name="y")
     values = np.arange(256).astype(np.uint8).view(dtype).reshape(shape)
     return Case(name, "requantize", IntegerBuilder.precision, h.builder.build([y]), {x: values})
+
+
+def _dynamics() -> list[Case]:
+    conv = {**_PLAIN, "pads": (1, 1, 1, 1), "groups": 1}
+    strided = {**conv, "stride": (2, 2), "clamp": (0.0, 6.0)}
+    return [
+        _dynamic("dynamic_conv2d", "3x3", (1, 6, 9, 7), (8, 6, 3, 3), conv),
+        _dynamic("dynamic_conv2d", "stride_2_relu6", (1, 6, 9, 9), (8, 6, 3, 3), strided),
+        _dynamic("dynamic_linear", "rows", (1, 24), (10, 24), {"clamp": None}),
+        _dynamic("dynamic_linear", "tokens", (1, 7, 24), (10, 24), {"clamp": (0.0, None)}),
+    ]
+
+
+def _dynamic(
+    op: str, name: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], attrs: dict[str, Any]
+) -> Case:
+    """int8 weights with a scale per output channel, activations in float."""
+    h = CaseBuilder(op, name)
+    x = h.input(x_shape)
+    integers = h.rng.integers(-127, 128, w_shape).astype(np.int8)
+    fan_in = int(np.prod(w_shape[1:]))
+    quant = Quantization.per_channel(h.rng.uniform(0.5, 1.5, w_shape[0]) * 1.5 / np.sqrt(fan_in) / 127, 0)
+    inputs = [x, h.builder.constant("w", integers, quant), h.constant(h.rng.standard_normal(w_shape[0]))]
+    h.values[inputs[1]] = (integers * quant.spread(w_shape)).astype(np.float32)
+    result = real_result(op.removeprefix("dynamic_"), h.builder, inputs, h.values, attrs)
+    y = h.builder.node(op, inputs, TensorType(result.shape), name="y", **attrs)
+    return Case(name, op, DYNAMIC, h.builder.build([y]), h.feeds)

@@ -13,11 +13,15 @@ from pocketpress.core.program import Program
 from pocketpress.core.program.ir import Array
 from pocketpress.core.signature import signature_of
 from pocketpress.core.target import Skipped, TargetSpec
-from pocketpress.testing.case_builder import INTEGER, Case
+from pocketpress.testing.case_builder import DYNAMIC, INTEGER, Case
 from pocketpress.verify.reference import interpret
 
 FLOAT_TOLERANCE = 1e-5
 """Largest difference of a float operator from the reference, relative to the range of its output."""
+
+
+DYNAMIC_TOLERANCE = 0.02
+"""The same where activations are quantised at run time: some steps of 1/255, as every runtime likes."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +52,22 @@ class CaseResult:
         return self.unsupported is None and self.equal == 1.0
 
     @property
+    def is_alike(self) -> bool:
+        """Whether a result is the reference's up to 8-bit rounding of its activations."""
+        return self.unsupported is None and self.max_error <= DYNAMIC_TOLERANCE
+
+    @property
     def is_close(self) -> bool:
         """Whether a float result is the reference's up to the rounding of float32 arithmetic."""
         return self.unsupported is None and self.max_error <= FLOAT_TOLERANCE
 
 
 def expects(spec: TargetSpec, case: Case) -> str:
-    """What a target's card promises for a case: "equal", "close", "within 1" or "unsupported"."""
+    """What a target's card promises for a case: "equal", "close", "alike", "within 1" or "unsupported"."""
     if case.precision not in spec.precisions:
         return "unsupported"
+    if case.precision == DYNAMIC:
+        return "alike" if case.op in spec.float_ops else "unsupported"
     if case.precision != INTEGER or case.island:
         listed = case.op in spec.float_ops
         return "unsupported" if not listed else "within 1" if case.island else "close"
@@ -70,7 +81,8 @@ def keeps_promise(spec: TargetSpec, case: Case, result: CaseResult) -> bool:
         return promised == "unsupported" or case.op in spec.remarks
     if promised == "within 1":
         return result.max_lsb is not None and result.max_lsb <= 1
-    return {"equal": result.is_equal, "close": result.is_close, "unsupported": False}[promised]
+    kept = {"equal": result.is_equal, "close": result.is_close, "alike": result.is_alike}
+    return kept.get(promised, False)
 
 
 def check_target(spec: TargetSpec, case: Case) -> CaseResult:

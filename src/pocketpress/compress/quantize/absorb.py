@@ -1,10 +1,10 @@
 """Bias absorption: what a channel never goes below moves into the layers that read it.
 
 Nagel et al. 2019 (arXiv:1906.04721, section 4.2.1, eqs. (13)-(16)): for a channel with ``y >= c >= 0``
-always, ``relu(W x + b) = relu(W x + b - c) + c``, and the reader's bias takes ``W2 c``.  The range of the activation
-shrinks by c.  The paper derives c from batch-norm (three standard deviations below the mean); here it is the
-smallest value that calibration saw, less a tenth of the channel's range.  Zero padding would see the
-moved zero, so every reader must read without padding.
+always, ``relu(W x + b) = relu(W x + b - c) + c``, and the reader's bias takes ``W2 c``. The range of the
+activation shrinks by c. The paper derives c from batch-norm (three standard deviations below the mean);
+here it is the smallest value that calibration saw, less a tenth of the channel's range. Zero padding would
+see the moved zero, so every reader must read without padding.
 """
 
 from __future__ import annotations
