@@ -25,7 +25,6 @@ from pocketpress.core.signature import signature_of
 from pocketpress.core.target import TargetSpec
 from pocketpress.core.targets import all_targets
 from pocketpress.measure.size import measure_size
-from pocketpress.verify.exact import exact_outputs
 from pocketpress.verify.parity import compare, is_approximate
 from pocketpress.verify.reference import interpret
 
@@ -131,7 +130,6 @@ def parity(spec: TargetSpec, case: Pressed, path: Path, precision: str) -> Parit
         signature_of(case.program, precision=precision),
         [interpret(case.exact, feed) for feed in case.feeds],
         approximate=is_approximate(case.program),
-        exact=exact_outputs(case.program),
     )
 
 

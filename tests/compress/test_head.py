@@ -10,7 +10,7 @@ from tests.reference.networks import Net, plan_of, quantized, residual_network, 
 
 from pocketpress.compress.quantize.head import fits_exactly, power_of_two
 from pocketpress.compress.quantize.plan import QuantizationOptions
-from pocketpress.verify.exact import exact_nodes, exact_outputs
+from pocketpress.core.program.exact import exact_nodes, exact_outputs
 from pocketpress.verify.parity import sqnr_db
 from pocketpress.verify.reference import interpret
 

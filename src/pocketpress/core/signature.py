@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pocketpress.core.errors import ArtifactError
+from pocketpress.core.program.exact import exact_outputs
 from pocketpress.core.program.ir import Program, TensorType
 
 FORMAT = 1
@@ -59,6 +60,7 @@ class TensorSpec:
         grid_scale: step of the integer grid the values lie on even when the file holds floats
             (an int8 network with float borders), or None for a network computed in float.
         grid_zero_point: zero point of that grid.
+        exact: float values that every runtime computes bit for bit (`core.program.exact`).
     """
 
     name: str
@@ -68,6 +70,7 @@ class TensorSpec:
     zero_point: int = 0
     grid_scale: float | None = None
     grid_zero_point: int = 0
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,7 @@ def _tensor(item: Mapping[str, Any]) -> TensorSpec:
         zero_point=int(item.get("zero_point", 0)),
         grid_scale=None if item.get("grid_scale") is None else float(item["grid_scale"]),
         grid_zero_point=int(item.get("grid_zero_point", 0)),
+        exact=bool(item.get("exact", False)),
     )
 
 
@@ -147,14 +151,14 @@ def signature_of(
     program: Program, *, precision: str, preprocessing: Preprocessing | None = None
 ) -> Signature:
     """Derive the signature of the artifact that a program lowers to."""
-    producers = program.producers()
+    producers, exact = program.producers(), exact_outputs(program)
 
     def output(name: str) -> TensorSpec:
         node = producers.get(name)
         grid = None
         if node is not None and node.op == "dequantize":
             grid = program.type(node.inputs[0])
-        return _spec(name, program.type(name), grid)
+        return replace(_spec(name, program.type(name), grid), exact=name in exact)
 
     return Signature(
         inputs=tuple(_spec(n, program.type(n), None) for n in program.inputs),

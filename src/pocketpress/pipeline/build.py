@@ -12,6 +12,7 @@ from pathlib import Path
 from pocketpress.core.errors import DeviceError
 from pocketpress.core.precision import parse_precision
 from pocketpress.core.program import Program
+from pocketpress.core.program.exact import exact_nodes
 from pocketpress.core.program.serialize import program_hash
 from pocketpress.core.record import SkippedEntry, TargetEntry
 from pocketpress.core.signature import Preprocessing, signature_of
@@ -19,7 +20,6 @@ from pocketpress.core.target import Skipped, TargetSpec
 from pocketpress.measure.size import measure_size
 from pocketpress.pipeline.cache import Cache
 from pocketpress.pipeline.prepare import Prepared
-from pocketpress.verify.exact import exact_nodes
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,6 @@ from pocketpress.pipeline.synthesis import SynthesisReader, synthesised
 from pocketpress.report.render import render
 from pocketpress.sources.pytorch import load_pytorch
 from pocketpress.sources.source import Source
-from pocketpress.verify.exact import exact_outputs
 from pocketpress.verify.layers import layer_errors
 from pocketpress.verify.parity import compare, is_approximate
 
@@ -310,13 +309,7 @@ def _between(outputs: dict[str, Outputs], program: Program, options: PressOption
         PairParity(
             first=a,
             second=b,
-            parity=compare(
-                outputs[a],
-                outputs[b],
-                signature,
-                approximate=is_approximate(program),
-                exact=exact_outputs(program),
-            ),
+            parity=compare(outputs[a], outputs[b], signature, approximate=is_approximate(program)),
         )
         for i, a in enumerate(names)
         for b in names[i + 1 :]

@@ -25,7 +25,6 @@ from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.options import PressOptions
 from pocketpress.pipeline.outputs import Outputs, pack, unpack
 from pocketpress.pipeline.prepare import stored
-from pocketpress.verify.exact import exact_outputs
 from pocketpress.verify.localise import first_difference
 from pocketpress.verify.parity import compare, is_approximate
 
@@ -92,12 +91,7 @@ def _execute(
     count = len(reference)
     approximate = is_approximate(program)
     parity = compare(
-        outputs[:count],
-        reference,
-        signature,
-        evaluation.float_outputs[:count],
-        approximate=approximate,
-        exact=exact_outputs(program),
+        outputs[:count], reference, signature, evaluation.float_outputs[:count], approximate=approximate
     )
     if _differs(parity) and program.is_quantized and not approximate:
         with events.stage(f"localise {built.spec.name}"):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -44,25 +44,23 @@ def compare(
     float_outputs: Outputs | None = None,
     *,
     approximate: bool = False,
-    exact: Collection[str] = (),
 ) -> Parity:
     """Compare outputs of the same samples.
 
     Args:
         got: real-valued outputs of an artifact, one mapping per sample.
         reference: the same of the reference interpreter (or of another runtime).
-        signature: gives each output's grid.
+        signature: gives each output's grid; exact float outputs count as integers, a difference in units of
+            the float tolerance, at least 1.
         float_outputs: the float network's outputs, for the error that quantisation itself causes.
-        exact: float outputs that every runtime computes bit for bit (`verify.exact`): they count as integers,
-            a difference in units of the float tolerance, at least 1.
         approximate: the program leaves rounding to the runtime (`is_approximate`).
     """
     steps = [_steps(spec, got, reference) for spec in signature.outputs]
-    counted = [s.grid_scale is not None or s.name in exact for s in signature.outputs]
+    counted = [s.grid_scale is not None or s.exact for s in signature.outputs]
     on_grid = [np.ceil(s) for s, whole in zip(steps, counted, strict=True) if whole]
     in_float = [s for s, whole in zip(steps, counted, strict=True) if not whole]
     integer = np.concatenate(on_grid) if on_grid else None
-    spread = min(_spread(spec, reference, spec.name in exact) for spec in signature.outputs)
+    spread = min(_spread(spec, reference) for spec in signature.outputs)
     names = [spec.name for spec in signature.outputs]
     required = None
     if approximate and float_outputs is not None:
@@ -132,14 +130,14 @@ def _largest(name: str, got: Outputs, reference: Outputs) -> float:
     )
 
 
-def _spread(spec: TensorSpec, reference: Outputs, exact: bool) -> float:
+def _spread(spec: TensorSpec, reference: Outputs) -> float:
     """Median over neighbouring samples of the largest difference between their outputs, in steps.
 
     An exact float output comes from 8-bit numbers: its step is a 255th of its range.
     """
     step = spec.grid_scale
     if step is None:
-        step = _tolerance(spec.name, reference) * (1 / (255 * FLOAT_TOLERANCE) if exact else 1)
+        step = _tolerance(spec.name, reference) * (1 / (255 * FLOAT_TOLERANCE) if spec.exact else 1)
     values = [np.asarray(o[spec.name], np.float64) for o in reference]
     if len(values) < 2:
         return 0.0

@@ -24,7 +24,9 @@ FLOAT_TOLERANCE = 1e-5
 """Relative to the range of the output: rounding of float32 arithmetic in another order."""
 
 
-@pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.id)
+@pytest.mark.parametrize(
+    "case", [c for c in all_cases() if c.precision in SPEC.families], ids=lambda case: case.id
+)
 def test_every_operator_computes_the_reference(case: Case, tmp_path: Path) -> None:
     path = tmp_path / "case.mlpackage"
     if case.op == "max_pool2d" and case.name == "dilation_2":

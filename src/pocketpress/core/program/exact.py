@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-from pocketpress.core.program import Node, Program
 from pocketpress.core.program.decode import real_constant
+from pocketpress.core.program.ir import Node, Program
 
 
 def exact_outputs(program: Program) -> frozenset[str]:
