@@ -39,7 +39,7 @@ def test_the_loader_accepts_the_file(coremltools: Any, case: Case) -> None:
         try:
             lower(case.program, signature_of(case.program, precision=case.precision), path)
         except UnsupportedError:
-            assert case.id.startswith("max_pool2d-dilation")
+            assert case.id.startswith(("max_pool2d-dilation", "dynamic_"))
             return
         program = as_apple_reads_it(coremltools, path)
     shapes = [tuple(output.shape) for output in program.functions["main"].outputs]
