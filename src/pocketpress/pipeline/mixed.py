@@ -10,11 +10,11 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from pocketpress.compress.mixed.assign import Assignment, assign
+from pocketpress.compress.mixed.assign import Assignment, Costs, assign
 from pocketpress.compress.mixed.budget import noise_budget
 from pocketpress.compress.mixed.costs import costs_of
 from pocketpress.compress.mixed.sensitivity import Sensitivity, measure_sensitivity
@@ -142,7 +142,7 @@ class _Choice:
 
     def run(self, feeds: Sequence[Mapping[str, Array]]) -> Mixed:
         found = self._sensitivity(feeds)
-        self.costs = costs_of(self.program, self.placement, found, self.float_bits)
+        self.costs = self._measured(costs_of(self.program, self.placement, found, self.float_bits))
         self.plain = assign(self.costs)
         room = self._room()
         chosen, drop = self._sized(None, room), None
@@ -164,6 +164,19 @@ class _Choice:
                 self.program, plans, samples, interpret_node,
                 keep_float=False, expired=lambda: time.monotonic() > until, progress=advance,
             )  # fmt: skip
+
+    def _measured(self, costs: Costs) -> Costs:
+        """With what 4 bits save in the files, the least of all targets; no 4 bits where they save none."""
+        able = [layer for layer in costs.layers if 4 in layer.noise]
+        before, layers = self._files(self.base.program), {layer.name: layer for layer in costs.layers}
+        with self.events.stage("weigh 4-bit layers", len(able)) as advance:
+            for layer in able:
+                after = self._files(self.remake(self.placement, {layer.name: 4}).program)
+                saved = min(a - b for a, b in zip(before, after, strict=True))
+                noise = layer.noise if saved > 0 else {8: layer.noise[8]}
+                layers[layer.name] = replace(layer, noise=noise, saved_bytes=max(saved, 0))
+                advance()
+        return replace(costs, layers=tuple(layers.values()))
 
     def _verified(self, budget: float, room: int | None, max_drop: float) -> tuple[Assignment, float]:
         """The first assignment whose drop holds, or the one that drops least."""
@@ -201,47 +214,55 @@ class _Choice:
         most = self.limits.max_size_bytes
         if most is None:
             return None
-        return most - (self._file_bytes(self.base.program) - self.plain.size_bytes)
+        return most - (max(self._files(self.base.program)) - self.plain.size_bytes)
 
     def _sized(self, noise: float | None, room: int | None) -> Assignment:
         """An assignment whose files, not only whose weights, keep the size."""
+        most, wanted = self.limits.max_size_bytes, room
         for _ in range(LOWERINGS):
             try:
-                chosen = assign(self.costs, noise=noise, size_bytes=room)
+                chosen = assign(self.costs, noise=noise, size_bytes=wanted)
             except UserError:
-                raise self._too_small(room) from None
-            most = self.limits.max_size_bytes
-            if most is None or room is None or chosen.bits == self.plain.bits:
+                break
+            if most is None or wanted is None or chosen.bits == self.plain.bits:
                 return chosen
-            excess = self._file_bytes(self._program(chosen)) - most
+            excess = max(self._files(self._program(chosen))) - most
             if excess <= 0:
                 return chosen
-            room -= excess
-        return chosen
+            wanted -= excess
+        return self._smallest()
 
-    def _too_small(self, room: int | None) -> UserError:
-        most, coarse = self.limits.max_size_bytes or 0, [x.name for x in self.costs.layers if 4 in x.noise]
-        program = self.remake(self.placement, dict.fromkeys(coarse, 4)).program
+    def _smallest(self) -> Assignment:
+        """All the 4 bits there are.
+
+        Raises:
+            UserError: that is not small enough either.
+        """
+        bits = {layer.name: 4 if 4 in layer.noise else 8 for layer in self.costs.layers}
+        chosen = Assignment(bits, self.costs.noise(bits), self.costs.size_bytes(bits))
+        reached, most = max(self._files(self._program(chosen))), self.limits.max_size_bytes or 0
+        if reached <= most:
+            return chosen
         hint = "raise --max-size"
         if not self.four_bits:
             able = [spec.name for spec in self.targets if "w4a8" in spec.families]
             hint += f", or choose targets with 4-bit weights (of these: {', '.join(able) or 'none'})"
-        return UserError(
+        raise UserError(
             "no mixed assignment is that small",
             got=f"--max-size {size(most)}",
-            allowed=f"{size(self._file_bytes(program))} or more",
+            allowed=f"{size(reached)} or more",
             next_step=hint,
         )
 
-    def _file_bytes(self, program: Program) -> int:
-        """Size of the largest target's file."""
-        signature, largest = signature_of(program, precision="w8a8-static"), 0
+    def _files(self, program: Program) -> list[int]:
+        """Bytes of each target's file."""
+        signature, sizes = signature_of(program, precision="mixed"), []
         with tempfile.TemporaryDirectory() as folder:
             for spec in self.targets:
                 path = Path(folder) / f"probe{spec.suffix}"
                 spec.lower(program, signature, path)
-                largest = max(largest, measure_size(path).raw_bytes)
-        return largest
+                sizes.append(measure_size(path).raw_bytes)
+        return sizes
 
     def _mixed(self, chosen: Assignment, found: Sensitivity, drop: float | None) -> Mixed:
         skipped: tuple[Skipped, ...] = ()
