@@ -50,6 +50,13 @@ def test_a_few_per_cent_that_a_busy_machine_makes_are_a_remark() -> None:
     assert judge(slow(0.95, (0.93, 0.97)), Limits()).verdict == "fail"
 
 
+def test_a_precision_that_is_only_stored_promises_size_not_speed() -> None:
+    slower = slow(0.7, (0.68, 0.72))
+    assert judge(slower, Limits()).verdict == "fail"
+    found = judge(slower.model_copy(update={"stored_only": True}), Limits())
+    assert found.verdict == "pass" and "makes the file smaller, not faster" in found.reasons[0]
+
+
 def test_everything_kept_passes_without_remarks() -> None:
     assert judge(GOOD, LIMITS).verdict == "pass"
     assert judge(GOOD, LIMITS).reasons == ()

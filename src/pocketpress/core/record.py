@@ -209,6 +209,9 @@ class TargetEntry(Part):
     title: Name | None = Field(default=None, description="for people")
     runtime: Name | None = Field(default=None, description="runtime and version that executed the artifact")
     artifact: Text | None = Field(default=None, description="file or folder name, relative to the record")
+    stored_only: bool = Field(
+        default=False, description="the precision makes the file smaller here; arithmetic is float32"
+    )
     sha256: Sha256 | None = Field(default=None, description="of the artifact")
     size_bytes: Count | None = Field(default=None, description="of the artifact")
     size_compressed_bytes: Count | None = Field(default=None, description="zlib level 9, as stores ship it")

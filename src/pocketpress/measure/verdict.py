@@ -91,10 +91,10 @@ def _latencies(target: TargetEntry, limits: Limits) -> Iterator[_Finding]:
     if limits.max_latency_s is not None and latency.median > limits.max_latency_s:
         shown, limit = duration(latency.median), duration(limits.max_latency_s)
         yield _Finding("fail", f"median latency {shown} is over the limit of {limit}")
-    yield from _speed(latency, limits)
+    yield from _speed(latency, limits, target.stored_only)
 
 
-def _speed(latency: Latency, limits: Limits) -> Iterator[_Finding]:
+def _speed(latency: Latency, limits: Limits, stored_only: bool) -> Iterator[_Finding]:
     if latency.speedup is None or latency.float_median is None or latency.speedup >= 1:
         return
     text = (
@@ -109,6 +109,8 @@ def _speed(latency: Latency, limits: Limits) -> Iterator[_Finding]:
     undecided = latency.speedup_ci95 is not None and latency.speedup_ci95[1] >= 1
     if latency.speedup >= 1 - SLOWER_MARGIN:
         yield _Finding("note", f"{text}; within the {SLOWER_MARGIN:.0%} that memory layout alone makes")
+    elif stored_only:
+        yield _Finding("note", f"{text}; in this runtime the precision makes the file smaller, not faster")
     elif undecided and latency.speedup >= 1 - UNDECIDED_MARGIN:
         yield _Finding("note", f"{text}; measure on a quieter machine to tell")
     else:

@@ -70,6 +70,7 @@ def build(
         name=spec.name,
         title=spec.title,
         artifact=artifact.name,
+        stored_only=parse_precision(precision).family in spec.stores,
         sha256=_sha256(artifact),
         size_bytes=size.raw_bytes,
         size_compressed_bytes=size.compressed_bytes,

@@ -43,8 +43,8 @@ class QatOptions:
     epochs: int = 1
     batch: int = 64
     samples: int | None = None
-    rate: float = 0.02
-    bias_rate: float = 1e-2
+    rate: float = 0.01
+    bias_rate: float = 1e-3
     distill_weight: float = 0.7
     temperature: float = 4.0
     seed: int = 0
