@@ -151,6 +151,6 @@ def pressed(network: str, precision: str, spec: TargetSpec) -> Pressed:
     shape = exact.type(name).shape
     feeds = [{name: rng.standard_normal(shape).astype(np.float32)} for _ in range(SAMPLES)]
     data = SimpleNamespace(samples=lambda count, seed: [SimpleNamespace(inputs=feed) for feed in feeds])
-    options = PressOptions(source=network, precision=precision, data="normal")
+    options = PressOptions(source=network, precision=precision, data="normal", rounding_steps=20)
     ready = prepare(exact, (spec,), options, cast(Dataset, data), Cache(None), Events())
     return Pressed(exact, ready.program, feeds)

@@ -47,17 +47,8 @@ def parity(path: Path, case: Pressed, precision: str) -> Parity:
     return compare(outputs(path, case), reference, signature, exact, approximate=approximate)
 
 
-LEARNED = ("w4a8",)
-"""Their rounding is learned, which takes ten seconds a network."""
-
-CASES = [
-    pytest.param(network, precision, marks=[pytest.mark.slow] if precision in LEARNED else [])
-    for network in NETWORKS
-    for precision in PROMISED_SIZE
-]
-
-
-@pytest.mark.parametrize(("network", "precision"), CASES)
+@pytest.mark.parametrize("precision", PROMISED_SIZE)
+@pytest.mark.parametrize("network", NETWORKS)
 def test_it_computes_the_program_from_a_smaller_file(network: str, precision: str, tmp_path: Path) -> None:
     case = pressed(network, precision, SPEC)
     path = lowered(case.program, tmp_path / "net.onnx", precision)
