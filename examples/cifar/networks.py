@@ -195,6 +195,11 @@ def mobilenet_v2() -> Pressable:
     return load("mobilenet_v2"), _cifar_example()
 
 
+def mobilenet_v2_full() -> Pressable:
+    """MobileNetV2 of full width and depth trained on CIFAR-10."""
+    return load("mobilenet_v2_full"), _cifar_example()
+
+
 def resnet8() -> Pressable:
     """ResNet-8 trained on CIFAR-10."""
     return load("resnet8"), _cifar_example()

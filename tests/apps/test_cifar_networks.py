@@ -10,7 +10,7 @@ from examples.cifar import networks
 from examples.cifar.networks import WEIGHTS, InvertedResidual, MobileNetV2, Stage
 from safetensors.torch import save_file
 
-TRAINED = ["mobilenet_v2", "resnet8"]
+TRAINED = ["mobilenet_v2", "mobilenet_v2_full", "resnet8"]
 
 
 @pytest.mark.parametrize("name", TRAINED)
