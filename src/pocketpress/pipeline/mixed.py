@@ -166,13 +166,18 @@ class _Choice:
             )  # fmt: skip
 
     def _measured(self, costs: Costs) -> Costs:
-        """With what 4 bits save in the files, the least of all targets; no 4 bits where they save none."""
+        """With what 4 bits save in the largest file, or in all together when no size is promised.
+
+        Runtimes differ in what they store in 4 bits; where that saves nothing, 8 bits remain.
+        """
         able = [layer for layer in costs.layers if 4 in layer.noise]
         before, layers = self._files(self.base.program), {layer.name: layer for layer in costs.layers}
+        limited = self.limits.max_size_bytes is not None
+        counted = [before.index(max(before))] if limited else range(len(before))
         with self.events.stage("weigh 4-bit layers", len(able)) as advance:
             for layer in able:
                 after = self._files(self.remake(self.placement, {layer.name: 4}).program)
-                saved = min(a - b for a, b in zip(before, after, strict=True))
+                saved = sum(before[i] - after[i] for i in counted)
                 noise = layer.noise if saved > 0 else {8: layer.noise[8]}
                 layers[layer.name] = replace(layer, noise=noise, saved_bytes=max(saved, 0))
                 advance()
