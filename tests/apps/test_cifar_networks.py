@@ -30,7 +30,7 @@ def test_trained_factories_answer_to_their_input(name: str) -> None:
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_shipped_weights_are_small(name: str) -> None:
-    assert (WEIGHTS / f"{name}.safetensors").stat().st_size < 3e6
+    assert (WEIGHTS / f"{name}.safetensors").stat().st_size < 5e6
 
 
 def test_resnet20_has_the_published_depth() -> None:
