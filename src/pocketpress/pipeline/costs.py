@@ -63,7 +63,8 @@ def quantized_costs(
     ]
     for node in mirrored.nodes:
         name = node.outputs[0]
-        if OPS[node.op].integer == "move":
+        reason = HEAD if node.name in plan.heads else reasons.get(f"{node.op} {node.name}")
+        if OPS[node.op].integer == "move" and reason is None:
             continue
         cost = _stored(program, mirrored, node)
         part = noise.get(node.name, 0.0) + found.activations.get(name, 0.0)
@@ -75,7 +76,7 @@ def quantized_costs(
             "noise_without": found.kept_float.get(node.name),
             "range": reached(plan.activations[name], plan.activation_bits) if held else None,
             "histogram": histogram(stats[name]) if name in drawn and name in stats else None,
-            "reason": HEAD if node.name in plan.heads else reasons.get(f"{node.op} {node.name}"),
+            "reason": reason,
         }
         costs.append(cost.model_copy(update=update))
     return tuple(costs)
