@@ -6,9 +6,15 @@ import math
 
 import numpy as np
 import pytest
+from tests.reference.networks import ALL_INTEGER, plan_of, residual_network, samples
 
+from pocketpress.compress.quantize.apply import apply_plan
+from pocketpress.compress.quantize.observe import observe
+from pocketpress.compress.quantize.place import place, without
+from pocketpress.compress.quantize.plan import QuantizationOptions, int8_tensors, make_plan
 from pocketpress.core.signature import Signature, TensorSpec
-from pocketpress.verify.parity import compare, sqnr_db
+from pocketpress.verify.parity import compare, is_approximate, sqnr_db
+from pocketpress.verify.reference import interpret
 
 GRID = Signature((TensorSpec("x", (1,), "float32"),), (TensorSpec("y", (1, 4), "float32", grid_scale=0.5),))
 REAL = Signature((TensorSpec("x", (1,), "float32"),), (TensorSpec("y", (1, 4), "float32"),))
@@ -91,3 +97,15 @@ def test_nan_is_never_equal() -> None:
 )
 def test_sqnr(signal: list[float], noise: list[float], decibels: float) -> None:
     assert sqnr_db(np.asarray(signal), np.asarray(noise)) == pytest.approx(decibels)
+
+
+def test_float_layers_between_integer_ones_leave_rounding_to_the_runtime() -> None:
+    """A float convolution whose result is quantised again does; one that ends in an output does not."""
+    program = residual_network()
+    placement, feeds = place(program, ALL_INTEGER), samples(program, 2)
+    names = [n for n in int8_tensors(program, placement) if n not in program.constants]
+    stats = observe(program, names, feeds, 2, lambda p, f, keep: interpret(p, f, keep=keep))
+    for kept, wanted in (("b0", True), ("output", False)):
+        plan = make_plan(program, without(program, placement, {kept: "why"}), stats, QuantizationOptions())
+        assert is_approximate(apply_plan(program, plan)) is wanted
+    assert not is_approximate(apply_plan(program, plan_of(program)))

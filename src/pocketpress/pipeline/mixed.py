@@ -40,6 +40,8 @@ SECONDS = 90.0
 REPAIRS = 10
 TIGHTER = 0.7
 LOWERINGS = 4
+UNKEPT = "mixed precision"
+"""Name of the entry that says a drop could not be kept."""
 KEPT_FLOAT = "mixed precision: the most harmful in int8"
 
 
@@ -273,7 +275,7 @@ class _Choice:
         skipped: tuple[Skipped, ...] = ()
         if drop is not None and self.limits.max_drop is not None and drop > self.limits.max_drop:
             reason = f"no assignment found keeps the drop; the best drops {drop:.4g}"
-            skipped = (Skipped("mixed precision", reason),)
+            skipped = (Skipped(UNKEPT, reason),)
         counts = {bits: sum(b == bits for b in chosen.bits.values()) for bits in (4, 8)}
         choices: dict[str, Option] = {
             "layers_4_bit": counts[4],

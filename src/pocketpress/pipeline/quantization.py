@@ -31,7 +31,7 @@ from pocketpress.core.record import Option
 from pocketpress.core.target import TargetSpec, real_to_file
 from pocketpress.graph.rewrite import Rewrite
 from pocketpress.pipeline.events import Events
-from pocketpress.pipeline.mixed import Judge, choose_mixed, half_floats
+from pocketpress.pipeline.mixed import UNKEPT, Judge, choose_mixed, half_floats
 from pocketpress.pipeline.options import PressOptions
 from pocketpress.verify.parity import sqnr_db
 from pocketpress.verify.reference import interpret
@@ -150,7 +150,7 @@ class _Search:
         assert best is not None
         if self.precision.name == "mixed":
             best = self._mixed(best)
-            best_score = self._score(best.program)
+            return self._promised(best, self._learned(best, self._score(best.program)))
         return self._learned(best, best_score)
 
     def _mixed(self, base: Quantized) -> Quantized:
@@ -168,6 +168,20 @@ class _Search:
         found = remake(chosen.placement, chosen.weight_bits)
         plan = replace(found.plan, skipped=found.plan.skipped + chosen.skipped)
         return replace(found, plan=plan, choices=chosen.choices)
+
+    def _promised(self, found: Quantized, learned: Quantized) -> Quantized:
+        """The learned form, unless it breaks the drop that was verified without it."""
+        limit = self.options.limits.max_drop
+        if limit is None or self.judge is None or learned is found:
+            return learned
+        with self.events.stage("verify the drop after learning"):
+            drop = self.judge.drop(learned.program)
+        if drop > max(limit, float(found.choices.get("reference_drop") or 0)):
+            return found
+        plan = learned.plan
+        if drop <= limit:
+            plan = replace(plan, skipped=tuple(s for s in plan.skipped if s.name != UNKEPT))
+        return replace(learned, plan=plan, choices={**learned.choices, "reference_drop": drop})
 
     def _observed(self, program: Program, stage: str) -> dict[str, TensorStats]:
         wanted = [out for node in program.nodes for out in node.outputs]

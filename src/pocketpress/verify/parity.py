@@ -6,9 +6,10 @@ Agreement proves nothing when the outputs hardly depend on the input (random wei
 the spread of the reference's outputs between different inputs is reported beside it, and the comparison is
 called vacuous when that spread is within a few steps.
 
-Where runtimes round in their own ways by design (activations quantised at run time, 16-bit activations) there
-are no equal integers to demand.  There an artifact must compute the float network as well as the reference
-does, give or take the 3 dB by which two sets of independent rounding errors of equal size differ from one.
+Where runtimes round in their own ways by design (activations quantised at run time, 16-bit activations,
+float layers between integer ones) there are no equal integers to demand.  There an artifact must compute the
+float network as well as the reference does, give or take the 3 dB by which two sets of independent rounding
+errors of equal size differ from one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketpress.core.program import Program
+from pocketpress.core.program.exact import exact_nodes
 from pocketpress.core.record import Parity
 from pocketpress.core.signature import Signature, TensorSpec
 
@@ -32,6 +34,7 @@ VACUOUS_STEPS = 4.0
 ROUNDING_DB = 3.0
 LARGEST_REQUIRED_DB = 60.0
 """A reference that hardly errs does not oblige runtimes to err as little: this is a thousandth."""
+SUMS = ("conv2d", "conv_transpose2d", "linear", "matmul")
 INFINITE_DB = float("inf")
 LARGEST = float(np.finfo(np.float32).max)
 MOST_STEPS = 2**31 - 1
@@ -92,11 +95,22 @@ def compare(
 
 
 def is_approximate(program: Program) -> bool:
-    """Whether runtimes may round the program's intermediate results in their own ways."""
-    return any(
-        node.op.startswith("dynamic_") or program.type(node.outputs[0]).dtype == "int16"
-        for node in program.nodes
-    )
+    """Whether runtimes may round the program's intermediate results in their own ways.
+
+    They do so for activations quantised at run time and in 16 bits, and where the sums of a float product,
+    which every runtime adds in its own order, are quantised again.
+    """
+    summed, exact = set[str](), exact_nodes(program)
+    for node in program.nodes:
+        out = node.outputs[0]
+        if node.op.startswith("dynamic_") or program.type(out).dtype == "int16":
+            return True
+        if node.op == "quantize" and node.inputs[0] in summed:
+            return True
+        starts = node.op in SUMS and not program.type(out).is_quantized and node.name not in exact
+        if starts or summed & set(node.inputs):
+            summed.add(out)
+    return False
 
 
 def _difference(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.float64]:
