@@ -137,7 +137,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Three stages of 16, 32 and 64 channels with `blocks` blocks each: 1 is ResNet-8, 3 is ResNet-20, 9 is ResNet-56."""
+    """Three stages of 16, 32 and 64 channels with `blocks` blocks each: 1, 3 and 9 are ResNet-8, -20 and -56."""
 
     def __init__(self, blocks: int, classes: int = 10) -> None:
         super().__init__()
@@ -162,7 +162,7 @@ UNTRAINED: dict[str, Callable[[], nn.Module]] = {
     "resnet8": lambda: ResNet(blocks=1),
     "resnet20": lambda: ResNet(blocks=3),
     "resnet56": lambda: ResNet(blocks=9),
-    "mobilenet_v2_full": lambda: MobileNetV2(FULL_CIFAR_STAGES, stem=32, stem_stride=2, last=1280, classes=10),
+    "mobilenet_v2_full": lambda: MobileNetV2(FULL_CIFAR_STAGES, 32, 2, last=1280, classes=10),
 }
 """The CIFAR-10 networks without weights, by the name of their factory."""
 
