@@ -137,7 +137,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Three stages of 16, 32 and 64 channels with `blocks` blocks each: 1, 3 and 9 are ResNet-8, -20 and -56."""
+    """Three stages of 16, 32 and 64 channels with `blocks` blocks: 1, 3 and 9 for ResNet-8, -20 and -56."""
 
     def __init__(self, blocks: int, classes: int = 10) -> None:
         super().__init__()
