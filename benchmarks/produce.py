@@ -11,12 +11,12 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks.workplace import FLOATS, OURS, PEERS, STOCK_FLOAT, TARGETS, Workplace, peer
+from benchmarks.workplace import FLOATS, GUESTS, OURS, PEERS, STOCK_FLOAT, TARGETS, Workplace, peer
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Produce one tool's files.")
-    parser.add_argument("tool", choices=(*PEERS, OURS, FLOATS, STOCK_FLOAT))
+    parser.add_argument("tool", choices=(*PEERS, *GUESTS, OURS, FLOATS, STOCK_FLOAT))
     parser.add_argument("subject")
     parser.add_argument("work", type=Path)
     parser.add_argument("--untied", action="store_true", help="ours: without tied scales")

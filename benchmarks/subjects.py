@@ -18,6 +18,7 @@ from torch import nn
 
 from benchmarks.networks.mobilenet_v1 import data_folder, mobilenet_v1_075_192
 from benchmarks.networks.mobilenet_v2 import initialised, mobilenet_v2_224
+from benchmarks.networks.rescaled import mobilenet_v2_rescaled, resnet8_rescaled
 
 Images = npt.NDArray[np.float32]
 Factory = Callable[[], tuple[nn.Module, tuple[torch.Tensor, ...]]]
@@ -153,6 +154,30 @@ SUBJECTS = {
             Pixels(32, *PLAIN),
             CIFAR,
             "trained on CIFAR-10, examples/cifar/weights",
+            True,
+        ),
+        Subject(
+            "cifar_mobilenet_v2_full",
+            cifar.mobilenet_v2_full,
+            Pixels(32, *PLAIN),
+            CIFAR,
+            "trained on CIFAR-10, examples/cifar/weights",
+            True,
+        ),
+        Subject(
+            "cifar_mobilenet_v2_rescaled",
+            mobilenet_v2_rescaled,
+            Pixels(32, *PLAIN),
+            CIFAR,
+            "trained on CIFAR-10, bottleneck channels rescaled 1:1000",
+            True,
+        ),
+        Subject(
+            "cifar_resnet8_rescaled",
+            resnet8_rescaled,
+            Pixels(32, *PLAIN),
+            CIFAR,
+            "trained on CIFAR-10, channels inside blocks rescaled 1:1000",
             True,
         ),
     )

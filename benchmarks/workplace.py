@@ -14,6 +14,8 @@ from torch import nn
 from benchmarks.subjects import SUBJECTS, Images, Subject
 
 PEERS = ("onnxruntime_tool", "litert_tool", "executorch_tool")
+GUESTS = ("nncf_tool",)
+"""Peers that no runtime brings along; they need an environment of their own."""
 OURS = "pocketpress"
 TARGETS = ("litert", "executorch", "onnxruntime", "coreml")
 FLOATS = "pocketpress_float"

@@ -1,0 +1,48 @@
+"""What is measured of one file, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+OURS = "pocketpress"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One file in one runtime.
+
+    Attributes:
+        network: subject of `benchmarks.subjects`.
+        target: runtime.
+        tool: `OURS`, or the peer's name.
+        precision: as typed; "int8" for peers.
+        size_ratio: bytes over those of our float file for the runtime.
+        latency_ratio: median over our float file's, interleaved in one process.
+        latency_s: median.
+        sqnr_db: real-valued logits of all ``images`` against the PyTorch network's.
+        images: held-out pictures of everything here.
+        top1: percent; None without labels.
+        float_top1: of the PyTorch network on the same pictures, percent.
+        drop: points of top-1 lost.
+        drop_ci95: paired 95 % interval of it (Tango 1998).
+        learning_s: seconds of the press's stage "learn rounding".
+        made_s: seconds of the whole press or tool, from starting Python to its end.
+        load: the machine's load average when the measuring process started.
+    """
+
+    network: str
+    target: str
+    tool: str
+    precision: str
+    size_ratio: float
+    latency_ratio: float
+    latency_s: float
+    sqnr_db: float
+    images: int
+    top1: float | None = None
+    float_top1: float | None = None
+    drop: float | None = None
+    drop_ci95: tuple[float, float] | None = None
+    learning_s: float | None = None
+    made_s: float | None = None
+    load: float = 0.0
