@@ -107,6 +107,7 @@ def choose_mixed(
     judge: Judge | None,
     events: Events,
     seed: int = 0,
+    most_noise: float | None = None,
 ) -> Mixed:
     """Find the cheapest assignment that keeps the promises in ``limits``.
 
@@ -120,8 +121,9 @@ def choose_mixed(
         judge: of the drop; needed with ``max_drop``.
         events: told of every stage.
         seed: of the noise that predicts the drop.
+        most_noise: no more than this, whatever the drop seems to allow.
     """
-    return _Choice(program, placement, remake, targets, limits, judge, events, seed).run(feeds)
+    return _Choice(program, placement, remake, targets, limits, judge, events, seed).run(feeds, most_noise)
 
 
 class _Choice:
@@ -142,7 +144,7 @@ class _Choice:
         self.four_bits = all("w4a8" in spec.families for spec in targets)
         self.float_bits = 16 if all("fp16" in spec.families for spec in targets) else 32
 
-    def run(self, feeds: Sequence[Mapping[str, Array]]) -> Mixed:
+    def run(self, feeds: Sequence[Mapping[str, Array]], most_noise: float | None) -> Mixed:
         found = self._sensitivity(feeds)
         self.costs = self._measured(costs_of(self.program, self.placement, found, self.float_bits))
         self.plain = assign(self.costs)
@@ -152,6 +154,7 @@ class _Choice:
         if max_drop is not None and self.judge is not None:
             with self.events.stage("predict the drop"):
                 budget = noise_budget(self.judge.float_outputs, self.judge.loss, max_drop, self.seed)
+            budget = budget if most_noise is None else min(budget, most_noise)
             chosen, drop = self._verified(budget, room, max_drop)
         return self._mixed(chosen, found, drop)
 
