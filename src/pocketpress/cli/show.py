@@ -88,7 +88,7 @@ def write(renderable: Any) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=150)
-    console.print(renderable)
+    console.print(renderable, soft_wrap=isinstance(renderable, str))
 
 
 def write_json(value: Any) -> None:
