@@ -23,6 +23,7 @@ from benchmarks.networks.rescaled import mobilenet_v2_rescaled, resnet8_rescaled
 Images = npt.NDArray[np.float32]
 Factory = Callable[[], tuple[nn.Module, tuple[torch.Tensor, ...]]]
 INITIALISATION_PHOTOS = 64
+SEED = 0
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,10 @@ class Subject:
 
     def labels(self, count: int) -> npt.NDArray[np.int64] | None:
         """Classes of the test pictures, where they are known."""
-        import pyarrow.parquet as parquet
-
         source = data_folder() / self.pictures[1]
         if source.suffix != ".parquet":
             return None
-        batch = next(parquet.ParquetFile(source).iter_batches(count, columns=["label"]))
-        return np.asarray(batch["label"].to_numpy()).astype(np.int64)
+        return np.asarray(_drawn(source, "label", count), np.int64)
 
     def save_weights(self, path: Path) -> None:
         """Write the weights that every tool is given, as safetensors."""
@@ -185,7 +183,7 @@ SUBJECTS = {
 
 
 def read_pictures(source: Path, pixels: Pixels, count: int) -> Images:
-    """The first ``count`` pictures in name (or row) order, shape (N, 3, side, side).
+    """Pictures, shape (N, 3, side, side): the first in name order, or rows drawn at random.
 
     Raises:
         FileNotFoundError: no such folder or file; set ``$POCKETPRESS_DATA``.
@@ -201,7 +199,13 @@ def read_pictures(source: Path, pixels: Pixels, count: int) -> Images:
 
 
 def _parquet(source: Path, count: int) -> list[Image.Image]:
+    return [Image.open(io.BytesIO(blob)) for blob in _drawn(source, "image", count)]
+
+
+def _drawn(source: Path, column: str, count: int) -> list[Any]:
+    """Rows at random, always the same ones: the rows of a data set may be sorted by class."""
     import pyarrow.parquet as parquet
 
-    batch = next(parquet.ParquetFile(source).iter_batches(count, columns=["image"]))
-    return [Image.open(io.BytesIO(blob)) for blob in batch["image"].to_pylist()]
+    table = parquet.read_table(source, columns=[column])
+    chosen = np.random.default_rng(SEED).permutation(table.num_rows)[:count]
+    return list(table[column].take(chosen).to_pylist())

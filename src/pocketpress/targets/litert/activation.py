@@ -83,7 +83,7 @@ def finish(e: Emission, node: Node, clamp: Clamp | None) -> tuple[int, int, Clam
     code = fused(clamp, type_)
     if code is not None:
         return e.out(node), code, None
-    return e.scratch(node, "unclamped", type_), NONE, clamp
+    return e.scratch("unclamped", type_), NONE, clamp
 
 
 def clamp_after(e: Emission, node: Node, written: int, clamp: Clamp | None) -> None:
@@ -92,23 +92,23 @@ def clamp_after(e: Emission, node: Node, written: int, clamp: Clamp | None) -> N
         return
     type_ = e.out_type(node)
     if type_.quant is None:
-        _bound(e, node, written, e.out(node), clamp)
+        _bound(e, written, e.out(node), clamp)
         return
     real, quant = TensorType(type_.shape), _quant(type_)
     low, high = (float((i - quant.zero_point) * quant.step) for i in integer_limits(clamp, type_))
-    wide = e.step(node, "DEQUANTIZE", [written], "unclamped_real", real)
-    bounded = e.scratch(node, "clamped_real", real)
-    _bound(e, node, wide, bounded, (low, high))
+    wide = e.step("DEQUANTIZE", [written], "unclamped_real", real)
+    bounded = e.scratch("clamped_real", real)
+    _bound(e, wide, bounded, (low, high))
     e.graph.operator("QUANTIZE", [bounded], [e.out(node)])
 
 
-def _bound(e: Emission, node: Node, source: int, target: int, clamp: Clamp) -> None:
+def _bound(e: Emission, source: int, target: int, clamp: Clamp) -> None:
     pairs = [
         (code, limit) for code, limit in zip(("MAXIMUM", "MINIMUM"), clamp, strict=True) if limit is not None
     ]
     for position, (code, limit) in enumerate(pairs):
         last = position == len(pairs) - 1
-        out = target if last else e.scratch(node, code.lower(), e.graph.type(target))
+        out = target if last else e.scratch(code.lower(), e.graph.type(target))
         e.graph.operator(code, [source, e.number(limit)], [out])
         source = out
 

@@ -69,18 +69,19 @@ def _outside(path: Path) -> dict[str, list[str]]:
                 makers[int(out)] = operator
     outside: dict[str, list[str]] = {}
     seen: set[int] = set()
-    waiting = list(outputs)
+    waiting = [(tensor, "") for tensor in outputs]
     while waiting:
-        tensor = waiting.pop()
+        tensor, reader = waiting.pop()
         if tensor < 0 or tensor in seen:
             continue
         seen.add(tensor)
+        owner = _program_name(names.get(tensor, "")) or reader
         if tensor in delegated:
-            waiting += delegated[tensor]
+            waiting += [(i, owner) for i in delegated[tensor]]
         elif tensor in makers:
             operator = makers[tensor]
-            waiting += [int(i) for i in operator["inputs"]]
-            outside.setdefault(_program_name(names.get(tensor, "")), []).append(operator["op_name"])
+            waiting += [(int(i), owner) for i in operator["inputs"]]
+            outside.setdefault(owner, []).append(operator["op_name"])
     return dict(sorted(outside.items()))
 
 
@@ -99,5 +100,5 @@ def _as_loaded(path: Path) -> tuple[list[Any], list[int], dict[int, str]]:
 
 
 def _program_name(tensor: str) -> str:
-    """The program's tensor behind a name of the file (``conv:nhwc/pad`` belongs to ``conv``)."""
+    """The program's tensor behind a name of the file (``conv:nhwc`` is ``conv``), or nothing."""
     return tensor.split("/")[0].split(":")[0]

@@ -28,7 +28,7 @@ def requantize(e: Emission, node: Node) -> None:
     if same_width and _quant(before).scale == _quant(after).scale:
         e.graph.operator("QUANTIZE", [source], [e.out(node)])
         return
-    wide = e.step(node, "DEQUANTIZE", [source], "real", TensorType(before.shape))
+    wide = e.step("DEQUANTIZE", [source], "real", TensorType(before.shape))
     e.graph.operator("QUANTIZE", [wide], [e.out(node)])
     if after.dtype == "int16":
         return

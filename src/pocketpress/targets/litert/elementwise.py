@@ -47,7 +47,6 @@ def _hardsigmoid(e: Emission, node: Node, source: int, out: int) -> None:
     """``relu6(x + 3) * (1/6)``."""
     like = e.graph.type(source)
     shifted = e.step(
-        node,
         "ADD",
         [source, e.number(3.0)],
         "relu6",
@@ -63,7 +62,7 @@ def _elu(e: Emission, node: Node, source: int, out: int) -> None:
     if alpha == 1.0:
         e.graph.operator("ELU", [source], [out])
         return
-    curve = e.step(node, "ELU", [source], "elu", e.graph.type(source))
+    curve = e.step("ELU", [source], "elu", e.graph.type(source))
     e.graph.operator("LEAKY_RELU", [curve], [out], schema.LeakyReluOptionsT(alpha=alpha))
 
 
@@ -74,7 +73,7 @@ def _pow(e: Emission, node: Node, source: int, out: int) -> None:
     if single is not None:
         e.graph.operator(single, [source], [out])
     elif exponent == 3.0:
-        square = e.step(node, "SQUARE", [source], "square", like)
+        square = e.step("SQUARE", [source], "square", like)
         e.graph.operator("MUL", [square, source], [out], schema.MulOptionsT())
     elif exponent == -1.0:
         e.graph.operator("DIV", [e.number(1.0), source], [out], schema.DivOptionsT())
@@ -126,8 +125,8 @@ def unary(e: Emission, node: Node) -> None:
         emit(e, node, source, out)
         return
     real = TensorType(type_.shape)
-    wide = e.step(node, "DEQUANTIZE", [source], "real", real)
-    result = e.scratch(node, "result", real)
+    wide = e.step("DEQUANTIZE", [source], "real", real)
+    result = e.scratch("result", real)
     emit(e, node, wide, result)
     e.graph.operator("QUANTIZE", [result], [out])
 

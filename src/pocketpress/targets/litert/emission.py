@@ -61,7 +61,7 @@ class Emission:
         if value.dtype != np.float16:
             return stored
         if stored not in self._widened:
-            wide = self.graph.tensor(f"{name}/float32", TensorType(tuple(value.shape)))
+            wide = self.graph.tensor("/float32", TensorType(tuple(value.shape)))
             self.graph.operator("DEQUANTIZE", [stored], [wide])
             self._widened[stored] = wide
         return self._widened[stored]
@@ -70,14 +70,12 @@ class Emission:
         """A float32 scalar constant."""
         return self.graph.constant(f"number_{value!r}", np.asarray(value, np.float32))
 
-    def scratch(self, node: Node, what: str, like: TensorType) -> int:
+    def scratch(self, what: str, like: TensorType) -> int:
         """A tensor between two operators that one node becomes."""
-        return self.graph.tensor(f"{node.outputs[0]}/{what}", like)
+        return self.graph.tensor(f"/{what}", like)
 
-    def step(
-        self, node: Node, code: str, inputs: list[int], what: str, like: TensorType, options: Any = None
-    ) -> int:
+    def step(self, code: str, inputs: list[int], what: str, like: TensorType, options: Any = None) -> int:
         """Append an operator that writes a new scratch tensor, and return it."""
-        out = self.scratch(node, what, like)
+        out = self.scratch(what, like)
         self.graph.operator(code, inputs, [out], options)
         return out

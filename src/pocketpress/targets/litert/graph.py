@@ -42,8 +42,28 @@ _TYPES: dict[str, int] = {
 }
 
 
-class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
-    """Byte vectors (the constants) start at multiples of 16, as XNNPACK wants them."""
+class _Builder(flatbuffers.Builder):  # type: ignore[misc]
+    """Byte vectors (the constants) start at multiples of 16, as XNNPACK wants them; equal vectors are one.
+
+    Shapes repeat from tensor to tensor, and every weight has a vector of 64-bit zeros, its zero points.  So
+    do the names of tensors inside a node, which say what they are, not whose.
+    """
+
+    def __init__(self, initialSize: int) -> None:
+        super().__init__(initialSize)
+        self._vectors: dict[tuple[str, bytes], int] = {}
+        self._strings: dict[str, int] = {}
+
+    def CreateNumpyVector(self, x: Array) -> int:
+        key = (x.dtype.str, x.tobytes())
+        if key not in self._vectors:
+            self._vectors[key] = super().CreateNumpyVector(x)
+        return self._vectors[key]
+
+    def CreateString(self, s: str, encoding: str = "utf-8", errors: str = "strict") -> int:
+        if s not in self._strings:
+            self._strings[s] = super().CreateString(s, encoding, errors)
+        return self._strings[s]
 
     def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:
         wanted = _CONSTANT_ALIGNMENT if elemSize == 1 else alignment
@@ -185,7 +205,7 @@ class Graph:
             ],
         )
         size = sum(len(data) for data in self._buffers if data is not None)
-        builder = _AlignedBuilder(size + 512 * len(self._tensors) + 4096)
+        builder = _Builder(size + 512 * len(self._tensors) + 4096)
         builder.Finish(model.Pack(builder), IDENTIFIER)
         return bytes(builder.Output())
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from ai_edge_litert import schema_py_generated as schema
 
-from pocketpress.core.program import Node, TensorType
+from pocketpress.core.program import TensorType
 from pocketpress.targets.litert.emission import Emission
 from pocketpress.targets.litert.movement import reshape_to
 from pocketpress.targets.litert.weights import Weight, real, stored
@@ -27,7 +27,7 @@ def as_matrix(weight: Weight) -> Weight:
     return replace(weight, value=weight.value.reshape(weight.value.shape[0], -1))
 
 
-def multiply(e: Emission, node: Node, source: int, weight: Weight, bias: int, out: int, fused: int) -> None:
+def multiply(e: Emission, source: int, weight: Weight, bias: int, out: int, fused: int) -> None:
     """``out = source @ weight.T + bias`` over the last axis, with a fused activation."""
     matrix = as_matrix(weight)
     if e.graph.type(source).quant is not None:
@@ -40,12 +40,12 @@ def multiply(e: Emission, node: Node, source: int, weight: Weight, bias: int, ou
         return
     flat = source
     if len(shape) != 2:
-        flat = e.scratch(node, "rows", TensorType((rows, width)))
+        flat = e.scratch("rows", TensorType((rows, width)))
         reshape_to(e, source, flat)
     like = TensorType((rows, matrix.value.shape[0]))
     options = schema.BatchMatMulOptionsT(adjY=True)
-    product = e.step(node, "BATCH_MATMUL", [flat, real(e, matrix)], "product", like, options)
-    summed = out if e.graph.type(out).shape == like.shape else e.scratch(node, "sum", like)
+    product = e.step("BATCH_MATMUL", [flat, real(e, matrix)], "product", like, options)
+    summed = out if e.graph.type(out).shape == like.shape else e.scratch("sum", like)
     e.graph.operator("ADD", [product, bias], [summed], schema.AddOptionsT(fusedActivationFunction=fused))
     if summed != out:
         reshape_to(e, summed, out)

@@ -29,7 +29,7 @@ def concat(e: Emission, node: Node) -> None:
         shape[axis] = length
         like = replace(e.out_type(node), shape=tuple(shape))
         options = schema.ConcatenationOptionsT(axis=axis)
-        parts.insert(0, e.step(node, "CONCATENATION", head, f"first_{length}", like, options))
+        parts.insert(0, e.step("CONCATENATION", head, f"first_{length}", like, options))
     if len(parts) == 1:
         reshape_to(e, parts[0], e.out(node))
         return
@@ -60,25 +60,25 @@ def slice_(e: Emission, node: Node) -> None:
     strided = [axis for axis, step in enumerate(steps) if step != 1 and sizes[axis] > 1]
     source = e.index(node.inputs[0])
     for axis in strided:
-        source = every_nth(e, node, source, axis, starts[axis], sizes[axis], steps[axis])
+        source = every_nth(e, source, axis, starts[axis], sizes[axis], steps[axis])
     begin = e.graph.integers("begin", [0 if axis in strided else b for axis, b in enumerate(starts)])
     e.graph.operator("SLICE", [source, begin, e.graph.integers("size", sizes)], [e.out(node)])
 
 
-def every_nth(e: Emission, node: Node, source: int, axis: int, start: int, count: int, step: int) -> int:
+def every_nth(e: Emission, source: int, axis: int, start: int, count: int, step: int) -> int:
     """``x[start::step][:count]`` along ``axis``: a view as (outer, count, step, inner), one of each step."""
     type_ = e.graph.type(source)
     outer, inner = math.prod(type_.shape[:axis]), math.prod(type_.shape[axis + 1 :])
     length, what = type_.shape[axis], f"every_{step}_of_{axis}_from_{start}"
 
     def view(index: int, part: str, *shape: int) -> int:
-        out = e.scratch(node, f"{what}/{part}", replace(type_, shape=shape))
+        out = e.scratch(f"{what}/{part}", replace(type_, shape=shape))
         reshape_to(e, index, out)
         return out
 
     def cut(index: int, part: str, begin: tuple[int, ...], shape: tuple[int, ...]) -> int:
         bounds = [e.graph.integers("begin", begin), e.graph.integers("size", shape)]
-        return e.step(node, "SLICE", [index, *bounds], f"{what}/{part}", replace(type_, shape=shape))
+        return e.step("SLICE", [index, *bounds], f"{what}/{part}", replace(type_, shape=shape))
 
     flat = view(source, "flat", outer, length, inner)
     beyond = start + count * step - length
@@ -86,7 +86,7 @@ def every_nth(e: Emission, node: Node, source: int, axis: int, start: int, count
     if offset > start:
         widths = e.graph.integers("paddings", np.asarray([[0, 0], [0, beyond], [0, 0]]))
         longer = replace(type_, shape=(outer, length + beyond, inner))
-        flat, offset = e.step(node, "PAD", [flat, widths], f"{what}/longer", longer), 0
+        flat, offset = e.step("PAD", [flat, widths], f"{what}/longer", longer), 0
     window = cut(flat, "window", (0, start - offset, 0), (outer, count * step, inner))
     groups = view(window, "groups", outer, count, step, inner)
     chosen = cut(groups, "chosen", (0, 0, offset, 0), (outer, count, 1, inner))
@@ -173,18 +173,18 @@ def _is_non_negative(e: Emission, name: str) -> bool:
 def _dilated_maximum(e: Emission, node: Node, source: int, window: Window) -> None:
     """Maximum over columns, then over rows, each of every n-th pixel."""
     for axis in (2, 1):
-        source = _maximum_along(e, node, source, axis, window)
+        source = _maximum_along(e, source, axis, window)
     reshape_to(e, source, e.out(node))
 
 
-def _maximum_along(e: Emission, node: Node, source: int, axis: int, window: Window) -> int:
+def _maximum_along(e: Emission, source: int, axis: int, window: Window) -> int:
     i = axis - 1
     like = replace(e.graph.type(source), shape=_with(e.graph.type(source).shape, axis, window.result[i]))
     best: int | None = None
     for tap in range(window.kernel[i]):
         start = tap * window.dilation[i]
-        part = every_nth(e, node, source, axis, start, window.result[i], window.stride[i])
-        best = part if best is None else e.step(node, "MAXIMUM", [best, part], f"max_{axis}_{tap}", like)
+        part = every_nth(e, source, axis, start, window.result[i], window.stride[i])
+        best = part if best is None else e.step("MAXIMUM", [best, part], f"max_{axis}_{tap}", like)
     assert best is not None
     return best
 
@@ -204,7 +204,7 @@ def resize_nearest(e: Emission, node: Node) -> None:
     rows = e.graph.integers("rows", _pixels(image[0], size[0]))
     cols = e.graph.integers("cols", _pixels(image[1], size[1]))
     like = replace(e.out_type(node), shape=_with(e.in_type(node).shape, 1, size[0]))
-    source = e.step(node, "GATHER", [source, rows], "rows", like, schema.GatherOptionsT(axis=1))
+    source = e.step("GATHER", [source, rows], "rows", like, schema.GatherOptionsT(axis=1))
     e.graph.operator("GATHER", [source, cols], [e.out(node)], schema.GatherOptionsT(axis=2))
 
 
@@ -218,11 +218,11 @@ def _repeat(e: Emission, node: Node, source: int, down: int, across: int) -> Non
     ):
         if count == 1:
             continue
-        once = e.scratch(node, f"{what}/once", replace(type_, shape=(outer, inner)))
+        once = e.scratch(f"{what}/once", replace(type_, shape=(outer, inner)))
         reshape_to(e, source, once)
         like = replace(type_, shape=(outer, count * inner))
         options = schema.ConcatenationOptionsT(axis=1)
-        source = e.step(node, "CONCATENATION", [once] * count, f"{what}/repeated", like, options)
+        source = e.step("CONCATENATION", [once] * count, f"{what}/repeated", like, options)
     reshape_to(e, source, e.out(node))
 
 

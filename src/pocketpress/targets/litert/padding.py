@@ -69,10 +69,10 @@ def padded(
     if same and window.is_same():
         return source, SAME
     top, left, bottom, right = pads
-    return pad_image(e, node, source, (top, left, bottom, right), value), VALID
+    return pad_image(e, source, (top, left, bottom, right), value), VALID
 
 
-def pad_image(e: Emission, node: Node, source: int, pads: Pads, value: Array | None) -> int:
+def pad_image(e: Emission, source: int, pads: Pads, value: Array | None) -> int:
     """Append a PAD (real 0) or PADV2 (``value``) of an NHWC image and return its output."""
     type_ = e.graph.type(source)
     top, left, bottom, right = pads
@@ -81,6 +81,6 @@ def pad_image(e: Emission, node: Node, source: int, pads: Pads, value: Array | N
     widths = e.graph.integers("paddings", np.asarray([[0, 0], [top, bottom], [left, right], [0, 0]]))
     like = TensorType(shape, type_.dtype, type_.quant)
     if value is None:
-        return e.step(node, "PAD", [source, widths], "pad", like)
+        return e.step("PAD", [source, widths], "pad", like)
     filler = e.graph.constant("padding_value", value, type_.quant)
-    return e.step(node, "PADV2", [source, widths, filler], "pad", like)
+    return e.step("PADV2", [source, widths, filler], "pad", like)

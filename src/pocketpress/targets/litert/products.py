@@ -18,7 +18,9 @@ from pocketpress.targets.litert.unfold import is_pointwise, unfolded
 from pocketpress.targets.litert.weights import Weight, real, stored, transposed, widened
 
 WORTH_UNFOLDING = 4096
-"""Packing fewer weights to 4 bits saves less than 2 KB, and laying out windows costs time."""
+"""Packing fewer weights to 4 bits saves less than 2 KB, and laying out windows costs as much, and time."""
+STRIDED = 3
+"""Windows that skip pixels cost so many times as much."""
 
 _FLOAT_DEPTHWISE = "float arithmetic on 8-bit weights: XNNPACK quantises no depthwise image at run time"
 
@@ -31,7 +33,8 @@ def conv2d(e: Emission, node: Node) -> None:
         _depthwise(e, node, window, shape[0] // groups)
         return
     weight = transposed(e, node.inputs[1], (0, 2, 3, 1))
-    if groups == 1 and is_matrix(e, node, weight, pointwise=is_pointwise(window)):
+    worth = 0 if is_pointwise(window) else WORTH_UNFOLDING * (1 if window.stride == (1, 1) else STRIDED)
+    if groups == 1 and is_matrix(e, node, weight, worth):
         _as_matrix_product(e, node, window, weight)
         return
     source, padding = padded(e, node, window)
@@ -63,9 +66,9 @@ def _depthwise(e: Emission, node: Node, window: Window, multiplier: int) -> None
 def _as_matrix_product(e: Emission, node: Node, window: Window, weight: Weight) -> None:
     source = e.index(node.inputs[0])
     if not is_pointwise(window):
-        source = unfolded(e, node, padded(e, node, window, same=False)[0], window)
+        source = unfolded(e, padded(e, node, window, same=False)[0], window)
     written, fused, rest = activation.finish(e, node, node.attrs["clamp"])
-    matrices.multiply(e, node, source, weight, bias(e, node, weight.value.shape[0]), written, fused)
+    matrices.multiply(e, source, weight, bias(e, node, weight.value.shape[0]), written, fused)
     activation.clamp_after(e, node, written, rest)
 
 
@@ -98,8 +101,8 @@ def linear(e: Emission, node: Node) -> None:
     weight = transposed(e, node.inputs[1], (0, 1))
     written, fused, rest = activation.finish(e, node, node.attrs["clamp"])
     source, offset = e.index(node.inputs[0]), bias(e, node, weight.value.shape[0])
-    if is_matrix(e, node, weight, pointwise=True):
-        matrices.multiply(e, node, source, weight, offset, written, fused)
+    if is_matrix(e, node, weight):
+        matrices.multiply(e, source, weight, offset, written, fused)
     else:
         matrices.fully_connected(e, source, filters(e, node, weight), offset, written, fused)
     activation.clamp_after(e, node, written, rest)
@@ -109,11 +112,11 @@ def matmul(e: Emission, node: Node) -> None:
     """BATCH_MATMUL of two activations; XNNPACK's int8 product wants zero point 0 of the second."""
     inputs, quant = e.inputs(node), e.in_type(node, 1).quant
     if quant is not None and quant.zero_point != 0 and e.in_type(node, 1).dtype == "int8":
-        inputs = _centred(e, node, inputs[0], inputs[1], quant)
+        inputs = _centred(e, inputs[0], inputs[1], quant)
     e.graph.operator("BATCH_MATMUL", inputs, [e.out(node)], schema.BatchMatMulOptionsT())
 
 
-def _centred(e: Emission, node: Node, first: int, second: int, quant: Quantization) -> list[int]:
+def _centred(e: Emission, first: int, second: int, quant: Quantization) -> list[int]:
     """``sum (a - za)(b - zb) = sum (a - za) b + sum (a - za)(-zb)``: both sums as one, twice as long.
 
     The integers b stand for themselves after BITCAST, PADV2 puts ``-zb`` below them (64 twice for 128).
@@ -121,41 +124,46 @@ def _centred(e: Emission, node: Node, first: int, second: int, quant: Quantizati
     copies, shift = (1, -quant.zero_point) if quant.zero_point > -128 else (2, 64)
     wide, raw = e.graph.type(first), Quantization.per_tensor(float(quant.step))
     like, inner = replace(e.graph.type(second), quant=raw), wide.shape[-1]
-    bits = e.step(node, "BITCAST", [second], "raw", like)
+    bits = e.step("BITCAST", [second], "raw", like)
     widths = np.zeros((len(like.shape), 2), np.int32)
     widths[-2, 1] = copies * inner
     bounds = e.graph.integers("paddings", widths)
     value = e.graph.constant("shift", np.asarray(shift, np.int8), raw)
     longer = (1 + copies) * inner
     tall = replace(like, shape=(*like.shape[:-2], longer, like.shape[-1]))
-    below = e.step(node, "PADV2", [bits, bounds, value], "shifted", tall)
+    below = e.step("PADV2", [bits, bounds, value], "shifted", tall)
     options = schema.ConcatenationOptionsT(axis=len(wide.shape) - 1)
     long = replace(wide, shape=(*wide.shape[:-1], longer))
-    beside = e.step(node, "CONCATENATION", [first] * (1 + copies), "repeated", long, options)
+    beside = e.step("CONCATENATION", [first] * (1 + copies), "repeated", long, options)
     return [beside, below]
 
 
-def is_matrix(e: Emission, node: Node, weight: Weight, *, pointwise: bool) -> bool:
-    """Whether a product runs as one matrix product (`matrices`): XNNPACK packs even numbers of int4."""
+def is_matrix(e: Emission, node: Node, weight: Weight, worth: int = 0) -> bool:
+    """Whether a product runs as one matrix product (`matrices`): XNNPACK packs even numbers of int4.
+
+    Args:
+        e: the emission.
+        node: the product.
+        weight: its weight.
+        worth: how many numbers of 4 bits are fewer bytes than what the matrix needs besides them.
+    """
     if not weight.is_computed:
         return False
+    pays = weight.value.size >= worth
     if e.in_type(node).quant is None:
-        return True
-    columns = math.prod(weight.value.shape[1:])
-    return columns % 2 == 0 and (pointwise or weight.value.size >= WORTH_UNFOLDING)
+        return pays or not weight.is_plain
+    return pays and math.prod(weight.value.shape[1:]) % 2 == 0
 
 
 def filters(e: Emission, node: Node, weight: Weight) -> int:
-    """The weight for an operator that wants it as a constant; int4 is widened for integer kernels."""
+    """The weight for an operator that wants it as a constant; only matrix products read int4."""
     if node.op.startswith("dynamic_"):
         return stored(e, weight)
-    if e.in_type(node).quant is None:
-        return real(e, weight)
-    if weight.bits is not None:
-        reason = "weights are stored in 8 bits: no integer kernel reads them packed, or it would not pay"
+    if weight.bits is not None and weight.is_plain:
+        reason = "weights are stored in 8 bits: no kernel reads them packed, or it would not pay"
         e.skipped.append(Skipped(f"{node.op} {node.name}", reason))
         weight = widened(weight)
-    return stored(e, weight)
+    return real(e, weight) if e.in_type(node).quant is None else stored(e, weight)
 
 
 def bias(e: Emission, node: Node, channels: int) -> int:

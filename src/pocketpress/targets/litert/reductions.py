@@ -35,8 +35,8 @@ def softmax(e: Emission, node: Node) -> None:
     order[axis], order[-1] = order[-1], order[axis]
     swap = e.graph.integers("order", order)
     like = replace(type_, shape=tuple(type_.shape[a] for a in order))
-    turned = e.step(node, "TRANSPOSE", [e.index(node.inputs[0]), swap], "turned", like)
-    result = e.step(node, "SOFTMAX", [turned], "softmax", like, options)
+    turned = e.step("TRANSPOSE", [e.index(node.inputs[0]), swap], "turned", like)
+    result = e.step("SOFTMAX", [turned], "softmax", like, options)
     e.graph.operator("TRANSPOSE", [result, swap], [e.out(node)])
 
 
@@ -50,14 +50,14 @@ def layer_norm(e: Emission, node: Node) -> None:
     small = replace(type_, shape=tuple(1 if i in gone else d for i, d in enumerate(type_.shape)))
     keep = schema.ReducerOptionsT(keepDims=True)
     add, mul = schema.AddOptionsT, schema.MulOptionsT
-    centre = e.step(node, "MEAN", [source, axes], "mean", small, keep)
-    away = e.step(node, "SUB", [source, centre], "centred", type_, schema.SubOptionsT())
-    square = e.step(node, "SQUARE", [away], "square", type_)
-    spread = e.step(node, "MEAN", [square, axes], "variance", small, keep)
-    safe = e.step(node, "ADD", [spread, e.number(float(node.attrs["eps"]))], "safe", small, add())
-    factor = e.step(node, "RSQRT", [safe], "factor", small)
-    unit = e.step(node, "MUL", [away, factor], "unit", type_, mul())
-    scaled = e.step(node, "MUL", [unit, weight], "scaled", type_, mul())
+    centre = e.step("MEAN", [source, axes], "mean", small, keep)
+    away = e.step("SUB", [source, centre], "centred", type_, schema.SubOptionsT())
+    square = e.step("SQUARE", [away], "square", type_)
+    spread = e.step("MEAN", [square, axes], "variance", small, keep)
+    safe = e.step("ADD", [spread, e.number(float(node.attrs["eps"]))], "safe", small, add())
+    factor = e.step("RSQRT", [safe], "factor", small)
+    unit = e.step("MUL", [away, factor], "unit", type_, mul())
+    scaled = e.step("MUL", [unit, weight], "scaled", type_, mul())
     e.graph.operator("ADD", [scaled, bias], [e.out(node)], add())
 
 
@@ -69,7 +69,7 @@ def avg_pool2d(e: Emission, node: Node) -> None:
     if counted or padding == SAME or not any(window.needed()):
         e.graph.operator("AVERAGE_POOL_2D", [source], [e.out(node)], options)
         return
-    diluted = e.step(node, "AVERAGE_POOL_2D", [source], "diluted", e.out_type(node), options)
+    diluted = e.step("AVERAGE_POOL_2D", [source], "diluted", e.out_type(node), options)
     share = e.graph.constant("pool_share", _share(window))
     e.graph.operator("MUL", [diluted, share], [e.out(node)], schema.MulOptionsT())
 

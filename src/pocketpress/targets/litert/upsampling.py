@@ -19,7 +19,7 @@ from pocketpress.core.target import Skipped
 from pocketpress.targets.litert import activation, matrices
 from pocketpress.targets.litert.emission import Emission
 from pocketpress.targets.litert.padding import SAME, VALID, Window, pad_image
-from pocketpress.targets.litert.products import bias, filters, is_matrix
+from pocketpress.targets.litert.products import WORTH_UNFOLDING, bias, filters, is_matrix
 from pocketpress.targets.litert.unfold import unfolded
 from pocketpress.targets.litert.weights import NIBBLE_BITS, Weight, arranged
 
@@ -82,16 +82,15 @@ def conv_transpose2d(e: Emission, node: Node) -> None:
     geometry, weight = Geometry.of(e, node), _dense(e, node)
     if node.attrs["groups"] == 1 and geometry.has_phases:
         phases = _phases(e, node, geometry)
-        if is_matrix(e, node, phases, pointwise=geometry.kernel == geometry.stride) and _pays(
-            e, node, phases
-        ):
+        worth = 0 if geometry.kernel == geometry.stride else WORTH_UNFOLDING
+        if is_matrix(e, node, phases, worth) and _pays(e, node, phases):
             _by_phases(e, node, geometry, phases)
             return
     written, fused, rest = activation.finish(e, node, node.attrs["clamp"])
     batch, *_, channels = e.out_type(node).shape
     same, like = geometry.same, e.out_type(node)
     full = replace(like, shape=(batch, *geometry.full, channels))
-    target = written if same else e.scratch(node, "full", full)
+    target = written if same else e.scratch("full", full)
     shape = e.graph.integers("shape", (like if same else full).shape)
     options = schema.TransposeConvOptionsT(
         padding=SAME if same else VALID,
@@ -127,18 +126,18 @@ def _by_phases(e: Emission, node: Node, geometry: Geometry, weight: Weight) -> N
     top, left = taps[0] - 1, taps[1] - 1
     source = e.index(node.inputs[0])
     if top or left:
-        image = pad_image(e, node, source, (top, left, top, left), None)
+        image = pad_image(e, source, (top, left, top, left), None)
         size = (geometry.image[0] + top, geometry.image[1] + left)
         window = Window((size[0] + top, size[1] + left), size, taps, (1, 1), (1, 1), (0, 0, 0, 0))
-        source = unfolded(e, node, image, window)
+        source = unfolded(e, image, window)
     written, fused, rest = activation.finish(e, node, node.attrs["clamp"])
     like, pixels = e.out_type(node), e.graph.type(source).shape[1:3]
     deep = replace(like, shape=(batch, *pixels, block * block * channels))
     full = replace(like, shape=(batch, *geometry.full, channels))
     whole = geometry.full == geometry.result
-    spread = written if whole else e.scratch(node, "full", full)
-    product = e.scratch(node, "phases", deep) if block > 1 else spread
-    matrices.multiply(e, node, source, weight, _tiled_bias(e, node, block * block), product, fused)
+    spread = written if whole else e.scratch("full", full)
+    product = e.scratch("phases", deep) if block > 1 else spread
+    matrices.multiply(e, source, weight, _tiled_bias(e, node, block * block), product, fused)
     if block > 1:
         options = schema.DepthToSpaceOptionsT(blockSize=block)
         e.graph.operator("DEPTH_TO_SPACE", [product], [spread], options)

@@ -51,7 +51,12 @@ class Weight:
     @property
     def is_computed(self) -> bool:
         """Whether the runtime decodes it after loading, so that its kernels see no constant."""
-        return self.bits is not None or self.scales is not None or self.palette is not None
+        return self.bits is not None or not self.is_plain
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it has neither blocks nor a palette."""
+        return self.scales is None and self.palette is None
 
 
 def arranged(e: Emission, name: str, rearrange: Rearrange, suffix: str, channel: int = 0) -> Weight:
@@ -126,15 +131,15 @@ def _scaled_in_blocks(graph: Graph, weight: Weight, scales: Array, like: TensorT
     view = TensorType(tuple(split.shape))
     wide = _dequantized(graph, replace(weight, value=split), view)
     constant = graph.constant(f"{weight.name}/scales", scales)
-    scaled = graph.tensor(f"{weight.name}/scaled", view)
+    scaled = graph.tensor("/scaled", view)
     graph.operator("MUL", [wide, constant], [scaled], schema.MulOptionsT())
-    out = graph.tensor(f"{weight.name}/real", like)
+    out = graph.tensor("/real", like)
     graph.operator("RESHAPE", [scaled, graph.integers("shape", like.shape)], [out])
     return out
 
 
 def _dequantized(graph: Graph, weight: Weight, like: TensorType) -> int:
-    out = graph.tensor(f"{weight.name}/real", like)
+    out = graph.tensor("/real", like)
     graph.operator("DEQUANTIZE", [_constant(graph, weight)], [out])
     return out
 
@@ -150,8 +155,8 @@ def _looked_up(graph: Graph, weight: Weight, palette: tuple[float, ...], like: T
         shifted = (weight.value.astype(np.int16) + lowest).astype(np.int8)
         grid = Quantization.per_tensor(1.0, lowest)
         codes = _dequantized(graph, Weight(weight.name, shifted, bits, grid), like)
-    indices = graph.tensor(f"{weight.name}/indices", TensorType(like.shape, "int32"))
+    indices = graph.tensor("/indices", TensorType(like.shape, "int32"))
     graph.operator("CAST", [codes], [indices])
-    out = graph.tensor(f"{weight.name}/real", like)
+    out = graph.tensor("/real", like)
     graph.operator("GATHER", [codebook, indices], [out], schema.GatherOptionsT(axis=0))
     return out
