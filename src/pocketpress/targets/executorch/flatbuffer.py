@@ -9,6 +9,7 @@ import flatbuffers
 import numpy as np
 
 from pocketpress.core.errors import ArtifactError, InternalError
+from pocketpress.core.program.ir import Array
 from pocketpress.targets.executorch.schema import Field, Schema
 
 MAX_DEPTH = 32
@@ -17,17 +18,31 @@ MAX_OBJECTS = 1 << 20
 Record = dict[str, Any]
 
 
+class _Builder(flatbuffers.Builder):  # type: ignore[misc]
+    """Equal vectors of numbers are one: shapes repeat from tensor to tensor."""
+
+    def __init__(self, initialSize: int) -> None:
+        super().__init__(initialSize)
+        self._vectors: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: Array) -> int:
+        key = (x.dtype.str, x.tobytes())
+        if key not in self._vectors:
+            self._vectors[key] = int(super().CreateNumpyVector(x))
+        return self._vectors[key]
+
+
 def encode(schema: Schema, value: Record) -> bytes:
     """Serialise ``value``, a dict of the root table; absent or None fields are omitted.
 
     A union is written as ``(member name, dict)``, a scalar vector as a list or a NumPy array.
     """
-    builder = flatbuffers.Builder(1 << 16)
+    builder = _Builder(1 << 16)
     builder.Finish(_write_table(schema, schema.root, value, builder), file_identifier=schema.identifier)
     return bytes(builder.Output())
 
 
-def _write_table(schema: Schema, table: str, value: Record, builder: Any) -> int:
+def _write_table(schema: Schema, table: str, value: Record, builder: _Builder) -> int:
     fields = schema.tables[table]
     unknown = set(value) - {field.name for field in fields}
     if unknown:
@@ -45,7 +60,7 @@ def _write_table(schema: Schema, table: str, value: Record, builder: Any) -> int
     return int(builder.EndObject())
 
 
-def _write_offset(schema: Schema, field: Field, value: Any, builder: Any) -> int:
+def _write_offset(schema: Schema, field: Field, value: Any, builder: _Builder) -> int:
     if field.kind == "string":
         return int(builder.CreateString(value))
     if field.kind == "table":
@@ -54,7 +69,7 @@ def _write_offset(schema: Schema, field: Field, value: Any, builder: Any) -> int
         member, record = value
         return _write_table(schema, schema.unions[field.type][member][1], record, builder)
     if field.item == "scalar":
-        return int(builder.CreateNumpyVector(np.asarray(value, dtype=field.type)))
+        return builder.CreateNumpyVector(np.asarray(value, dtype=field.type))
     if field.item == "string":
         items = [int(builder.CreateString(text)) for text in value]
     else:

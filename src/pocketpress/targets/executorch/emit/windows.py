@@ -53,16 +53,20 @@ def _along(site: Site, value: int, type_: TensorType, axis: int, grid: Grid) -> 
     count = grid.size[index]
     steps = (taps - 1) * step // stride + count
     value, type_ = _framed(site, value, type_, axis, grid.before[index], steps * stride)
+    held = _sized(type_, axis, count)
+    out = _sized(held, 3, taps * type_.shape[3])
+    if stride == 1:
+        places = [[tap * step if a == axis else 0 for a in range(4)] for tap in range(taps)]
+        beside = [(cut(site, value, type_, place, held.shape), type_.shape[3]) for place in places]
+        return join(site, beside, 3, out), out
     outer, inner = _size(type_.shape[:axis]), _size(type_.shape[axis + 1 :])
     split = replace(type_, shape=(outer, steps, stride, inner))
     value = site.reshape(value, split)
-    held = _sized(type_, axis, count)
     parts = []
     for offset in range(0, taps * step, step):
         place = (0, offset // stride, offset % stride, 0)
         part = cut(site, value, split, place, (outer, count, 1, inner))
         parts.append((site.reshape(part, held), type_.shape[3]))
-    out = _sized(held, 3, taps * type_.shape[3])
     return join(site, parts, 3, out), out
 
 
