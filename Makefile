@@ -32,6 +32,7 @@ docs: $(STAMP)  ## regenerate what is generated
 	$(BIN)/python scripts/help_pages.py
 	$(BIN)/python scripts/record_doc.py
 	$(BIN)/python scripts/support_table.py
+	$(BIN)/python scripts/precision_table.py
 
 clean:
 	rm -rf $(VENV) demo

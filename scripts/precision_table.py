@@ -1,6 +1,6 @@
-"""Write docs/precisions.md: every precision through every runtime, for three small networks.
+"""Write the precisions of docs/support.md: each through every runtime, for three small networks.
 
-    python scripts/precision_table.py            write the page (some minutes)
+    python scripts/precision_table.py            write them (some minutes)
     python scripts/precision_table.py --check    exit 1 if the page is not what this machine finds
 
 The networks are pressed, lowered and run; the cells are what was found, not what the cards say.
@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from scripts.sections import write
 from tests.targets.small_networks import NETWORKS, Pressed, pressed
 
 from pocketpress.core.errors import UnsupportedError
@@ -28,7 +29,7 @@ from pocketpress.measure.size import measure_size
 from pocketpress.verify.parity import compare, is_approximate
 from pocketpress.verify.reference import interpret
 
-PAGE = Path(__file__).parents[1] / "docs" / "precisions.md"
+PAGE = Path(__file__).parents[1] / "docs" / "support.md"
 PRECISIONS = (
     "fp16",
     "w8a8-fast",
@@ -43,14 +44,10 @@ PRECISIONS = (
     "palette-4",
     "palette-2",
 )
-HEAD = """# What every runtime does with every precision
-
-<!-- Written by scripts/precision_table.py; do not edit. -->
-
-A CNN (13 thousand weights), a U-Net with transposed convolutions (50 thousand) and a transformer encoder
-(140 thousand), pressed to every precision and run on x86-64 Linux. The smaller a network, the more its
-operators weigh beside its weights: `0.33x` is the size of the file over that of the float file, in the order
-CNN, U-Net, encoder.
+HEAD = """A CNN (13 thousand weights), a U-Net with transposed convolutions (50 thousand) and a transformer
+encoder (140 thousand), pressed to every precision and run on x86-64 Linux. The smaller a network, the more
+its operators weigh beside its weights: `0.33x` is the size of the file over that of the float file, in the
+order CNN, U-Net, encoder.
 
 | word | meaning |
 |---|---|
@@ -66,18 +63,12 @@ CNN, U-Net, encoder.
 
 def main(arguments: list[str] | None = None) -> int:
     """Write or check the page."""
-    parser = argparse.ArgumentParser(description="Write docs/precisions.md.")
+    parser = argparse.ArgumentParser(description="Write the precisions of docs/support.md.")
     parser.add_argument("--check", action="store_true", help="exit 1 if the page is out of date")
     options = parser.parse_args(arguments)
     specs = [s for _, s in sorted(all_targets().items()) if set(s.families) != {"fp32"}]
-    text = "\n".join([HEAD, *table(specs)]) + "\n"
-    if options.check:
-        current = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
-        if current != text:
-            print(f"{PAGE.name} is out of date; run: python scripts/precision_table.py", file=sys.stderr)
-        return int(current != text)
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
+    text = "\n".join([HEAD, *table(specs)])
+    return write(PAGE, "precisions", text, Path(__file__).name, check=options.check)
 
 
 def table(specs: list[TargetSpec]) -> Iterator[str]:
@@ -135,12 +126,14 @@ def parity(spec: TargetSpec, case: Pressed, path: Path, precision: str) -> Parit
 
 def agreement(found: Parity) -> str:
     """One word; what is neither equal nor close is shouted."""
+    if found.equal == 1.0:
+        return "equal"
     if found.required_sqnr_db is not None and found.sqnr_float_db is not None:
         good = found.sqnr_float_db >= found.required_sqnr_db
         return f"{found.sqnr_float_db:.0f} dB" if good else "DIFFERS"
     if found.tolerance is not None:
         return "close" if found.max_abs is not None and found.max_abs <= found.tolerance else "DIFFERS"
-    return "equal" if found.equal == 1.0 else "DIFFERS"
+    return "DIFFERS"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Write docs/support.md: every operator case through every installed runtime, float and int8.
+"""Write the operators of docs/support.md: every case through every installed runtime, float and int8.
 
-    python scripts/support_table.py            write the page
+    python scripts/support_table.py            write them
     python scripts/support_table.py --check    exit 1 if the page is not what this machine finds
 
-The page holds what was found by running the cases of `pocketpress.testing`, not what the cards of the targets
-say; the cards give only the remarks.
+The section holds what was found by running the cases of `pocketpress.testing`, not what the cards of the
+targets say; the cards give only the remarks.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from scripts.sections import write
 
 from pocketpress.core.errors import MissingExtraError, UnsupportedError
 from pocketpress.core.program import OPS
@@ -26,13 +30,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "support.md"
 INTEGER = "w8a8-static"
 BORDERS = ("quantize", "dequantize", "requantize")
 
-INTRODUCTION = """# What every runtime computes
-
-<!-- Written by scripts/support_table.py from the operator cases in pocketpress.testing; do not edit. -->
-
-Every operator, alone in a small network, in every runtime on x86-64 Linux, against the reference interpreter.
-
-| word | meaning |
+INTRODUCTION = """| word | meaning |
 |---|---|
 | equal | every output integer is the reference's |
 | equal* | likewise, but not by a kernel the runtime has for it in integers: see the remark |
@@ -47,7 +45,7 @@ Every operator, alone in a small network, in every runtime on x86-64 Linux, agai
 
 def main(arguments: list[str] | None = None) -> int:
     """Write or check the page."""
-    parser = argparse.ArgumentParser(description="Write docs/support.md.")
+    parser = argparse.ArgumentParser(description="Write the operators of docs/support.md.")
     parser.add_argument("--check", action="store_true", help="exit 1 if the page is out of date")
     options = parser.parse_args(arguments)
     specs = [spec for _, spec in sorted(all_targets().items())]
@@ -57,29 +55,21 @@ def main(arguments: list[str] | None = None) -> int:
     except MissingExtraError as error:
         print(f"the page speaks of all targets: {error}", file=sys.stderr)
         return error.exit_code
-    text = page(specs)
-    if options.check:
-        current = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
-        if current != text:
-            print(f"{PAGE.name} is out of date; run: python scripts/support_table.py", file=sys.stderr)
-            return 1
-        return 0
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
+    return write(PAGE, "operators", section(specs), Path(__file__).name, check=options.check)
 
 
-def page(specs: Iterable[TargetSpec]) -> str:
-    """The whole page."""
+def section(specs: Iterable[TargetSpec]) -> str:
+    """All tables and remarks."""
     targets = list(specs)
     parts = [INTRODUCTION]
     for title, integer in (
         ("In int8 (w8a8-static)", True),
         ("In float (fp32, fp16) and with activations quantised at run time (w8-dynamic)", False),
     ):
-        parts += [f"## {title}\n", *_table(targets, integer), ""]
-    parts.append("## Remarks\n")
+        parts += [f"### {title}\n", *_table(targets, integer), ""]
+    parts.append("### Remarks\n")
     for spec in targets:
-        parts += [f"### {spec.title}\n", *_remarks(spec), ""]
+        parts += [f"#### {spec.title}\n", *_remarks(spec), ""]
     return "\n".join(parts).rstrip() + "\n"
 
 

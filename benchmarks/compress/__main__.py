@@ -156,7 +156,7 @@ def write(path: Path, network: str, rows: list[Row], guests: dict[str, str], cal
     }
     networks = [found for found in old if found["network"] != network] + [entry]
     networks.sort(key=lambda found: NETWORKS.index(found["network"]))
-    every = [row_of(row) for found in networks for row in found["rows"]]
+    every = [Row.read(row) for found in networks for row in found["rows"]]
     result = {
         "benchmark": "compress",
         "format": 1,
@@ -164,12 +164,6 @@ def write(path: Path, network: str, rows: list[Row], guests: dict[str, str], cal
         "bars": [asdict(bar) for bar in judge(every)],
     }
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
-def row_of(written: dict[str, Any]) -> Row:
-    """A row as it was before it was written."""
-    interval = written["drop_ci95"]
-    return Row(**{**written, "drop_ci95": None if interval is None else tuple(interval)})
 
 
 if __name__ == "__main__":

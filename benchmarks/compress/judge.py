@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.compress.rows import OURS, Row
+from benchmarks.compress.rows import OURS, Row, StackRow
 
 STATIC, MOST_DROP, RESCALED_DROP, MARGIN_DB = "w8a8-static", 0.2, 1.0, 2.0
 W4A8_DROP = {"mobilenet": 1.5, "resnet": 0.7}
 W4_SIZE, W4_DROP = 0.16, 0.7
 LEARNING_S = 600.0
 RESCALED = "_rescaled"
+PRUNED, PRUNED_DROP, PRUNED_LATENCY = "resnet56", 0.3, 0.62
+STACKED_DROP, STACKED_LATENCY, STACKED_SIZE = 1.0, 0.35, 0.15
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,31 @@ def _bars(row: Row, rows: Sequence[Row]) -> Iterator[Bar]:
         yield from _drop("W4: drop", row, W4_DROP)
 
 
-def _drop(claim: str, row: Row, limit: float) -> Iterator[Bar]:
+def judge_stacks(rows: Sequence[StackRow]) -> tuple[Bar, ...]:
+    """Every promise that these rows of pruned and quantised networks decide, in their order."""
+    found = []
+    for network, recipe in dict.fromkeys((row.network, row.recipe) for row in rows):
+        if network == PRUNED:
+            found += _stack([row for row in rows if (row.network, row.recipe) == (network, recipe)])
+    return tuple(found)
+
+
+def _stack(rows: Sequence[StackRow]) -> Iterator[Bar]:
+    """Pruned alone: the drop once, and the latency that two runtimes keep.  Quantised too: every runtime."""
+    pruned = [row for row in rows if row.step == "prune" and row.latency_ratio is not None]
+    yield from _drop("pruned 2x: drop", next(row for row in rows if row.step == "fine-tune"), PRUNED_DROP)
+    second = sorted(pruned, key=lambda row: row.latency_ratio or 0.0)[1]
+    yield _most(
+        "pruned 2x: latency in the second-fastest runtime", second, second.latency_ratio, PRUNED_LATENCY
+    )
+    for row in rows:
+        if row.step == STATIC:
+            yield from _drop("pruned 2x and W8A8: drop", row, STACKED_DROP)
+            yield _most("pruned 2x and W8A8: latency over float", row, row.latency_ratio, STACKED_LATENCY)
+            yield _most("pruned 2x and W8A8: size over float", row, row.size_ratio, STACKED_SIZE)
+
+
+def _drop(claim: str, row: Row | StackRow, limit: float) -> Iterator[Bar]:
     if row.drop is None or row.drop_ci95 is None:
         return
     low, high = row.drop_ci95
@@ -78,5 +104,6 @@ def _sqnr(row: Row, rows: Sequence[Row]) -> Iterator[Bar]:
         yield Bar(claim, row.network, row.target, row.sqnr_db, best, row.sqnr_db >= best)
 
 
-def _most(claim: str, row: Row, got: float, limit: float) -> Bar:
+def _most(claim: str, row: Row | StackRow, got: float | None, limit: float) -> Bar:
+    assert got is not None
     return Bar(claim, row.network, row.target, got, limit, got <= limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 OURS = "pocketpress"
 
@@ -46,3 +47,50 @@ class Row:
     learning_s: float | None = None
     made_s: float | None = None
     load: float = 0.0
+
+    @staticmethod
+    def read(written: dict[str, Any]) -> Row:
+        """A row as it was before it was written as JSON."""
+        return Row(**{**written, "drop_ci95": _pair(written["drop_ci95"])})
+
+
+@dataclass(frozen=True)
+class StackRow:
+    """One step of a stack in one runtime; ratios are over the float network as it was given.
+
+    Attributes:
+        network: factory of `examples.cifar.networks`.
+        recipe: what was asked for.
+        step: "float", "prune", "fine-tune", or the precision.
+        target: runtime.
+        multiply_accumulates: over the float network's.
+        size_ratio: bytes of the file over the float file's.
+        latency_ratio: median over the float file's; None where a step changes no shapes.
+        seconds: the step took, measuring left out.
+        top1: percent; in PyTorch, but the precision's in the runtime.
+        drop: points of top-1 lost.
+        drop_ci95: paired 95 % interval of it (Tango 1998).
+        images: test images.
+    """
+
+    network: str
+    recipe: str
+    step: str
+    target: str
+    multiply_accumulates: float
+    size_ratio: float
+    latency_ratio: float | None
+    seconds: float | None
+    top1: float | None = None
+    drop: float | None = None
+    drop_ci95: tuple[float, float] | None = None
+    images: int | None = None
+
+    @staticmethod
+    def read(written: dict[str, Any]) -> StackRow:
+        """A row as it was before it was written as JSON."""
+        return StackRow(**{**written, "drop_ci95": _pair(written["drop_ci95"])})
+
+
+def _pair(interval: list[float] | None) -> tuple[float, float] | None:
+    return None if interval is None else (interval[0], interval[1])

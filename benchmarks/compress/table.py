@@ -1,4 +1,4 @@
-"""Write the measured table into the page on compression: ``python -m benchmarks.compress.table [--check]``."""
+"""Write the measured tables into the pages: ``python -m benchmarks.compress.table [--check]``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from benchmarks.compress.__main__ import row_of
 from benchmarks.compress.judge import Bar
 from benchmarks.compress.rows import Row
 from benchmarks.tables import ROOT, TITLES, replaced, table
@@ -30,7 +29,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
     given = parser.parse_args()
     result = json.loads(given.result.read_text(encoding="utf-8"))
-    rows = [row_of(row) for network in result["networks"] for row in network["rows"]]
+    rows = [Row.read(row) for network in result["networks"] for row in network["rows"]]
     bars = [Bar(**bar) for bar in result["bars"]]
     old = given.page.read_text(encoding="utf-8")
     new = replaced(old, render(rows, bars), given.page.name)

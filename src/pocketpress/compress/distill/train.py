@@ -124,7 +124,7 @@ def fine_tune(
     if options.bfloat16 and not has_bfloat16(where):
         options = replace(options, bfloat16=False)
         notes += ("in float32: this processor has no bfloat16 arithmetic",)
-    student.to(where)
+    _place(student, where)
     optimizer = _optimizer(student, options)
     schedule = _schedule(optimizer, steps * options.epochs)
     progress = Progress(notes=notes)
@@ -140,7 +140,7 @@ def fine_tune(
         for _ in range(len(progress.losses), options.epochs):
             total = 0.0
             for rows in batches(len(examples), options.batch, options.samples, generator):
-                inputs = tuple(t.to(where) for t in examples.batch(rows, augmentation))
+                inputs = tuple(_placed(t, where) for t in examples.batch(rows, augmentation))
                 labels = examples.labels(rows)
                 loss = _loss(student, teacher, inputs, labels, task_loss, distance, options, where)
                 _step(loss, student, optimizer, schedule, masks)
@@ -154,13 +154,26 @@ def fine_tune(
 @contextlib.contextmanager
 def _in_training(student: nn.Module, teacher: nn.Module, where: torch.device) -> Iterator[None]:
     """Both on the device, the student in training mode; afterwards both on the CPU in evaluation mode."""
-    student.to(where).train()
-    teacher.to(where).eval()
+    _place(student, where)
+    _place(teacher, where)
+    student.train()
+    teacher.eval()
     try:
         yield
     finally:
-        student.cpu().eval()
-        teacher.cpu()
+        student.eval()
+        for network in (student, teacher):
+            _place(network, torch.device("cpu"), torch.contiguous_format)
+
+
+def _place(network: nn.Module, where: torch.device, order: torch.memory_format = torch.channels_last) -> None:
+    """Bring a network to a device; convolutions are a quarter faster with the channels last in memory."""
+    network.to(device=where, memory_format=order)  # type: ignore[call-overload]
+
+
+def _placed(tensor: Tensor, where: torch.device) -> Tensor:
+    order = torch.channels_last if tensor.ndim == 4 else torch.preserve_format
+    return tensor.to(where, memory_format=order)
 
 
 def _loss(
