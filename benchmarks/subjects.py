@@ -155,6 +155,14 @@ SUBJECTS = {
             True,
         ),
         Subject(
+            "cifar_resnet20",
+            cifar.resnet20,
+            Pixels(32, *PLAIN),
+            CIFAR,
+            "trained on CIFAR-10, examples/cifar/weights",
+            True,
+        ),
+        Subject(
             "cifar_mobilenet_v2_full",
             cifar.mobilenet_v2_full,
             Pixels(32, *PLAIN),

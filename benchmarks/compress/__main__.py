@@ -39,10 +39,11 @@ SIZES = ("w8-dynamic", "w8", "palette-4")
 NETWORKS = (
     "cifar_mobilenet_v2",
     "cifar_resnet8",
+    "cifar_resnet20",
+    "cifar_mobilenet_v2_full",
     "cifar_mobilenet_v2_rescaled",
     "cifar_resnet8_rescaled",
     "mobilenet_v1_075",
-    "cifar_mobilenet_v2_full",
 )
 
 

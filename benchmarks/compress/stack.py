@@ -42,7 +42,7 @@ def options(given: argparse.Namespace, out: Path) -> PressOptions:
     return PressOptions(
         source=f"examples.cifar.networks:{given.network}", targets=TARGETS, out=out, data=train,
         evaluation=str(given.cifar / "test.parquet"), metric="top1", precision=PRECISION, shrink=shrink,
-        evaluation_samples=given.images, parity_samples=PARITY_IMAGES,
+        evaluation_samples=given.images or None, parity_samples=PARITY_IMAGES,
     )  # fmt: skip
 
 

@@ -206,9 +206,13 @@ def resnet8() -> Pressable:
 
 
 def resnet20() -> Pressable:
-    """ResNet-20 for CIFAR-10, in evaluation mode; weights are not shipped, so they are seeded random ones."""
-    torch.manual_seed(0)
-    return UNTRAINED["resnet20"]().eval(), _cifar_example()
+    """ResNet-20 trained on CIFAR-10."""
+    return load("resnet20"), _cifar_example()
+
+
+def resnet56() -> Pressable:
+    """ResNet-56 trained on CIFAR-10."""
+    return load("resnet56"), _cifar_example()
 
 
 def mobilenet_v2_imagenet(width: float = 1.0) -> Pressable:

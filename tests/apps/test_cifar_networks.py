@@ -10,7 +10,7 @@ from examples.cifar import networks
 from examples.cifar.networks import WEIGHTS, InvertedResidual, MobileNetV2, Stage
 from safetensors.torch import save_file
 
-TRAINED = ["mobilenet_v2", "mobilenet_v2_full", "resnet8"]
+TRAINED = ["mobilenet_v2", "mobilenet_v2_full", "resnet8", "resnet20", "resnet56"]
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -33,12 +33,13 @@ def test_shipped_weights_are_small(name: str) -> None:
     assert (WEIGHTS / f"{name}.safetensors").stat().st_size < 5e6
 
 
-def test_resnet20_has_the_published_depth() -> None:
-    network, (example,) = networks.resnet20()
+@pytest.mark.parametrize(("name", "depth"), [("resnet20", 20), ("resnet56", 56)])
+def test_residual_networks_have_the_published_depth(name: str, depth: int) -> None:
+    network, (example,) = getattr(networks, name)()
     convolutions = [
         m for m in network.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (3, 3)
     ]
-    assert len(convolutions) + 1 == 20
+    assert len(convolutions) + 1 == depth
     assert network(example).shape == (1, 10)
 
 

@@ -174,3 +174,19 @@ def test_tie_free_scales_keep_the_network(blocks: list[str]) -> None:
     truth = np.concatenate([interpret(program, f)["output"] for f in feeds])
     got = np.concatenate([interpret(small, f)["output"] for f in feeds])
     assert sqnr_db(truth, truth - got) > 20
+
+
+@pytest.mark.parametrize("limit", [0.0, 1e-12])
+def test_a_dead_result_keeps_multipliers_that_kernels_take(limit: float) -> None:
+    net = Net(3)
+    live = net.conv(net.input(1, 3, 8, 8), 8, name="live")
+    dead = net.conv(live, 8, name="dead", clamp=(0.0, limit))
+    silent = net.conv(live, 8, name="silent", clamp=(0.0, limit))
+    both = net.op("add", dead, silent, name="both")
+    wide = net.conv(both, 8, name="wide")
+    plan = plan_of(net.build(net.op("mul", wide, both, name="product")))
+    for name in ("dead", "silent"):
+        steps = plan.weights[name].scales() * plan.activations["live"].step
+        assert float((steps / plan.activations[name].step).max()) < 256
+        assert step(plan, name) / step(plan, "both") < 256
+    assert step(plan, "wide") * step(plan, "both") / step(plan, "product") < 256

@@ -290,3 +290,18 @@ def test_the_python_interface(trained: Path, shared_cache: Path, tmp_path: Path)
     assert record.verdict == "pass"
     source = package.load(f"{trained / 'net.py'}:factory", weights=trained / "w.safetensors")
     assert source.parameters > 2000 and source.program.inputs == ("image",)
+
+
+@pytest.mark.parametrize("precision", ["w8a8-static", "w4"])
+def test_a_handful_of_samples_is_said_and_teaches_no_rounding(
+    pocketpress: Press, trained: Path, precision: str
+) -> None:
+    with np.load(trained / "calib.npz") as file:
+        np.savez(trained / "few.npz", x=file["x"][:3])
+    done = pocketpress(
+        "press", "net.py:factory", "--weights", "w.safetensors", "--data", "few.npz", "--eval", "eval.npz",
+        "--target", "onnxruntime", "--precision", precision, "--no-measure", "--out", "few",
+    )  # fmt: skip
+    warned = "calibration: on 3 samples only: other inputs may exceed the ranges found; give 32 or more"
+    assert (warned in done.out) == (precision == "w8a8-static")
+    assert "skipped: learned rounding: it takes 16 calibration samples or more, got 3;" in done.out

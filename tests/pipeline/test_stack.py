@@ -20,6 +20,24 @@ BASE = (
 )  # fmt: skip
 TUNE = ("--finetune", "train.npz", "--epochs", "2", "--finetune-samples", "600", "--learning-rate", "0.02")
 
+RIGID = """
+import torch
+from torch import nn
+
+class Rigid(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8 * 256, 4)
+
+    def forward(self, image):
+        return self.head(self.conv(image).relu().reshape(1, 2048))
+
+def factory():
+    torch.manual_seed(0)
+    return Rigid().eval(), (torch.zeros(1, 3, 16, 16),)
+"""
+"""Takes the example input's batch and channels alone."""
+
 
 @pytest.fixture
 def project(trained: Path) -> Path:
@@ -35,6 +53,7 @@ def project(trained: Path) -> Path:
             "def vector(outputs, targets): return outputs\n"
             "def broken(outputs, targets): raise RuntimeError('no such loss')\n"
         )
+        (trained / "rigid.py").write_text(RIGID)
     return trained
 
 
@@ -196,7 +215,7 @@ def test_a_slower_network_is_refused(
 
 REFUSED = [
     (("--prune", "half"), "not an amount to prune: got half; allowed: 2x (times fewer), 40% (fewer)"),
-    (("--prune", "1000x"), "cannot prune so far: got 1e+03x fewer multiply-accumulates; allowed: at most "),
+    (("--prune", "1000x"), "cannot prune so far: got 1000x fewer multiply-accumulates; allowed: at most "),
     (("--prune", "2x", "--importance", "taylor"), "importance taylor needs labelled data; give --finetune"),
     (
         ("--prune", "2x", "--importance", "taylor", "--finetune", "unlabelled.npz"),
@@ -239,6 +258,34 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert done.code == 2 and done.out == "", done.out
     assert done.line.startswith(line), done.line
     assert not existed
+
+
+RIGID_PRESS = ("rigid.py:factory", "--data", "calib.npz", "--eval", "eval.npz", "--target", "onnxruntime")
+
+
+def test_a_network_whose_shapes_are_written_down_says_why_it_cannot_be_pruned(
+    pocketpress: Press, project: Path
+) -> None:
+    done = pocketpress("press", *RIGID_PRESS, "--prune", "2x", "--out", "refused")
+    assert done.code == 2 and not (project / "refused").exists()
+    assert done.line.startswith(
+        "the network has no channels to prune: got head: its channels are the network's outputs; "
+        "conv: without some channels it fails: RuntimeError: shape"
+    )
+    assert done.line.endswith("press it without --prune, or try --low-rank")
+
+
+def test_a_network_of_one_batch_size_is_measured_sample_by_sample_and_not_trained(
+    pocketpress: Press, project: Path
+) -> None:
+    done = pocketpress("press", *RIGID_PRESS, "--mask", "50%", "--no-measure", "--json", "--out", "masked")
+    assert done.code == 0, done.err
+    assert [s["name"] for s in json.loads(done.out)["steps"]] == ["float", "mask", "w8a8-static"]
+    done = pocketpress("press", *RIGID_PRESS, "--finetune", "train.npz", "--out", "refused")
+    assert done.code == 2 and not (project / "refused").exists()
+    assert done.line.startswith(
+        "the network fails on a batch of fine-tuning samples: got RuntimeError: shape"
+    )
 
 
 def test_a_saved_program_has_no_channels_to_prune(pocketpress: Press, project: Path) -> None:

@@ -12,7 +12,15 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from pocketpress.core.record import Metric, Record, StepTarget, TargetEntry
@@ -23,6 +31,8 @@ from pocketpress.pipeline.inspection import Inspection
 from pocketpress.pipeline.press import Job
 from pocketpress.pipeline.shrink_options import chosen
 
+SPEED_PERIOD_S = 600.0
+"""The time left is estimated from so many last seconds: a block of learned rounding can take a minute."""
 COLORS = {"pass": "green", "fail": "red", "vacuous": "yellow", "not executed here": "cyan"}
 
 
@@ -37,7 +47,9 @@ class LiveEvents(Events):
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            TimeRemainingColumn(),
             console=console,
+            speed_estimate_period=SPEED_PERIOD_S,
         )
         self.tasks: dict[str, TaskID] = {}
         self.view = Live(self._shown(), console=console, refresh_per_second=8, transient=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -21,8 +22,8 @@ class Cache:
 
     @staticmethod
     def key(kind: str, *parts: Any) -> str:
-        """Key of what is made from ``parts`` (anything JSON can write), for this version of Pocketpress."""
-        text = json.dumps([pocketpress.__version__, kind, *parts], sort_keys=True, default=str)
+        """Key of what is made from ``parts`` (anything JSON can write), by this Pocketpress."""
+        text = json.dumps([pocketpress.__version__, _sources(), kind, *parts], sort_keys=True, default=str)
         return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
 
     def get(self, key: str) -> Path | None:
@@ -51,6 +52,15 @@ class Cache:
             pass
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@functools.cache
+def _sources() -> str:
+    """Changes when a file of the package does: who edits Pocketpress is not served what it made before."""
+    package = Path(pocketpress.__file__).parent
+    found = ((path, path.stat()) for path in sorted(package.rglob("*.py")))
+    listed = [(path.relative_to(package).as_posix(), at.st_size, at.st_mtime_ns) for path, at in found]
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
 
 def _copy(content: bytes | Path, to: Path) -> None:

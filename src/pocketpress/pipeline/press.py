@@ -74,6 +74,8 @@ from pocketpress.verify.parity import compare, is_approximate
 
 PACKAGES = ("torch", "ai-edge-litert", "executorch", "onnxruntime", "coremltools", "numpy")
 LAYER_SAMPLES = 8
+FEW_SAMPLES = 32
+"""With fewer the record warns of the ranges they showed."""
 
 
 @dataclass(frozen=True)
@@ -378,7 +380,12 @@ def _data(job: Job, evaluation: EvaluationSet | None) -> Data:
     def entry(data: Dataset | None, samples: int, seen: str | None) -> DataSetEntry | None:
         if data is None:
             return None
-        note = None if job.synthesis is None or data is not job.calibration else job.synthesis.trust
+        note = None
+        if data is job.calibration:
+            if job.synthesis is not None:
+                note = job.synthesis.trust
+            elif parse_precision(job.options.precision).trainable:
+                note = few_samples(samples)
         return DataSetEntry(
             reference=data.reference, kind=data.kind, samples=samples, labelled=data.labelled, sha256=seen,
             note=note,
@@ -393,6 +400,14 @@ def _data(job: Job, evaluation: EvaluationSet | None) -> Data:
         calibration=calibration,
         evaluation=entry(job.evaluation, len(evaluation.feeds), evaluation.feeds.digest),
     )
+
+
+def few_samples(count: int) -> str | None:
+    """What ranges seen on a handful of samples are worth; None for enough of them."""
+    if count >= FEW_SAMPLES:
+        return None
+    samples = f"{count} sample" + ("s" if count != 1 else "")
+    return f"on {samples} only: other inputs may exceed the ranges found; give {FEW_SAMPLES} or more"
 
 
 def multiply_accumulates(program: Program) -> int:

@@ -28,7 +28,7 @@ from pocketpress.core.precision import Precision, parse_precision
 from pocketpress.core.program import OPS, Program, Quantization, TensorType
 from pocketpress.core.program.ir import Array
 from pocketpress.core.record import Option
-from pocketpress.core.target import TargetSpec, real_to_file
+from pocketpress.core.target import Skipped, TargetSpec, real_to_file
 from pocketpress.graph.rewrite import Rewrite
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.mixed import TIGHTER, UNKEPT, Judge, choose_mixed, half_floats
@@ -46,6 +46,10 @@ EXPONENT = 0.75
 """Of `equalize`: the best of 0.5, 0.75 and 1 on the CIFAR-10 networks."""
 STEPS = {8: 60, 4: 300}
 """Gradient steps per block of learned rounding, by weight bits."""
+LEAST_LEARNED = 16
+"""Calibration samples without which no rounding is learned: it would fit them and nothing else."""
+LEARNING_SHARE = 4
+"""Where rounding is learned at most one calibration sample of so many judges, and is kept from learning."""
 LEARNED_TRIES = 4
 """Assignments of mixed precision whose rounding is learned, at most."""
 BORDER_BYTES = 192 << 20
@@ -126,7 +130,10 @@ class _Search:
         self.feeds, self.precision = feeds, parse_precision(options.precision)
         self.placement = placed(program, targets, self.precision)
         self.raw = {program.inputs[0]: PIXELS} if options.input_uint8 else {}
-        self.judges = feeds[:: max(1, len(feeds) // CHOICE_SAMPLES)][:CHOICE_SAMPLES]
+        self.steps = options.rounding_steps
+        learns = self.precision.learned if self.steps is None else self.steps > 0
+        apart = max(LEARNING_SHARE if learns else 1, len(feeds) // CHOICE_SAMPLES)
+        self.judges = feeds[::apart][:CHOICE_SAMPLES]
 
     def run(self) -> Quantized:
         names = CANDIDATES if self.options.estimator == "auto" else (self.options.estimator,)
@@ -256,16 +263,19 @@ class _Search:
 
     def _learned(self, found: Quantized, score: float) -> Quantized:
         """Learn the rounding; kept when the judges agree that it is better."""
-        steps = self.options.rounding_steps
+        steps = self.steps
         if steps is None:
             fewest = min([self.precision.weight_bits, *found.plan.weight_bits.values()])
             steps = STEPS[fewest] if self.precision.learned else 0
         if steps == 0 or not found.plan.weights:
             return found
+        if len(self.feeds) < LEAST_LEARNED:
+            skipped = (*found.plan.skipped, too_few(len(self.feeds)))
+            return replace(found, plan=replace(found.plan, skipped=skipped))
         from pocketpress.compress.learn.rounding import RoundingOptions, block_count, learn_rounding
 
         judged = {id(feed) for feed in self.judges}
-        feeds = [feed for feed in self.feeds if id(feed) not in judged] or self.feeds
+        feeds = [feed for feed in self.feeds if id(feed) not in judged]
         feeds = learning_feeds(found.mirrored, found.plan, feeds)
         with self.events.stage("learn rounding", block_count(found.mirrored, found.plan)) as advance:
             plan = learn_rounding(
@@ -277,6 +287,14 @@ class _Search:
             )
         learned = replace(found, plan=plan, program=self._applied(found.mirrored, plan), learned=True)
         return learned if self._score(learned.program) > score else found
+
+
+def too_few(samples: int) -> Skipped:
+    """Why no rounding was learned."""
+    reason = (
+        f"it takes {LEAST_LEARNED} calibration samples or more, got {samples}; weights are rounded to nearest"
+    )
+    return Skipped("learned rounding", reason)
 
 
 def learning_feeds(program: Program, plan: QuantizationPlan, feeds: Feeds) -> Feeds:

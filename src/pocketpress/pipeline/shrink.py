@@ -22,6 +22,7 @@ from pocketpress.compress.prune.importance import LOSS_BASED, channel_scores
 from pocketpress.compress.prune.macs import count
 from pocketpress.compress.prune.masks import apply_masks, parse_mask, sparsity
 from pocketpress.compress.prune.plan import PrunePlan, Scores, Unit, make_plan
+from pocketpress.core.errors import UserError
 from pocketpress.core.program import Program
 from pocketpress.core.program.serialize import program_hash
 from pocketpress.core.record import SkippedEntry, StepEntry
@@ -36,6 +37,8 @@ from pocketpress.pipeline.training_data import load_examples
 from pocketpress.sources.source import Source
 
 CHECKPOINTS = "checkpoints"
+MOST_REASONS = 3
+"""Layers named when none can be pruned."""
 LEAST_READ = 4096
 """Samples read at least, where there are so many: loss-based importance sees some of them."""
 
@@ -152,6 +155,12 @@ def _prune(run: Run, number: int, steps: int) -> None:
         entry = SkippedEntry(name=f"prune {root}", reason=reason)
         if entry not in run.skipped:
             run.skipped.append(entry)
+    if not found.units and found.skipped:
+        raise UserError(
+            "the network has no channels to prune",
+            got="; ".join(f"{root}: {reason}" for root, reason in found.skipped[:MOST_REASONS]),
+            next_step="press it without --prune, or try --low-rank",
+        )
     total = count(run.original, bench.examples).macs
     share = _share(run, found.units, scores)
     plan = _plan(run, found.units, scores, total * share ** ((number + 1) / steps))

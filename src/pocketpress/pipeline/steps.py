@@ -122,16 +122,27 @@ class Bench:
                 waiting = []
         return found + (self._batch(network, waiting) if waiting else [])
 
-    @torch.no_grad()
     def _batch(self, network: nn.Module, feeds: list[Feed]) -> Outputs:
+        """All at once, or one by one where ``forward`` is written for the example input's batch alone."""
+        try:
+            leaves = self._leaves(network, feeds)
+        except (RuntimeError, ValueError):
+            leaves = []
+        if len(feeds) == 1 or not leaves or any(len(leaf) != len(feeds) for leaf in leaves):
+            alone = [self._leaves(network, [feed]) for feed in feeds]
+            return [dict(zip(self.program.outputs, found, strict=True)) for found in alone]
+        return [
+            {n: leaf[i : i + 1] for n, leaf in zip(self.program.outputs, leaves, strict=True)}
+            for i in range(len(feeds))
+        ]
+
+    @torch.no_grad()
+    def _leaves(self, network: nn.Module, feeds: list[Feed]) -> list[Any]:
         inputs = tuple(
             torch.from_numpy(np.concatenate([self._real(f[n]) for f in feeds])) for n in self.program.inputs
         )
-        leaves = [leaf.numpy() for leaf in tree_leaves(network(*inputs)) if isinstance(leaf, torch.Tensor)]
-        names = self.program.outputs
-        return [
-            {n: leaf[i : i + 1] for n, leaf in zip(names, leaves, strict=True)} for i in range(len(feeds))
-        ]
+        leaves = tree_leaves(network(*inputs))
+        return [leaf.numpy() if leaf.ndim else leaf.reshape(1).numpy() for leaf in leaves if _is_tensor(leaf)]
 
     def _real(self, value: Any) -> Any:
         """Raw pixels as the live network takes them."""
@@ -150,6 +161,10 @@ class Bench:
             return None
         evaluation = EvaluationSet(self.feeds, floats)
         return compare_metric(self.metric, self.outputs(network), evaluation, self.options.seed)
+
+
+def _is_tensor(leaf: Any) -> bool:
+    return isinstance(leaf, torch.Tensor)
 
 
 def refuse_slower(name: str, targets: tuple[StepTarget, ...], options: PressOptions) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from pocketpress.compress.quantize.place import PRODUCTS
@@ -22,7 +24,7 @@ from pocketpress.core.target import Skipped, TargetSpec
 from pocketpress.graph.half_weights import half_weights
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.options import PressOptions
-from pocketpress.pipeline.quantization import STEPS, learning_feeds
+from pocketpress.pipeline.quantization import LEAST_LEARNED, STEPS, learning_feeds, too_few
 
 Skips = tuple[Skipped, ...]
 
@@ -60,7 +62,9 @@ def smaller_weights(
     steps = options.rounding_steps
     if steps is None:
         steps = STEPS[4] if precision.weight_bits == 4 else 0
-    if steps and feeds:
+    if steps and feeds and len(feeds) < LEAST_LEARNED:
+        plan = replace(plan, skipped=(*plan.skipped, too_few(len(feeds))))
+    elif steps and feeds:
         values = _learned(program, plan, feeds, steps, options, events)
         stored = with_constants(lowered, values, plan.types)
         return stored, plan.skipped, True

@@ -119,6 +119,7 @@ def fine_tune(
         raise DataError("too few fine-tuning samples", got=len(examples), allowed="at least 2")
     where = device()
     teacher.eval()
+    _check_batches(teacher, examples)
     generator = torch.Generator().manual_seed(options.seed)
     augmentation, notes = _augmentation(teacher, examples, classifier, options, generator)
     if options.bfloat16 and not has_bfloat16(where):
@@ -149,6 +150,18 @@ def fine_tune(
             progress.losses.append(total / steps)
             save(_state(student, optimizer, schedule, generator, progress))
     return progress
+
+
+@torch.no_grad()
+def _check_batches(network: nn.Module, examples: Examples) -> None:
+    try:
+        network(*examples.batch(torch.arange(min(2, len(examples)))))
+    except (RuntimeError, ValueError) as error:
+        raise DataError(
+            "the network fails on a batch of fine-tuning samples",
+            got=" ".join(str(error).split())[:200],
+            next_step="let forward take any batch size, not that of the example input alone",
+        ) from error
 
 
 @contextlib.contextmanager
@@ -190,14 +203,7 @@ def _loss(
     with cast:
         with torch.no_grad():
             wanted = teacher(*inputs)
-        try:
-            got = student(*inputs)
-        except (RuntimeError, ValueError) as error:
-            raise DataError(
-                "the network fails on a batch of fine-tuning samples",
-                got=" ".join(str(error).split())[:200],
-                next_step="let forward take any batch size, not that of the example input alone",
-            ) from error
+        got = student(*inputs)
     loss = distance(_single(got), _single(wanted))
     if task_loss is not None and labels is not None:
         task = task_loss(_single(got), labels.to(where))

@@ -149,7 +149,7 @@ def make_plan(
         aligned = "" if align is None else f" with --prune-align {align}"
         raise UserError(
             f"cannot prune so far{aligned}",
-            got=f"{cost.macs / max(target, 1):.3g}x fewer multiply-accumulates",
+            got=f"{cost.macs / max(target, 1):.4g}x fewer multiply-accumulates",
             allowed=f"at most {int(reachable * 100) / 100:.2f}x",
             next_step="ask for less, or press a narrower network",
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pocketpress.compress.quantize import grids
+from pocketpress.compress.quantize.floors import least_scale
 from pocketpress.compress.quantize.groups import Groups
 from pocketpress.compress.quantize.head import power_of_two
 from pocketpress.compress.quantize.observe import TensorStats
@@ -180,6 +181,13 @@ class ScalePlanner:
                 continue
             self.scale[root] = max((high - low) / STEPS, SMALLEST_SCALE)
             self.low[root] = low
+        for node in self.nodes:
+            root = self.groups.find(node.outputs[0])
+            if root not in self.pinned:
+                self.scale[root] = max(self.scale[root], least_scale(self.program, node, self._scale_of))
+
+    def _scale_of(self, name: str) -> float | None:
+        return self.scale[self.groups.find(name)] if name in self.stats else None
 
     def _fit_powers(self) -> None:
         """Powers of two first; the source of a mean follows its result, which then cannot move."""
