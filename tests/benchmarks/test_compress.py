@@ -1,16 +1,18 @@
 """Judging compression by hand-made numbers; rescaled networks; rows drawn from sorted data; the page."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
 import torch
-from benchmarks.compress.judge import Bar, judge
-from benchmarks.compress.rows import OURS, Row
-from benchmarks.compress.table import render
+from benchmarks.compress.judge import Bar, judge, judge_stacks
+from benchmarks.compress.rows import OURS, Row, StackRow
+from benchmarks.compress.table import promises, render, render_stacks
 from benchmarks.networks.rescaled import SPAN, factors, mobilenet_v2_rescaled, resnet8_rescaled
 from benchmarks.subjects import _drawn
 from examples.cifar.networks import mobilenet_v2, resnet8
@@ -110,6 +112,54 @@ def test_rows_of_sorted_data_are_drawn_from_all_of_it(tmp_path: Path) -> None:
 def test_the_page_shows_ours_peers_and_misses() -> None:
     missed = Bar("W8A8: drop", ROW.network, "litert", 0.31, 0.2, met=False, sure=False)
     text = render([ROW, PEER], [missed])
-    assert "85.80 % (drop 0.20, -0.10 to 0.50)" in text
+    assert "| `w8a8-static` | 30.0 dB | 0.20 (-0.10 to 0.50) | LiteRT 0.300x | LiteRT 0.40x |" in text
     assert "| a peer |" in text
-    assert "missed: 0.31, wanted at most 0.2" in text
+    assert "**missed**: 0.31, wanted at most 0.2; the interval holds the limit" in text
+
+
+def test_a_promise_is_shown_once_at_its_worst_runtime() -> None:
+    kept = Bar("W4: size over float", ROW.network, "litert", 0.15, 0.16, met=True)
+    text = promises([kept, replace(kept, target="onnxruntime", got=0.17, met=False)])
+    assert text.count("W4: size") == 1
+    assert "ONNX Runtime, the worst | **met in 1 of 2**: 0.17, wanted at most 0.16" in text
+
+
+def _stack(step: str, target: str, **fields: Any) -> StackRow:
+    given = {"multiply_accumulates": 0.5, "size_ratio": 0.5, "latency_ratio": None, "seconds": 1.0, **fields}
+    return StackRow("resnet56", "2x", step, target, **given)
+
+
+STACK = [
+    _stack("prune", "litert", latency_ratio=0.5),
+    _stack("prune", "executorch", latency_ratio=0.62),
+    _stack("prune", "onnxruntime", latency_ratio=0.9),
+    _stack("fine-tune", "litert", top1=86.0, drop=0.3, drop_ci95=(0.0, 0.6)),
+    _stack("w8a8-static", "litert", latency_ratio=0.36, size_ratio=0.15, drop=1.0, drop_ci95=(0.4, 1.6)),
+]
+
+
+def test_a_stack_is_judged_by_two_runtimes_pruned_and_by_each_quantised() -> None:
+    found = {bar.claim: (bar.got, bar.met) for bar in judge_stacks(STACK)}
+    assert found == {
+        "pruned 2x: drop": (0.3, True),
+        "pruned 2x: latency in the second-fastest runtime": (0.62, True),
+        "pruned 2x and W8A8: drop": (1.0, True),
+        "pruned 2x and W8A8: latency over float": (0.36, False),
+        "pruned 2x and W8A8: size over float": (0.15, True),
+    }
+
+
+def test_a_stack_of_another_network_promises_nothing() -> None:
+    assert judge_stacks([replace(row, network="resnet8") for row in STACK]) == ()
+
+
+def test_the_page_of_stacks_has_a_line_per_step() -> None:
+    text = render_stacks(STACK, judge_stacks(STACK))
+    assert "| prune | 0.50x | – | LiteRT 0.500x, ExecuTorch 0.500x, ONNX Runtime 0.500x |" in text
+    assert "| fine-tune | 0.50x | 86.00 %, 0.30 (0.00 to 0.60) | LiteRT 0.500x | as before |" in text
+
+
+def test_rows_survive_being_written() -> None:
+    row = STACK[3]
+    assert StackRow.read(json.loads(json.dumps(asdict(row)))) == row
+    assert Row.read(json.loads(json.dumps(asdict(ROW)))) == ROW

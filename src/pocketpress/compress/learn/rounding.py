@@ -32,6 +32,9 @@ from pocketpress.core.program.ir import Array
 
 STRETCH_LOW, STRETCH_HIGH = -0.1, 1.1
 RUN_BATCH = 64
+POSITIONS = 1 << 16
+"""Places of a feature map that a step looks at, at most, over its samples: more tell a filter nothing new."""
+LEAST_BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class RoundingOptions:
 
     Attributes:
         steps: gradient steps per block.
-        batch: samples per step.
+        batch: samples per step, at most; fewer of large feature maps.
         rate: Adam's learning rate of the rounding variables.
         bias_rate: of the biases, relative to the largest bias of the layer.
         pull: lambda relative to the error: the term that drives h to 0 or 1 counts ``pull`` times the error
@@ -174,6 +177,12 @@ def _move_on(stream: _Stream, real: Values, grid: Values, later: Sequence[Block]
     stream.grid = {n: v for n, v in {**stream.grid, **grid}.items() if n in needed}
 
 
+def _places(block: Block, program: Program) -> int:
+    """Height times width of the largest feature map that a block makes of one sample."""
+    maps = (program.type(out).shape[2:] for node in block.nodes for out in node.outputs)
+    return max((math.prod(shape) for shape in maps), default=1)
+
+
 @dataclass(frozen=True)
 class _Decision:
     rounded: dict[str, npt.NDArray[np.int8]]
@@ -209,6 +218,9 @@ class _Learner:
         if not self.products:
             return
         options, count = self.options, len(next(iter(target.values())))
+        batch = min(
+            options.batch, count, max(LEAST_BATCH, POSITIONS // _places(self.block, self.grid.program))
+        )
         sizes = {name: float(value.pow(2).mean()) + 1e-12 for name, value in target.items()}
         groups = [{"params": [w.variable for w in self.weights.values()], "lr": options.rate}]
         groups += [
@@ -218,7 +230,7 @@ class _Learner:
         optimiser = torch.optim.Adam(groups)
         elements = sum(w.variable.numel() for w in self.weights.values())
         for step in range(options.steps):
-            chosen = torch.randint(count, (min(options.batch, count),), generator=self.generator)
+            chosen = torch.randint(count, (batch,), generator=self.generator)
             feeds = {name: self._mixed(stream, name, chosen) for name in self.block.inputs}
             got = self.grid.run(self.block.nodes, feeds, self.block.outputs, self._soft_constants())
             loss = torch.stack(
