@@ -18,7 +18,7 @@ from pocketpress.targets.litert.unfold import is_pointwise, unfolded
 from pocketpress.targets.litert.weights import Weight, real, stored, transposed, widened
 
 WORTH_UNFOLDING = 4096
-"""Packing fewer weights to 4 bits saves less than 2 KB, and laying out windows costs as much, and time."""
+"""Packing fewer weights to 4 bits saves less than 2 KB, of which windows take 1.1 KB, and they cost time."""
 STRIDED = 3
 """Windows that skip pixels cost so many times as much."""
 
