@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.reference.networks import Net, plan_of, residual_network, samples
 
-from pocketpress.compress.distill.examples import Examples
+from pocketpress.compress.distill.examples import Augmentation, Examples
 from pocketpress.compress.learn.blocks import border_bytes, split
 from pocketpress.compress.learn.finetune import QatOptions, step_count, train_quantized
 from pocketpress.compress.learn.operators import operator
 from pocketpress.compress.learn.rounding import RoundingOptions, SoftWeight, learn_rounding
 from pocketpress.compress.learn.simulate import Simulation, on_grid
 from pocketpress.compress.quantize.apply import apply_plan
-from pocketpress.compress.quantize.plan import QuantizationOptions
+from pocketpress.compress.quantize.plan import QuantizationOptions, QuantizationPlan
 from pocketpress.core.errors import DataError
 from pocketpress.core.program import Quantization
 from pocketpress.testing import all_cases
@@ -164,6 +166,26 @@ def test_training_on_the_grid_brings_the_outputs_closer_to_the_teachers() -> Non
         found.append(sqnr_db(truth, truth - np.concatenate([interpret(small, f)["output"] for f in judges])))
     assert found[1] > found[0] + 1
     assert all(np.abs(v).max() <= 7 for v in trained.rounded.values())
+
+
+def test_training_on_the_grid_goes_on_to_the_same_bits() -> None:
+    program = residual_network()
+    plan = plan_of(program)
+    examples = Examples((torch.from_numpy(np.concatenate([f["x"] for f in samples(program, 48)])),))
+    options, kept = QatOptions(epochs=3, batch=16, rate=0.02), []
+
+    def train(**fields: Any) -> QuantizationPlan:
+        turns = Augmentation(torch.Generator().manual_seed(5), 1, mirror=True)
+        return train_quantized(program, plan, examples, None, False, options, augmentation=turns, **fields)
+
+    whole = train(save=lambda state: kept.append(copy.deepcopy(state)))
+    steps: list[None] = []
+    resumed = train(state=kept[0], advance=lambda: steps.append(None))
+    assert len(steps) == step_count(examples, options), "what was done before counts as done"
+    assert [state["epoch"] for state in kept] == [1, 2, 3]
+    for name in whole.rounded:
+        assert np.array_equal(whole.rounded[name], resumed.rounded[name])
+        assert np.array_equal(whole.biases[name], resumed.biases[name])
 
 
 def test_training_needs_samples() -> None:

@@ -141,6 +141,21 @@ def test_interrupted_in_the_second_epoch_and_resumed(
     assert [t["sha256"] for t in resumed["targets"]] == [t["sha256"] for t in whole["targets"]]
 
 
+def test_training_on_the_grid_resumes_too(
+    pocketpress: Press, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pocketpress.compress.learn import finetune
+
+    out = project / "grid"
+    argv = ("--finetune", "train.npz", "--epochs", "0", "--qat-epochs", "2", "--no-measure")
+    first = pressed(pocketpress, "--out", out, *argv)
+    monkeypatch.setattr(finetune, "_loss", None)  # nothing is trained again
+    again = pressed(pocketpress, "--out", out, *argv, "--resume")
+    assert [t["sha256"] for t in again["targets"]] == [t["sha256"] for t in first["targets"]]
+    done = pocketpress("press", *BASE, "--out", out, *argv, "--resume", "--seed", "1")
+    assert done.code == 2 and "the checkpoint is of another command, network or data" in done.line
+
+
 def test_masks_save_bytes_after_compression_and_claim_no_speed(pocketpress: Press, project: Path) -> None:
     data = pressed(pocketpress, "--out", project / "masked", "--mask", "50%", *TUNE, "--no-measure")
     first, masked, tuned, last = data["steps"]

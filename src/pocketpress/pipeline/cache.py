@@ -22,9 +22,8 @@ class Cache:
 
     @staticmethod
     def key(kind: str, *parts: Any) -> str:
-        """Key of what is made from ``parts`` (anything JSON can write), by this Pocketpress."""
-        text = json.dumps([pocketpress.__version__, _sources(), kind, *parts], sort_keys=True, default=str)
-        return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
+        """Key of what is made from ``parts`` (anything JSON can write), by these files of Pocketpress."""
+        return fingerprint(kind, _sources(), *parts)
 
     def get(self, key: str) -> Path | None:
         """The entry's folder, or None."""
@@ -52,6 +51,12 @@ class Cache:
             pass
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def fingerprint(kind: str, *parts: Any) -> str:
+    """Of ``parts`` (anything JSON can write), for this version of Pocketpress."""
+    text = json.dumps([pocketpress.__version__, kind, *parts], sort_keys=True, default=str)
+    return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
 
 
 @functools.cache

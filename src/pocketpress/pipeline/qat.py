@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import torch
 
+from pocketpress.compress.distill.checkpoint import Checkpoint
 from pocketpress.compress.distill.examples import Augmentation, padding_of
 from pocketpress.compress.distill.losses import is_classifier
 from pocketpress.compress.learn.finetune import QatOptions, step_count, train_quantized, unbatched
 from pocketpress.compress.learn.simulate import Simulation
 from pocketpress.compress.quantize.plan import QuantizationPlan
 from pocketpress.core.program import Program
+from pocketpress.core.program.serialize import program_hash
 from pocketpress.data import Dataset
+from pocketpress.pipeline.cache import fingerprint
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.objective import task_loss_of
 from pocketpress.pipeline.options import PressOptions
 from pocketpress.pipeline.quantization import Train
+from pocketpress.pipeline.shrink import CHECKPOINTS
+from pocketpress.pipeline.shrink_options import chosen
 from pocketpress.pipeline.training_data import load_examples
 
 PROBED = 64
@@ -58,6 +63,7 @@ def _train(
     if shrink.augment and pictures and is_classifier(outputs, labels):
         generator = torch.Generator().manual_seed(options.seed)
         augmentation = Augmentation(generator, padding_of(images), mirror=False)
+    checkpoint = _checkpoint(program, options, data, len(examples))
     with events.stage("train quantised", step_count(examples, chosen)) as advance:
         return train_quantized(
             program,
@@ -67,5 +73,16 @@ def _train(
             is_classifier(outputs, labels),
             chosen,
             augmentation=augmentation,
+            state=checkpoint.read(),
+            save=checkpoint.write,
             advance=advance,
         )
+
+
+def _checkpoint(program: Program, options: PressOptions, data: Dataset, samples: int) -> Checkpoint:
+    key = fingerprint(
+        "train-quantised", program_hash(program), chosen(options.shrink), options.qat_epochs,
+        options.precision, options.calibration_samples, options.rounding_steps, data.reference, samples,
+        options.seed,
+    )  # fmt: skip
+    return Checkpoint(options.out / CHECKPOINTS / "train-quantised.pt", key, options.shrink.resume)

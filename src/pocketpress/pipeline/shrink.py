@@ -27,7 +27,7 @@ from pocketpress.core.program import Program
 from pocketpress.core.program.serialize import program_hash
 from pocketpress.core.record import SkippedEntry, StepEntry
 from pocketpress.data import Dataset
-from pocketpress.pipeline.cache import Cache
+from pocketpress.pipeline.cache import fingerprint
 from pocketpress.pipeline.latency_objective import find_share
 from pocketpress.pipeline.objective import choose_loss, scoring_batches
 from pocketpress.pipeline.run import Run
@@ -113,7 +113,7 @@ def _checkpoint(
     if data is None or examples is None:
         return None
     names = [spec.name for spec in bench.targets]
-    key = Cache.key(
+    key = fingerprint(
         "fine-tune",
         program_hash(bench.program),
         chosen(options),

@@ -24,6 +24,8 @@ from pocketpress.compress.quantize.weights import LIMITS
 from pocketpress.core.errors import DataError, UserError
 from pocketpress.core.program import Node, Program
 
+State = dict[str, Any]
+
 
 @dataclass(frozen=True)
 class QatOptions:
@@ -78,6 +80,8 @@ def train_quantized(
     options: QatOptions,
     *,
     augmentation: Augmentation | None = None,
+    state: State | None = None,
+    save: Callable[[State], None] = lambda state: None,
     advance: Callable[[], None] = lambda: None,
 ) -> QuantizationPlan:
     """Train the integers of a plan.
@@ -90,6 +94,8 @@ def train_quantized(
         classifier: the output is class scores.
         options: how.
         augmentation: of images.
+        state: as ``save`` got it, to go on from.
+        save: called after every epoch with everything needed to go on (tensors and plain values).
         advance: called after every step (`step_count` of them).
 
     Raises:
@@ -105,7 +111,13 @@ def train_quantized(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _cosine(s, steps))
     distance = Distillation(classifier, options.temperature)
     generator = torch.Generator().manual_seed(options.seed)
-    for _ in range(options.epochs):
+    generators = [generator] if augmentation is None else [generator, augmentation.generator]
+    first = 0
+    if state is not None:
+        first = _load(state, layers, optimizer, schedule, generators)
+    for _ in range(first * (steps // options.epochs)):
+        advance()
+    for epoch in range(first, options.epochs):
         for rows in batches(len(examples), options.batch, options.samples, generator):
             loss = _loss(teacher, student, layers, examples, rows, task_loss, distance, options, augmentation)
             optimizer.zero_grad(set_to_none=True)
@@ -113,7 +125,46 @@ def train_quantized(
             optimizer.step()
             schedule.step()
             advance()
+        save(_state(epoch + 1, layers, optimizer, schedule, generators))
     return _learned(plan, layers)
+
+
+def _variables(layers: list[_Layer]) -> list[Tensor]:
+    return [layer.weight for layer in layers] + [layer.bias for layer in layers if layer.bias is not None]
+
+
+def _state(
+    epoch: int,
+    layers: list[_Layer],
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    generators: list[torch.Generator],
+) -> State:
+    return {
+        "epoch": epoch,
+        "variables": [value.detach() for value in _variables(layers)],
+        "optimizer": optimizer.state_dict(),
+        "schedule": {"last_epoch": schedule.last_epoch},
+        "generators": [generator.get_state() for generator in generators],
+    }
+
+
+@torch.no_grad()
+def _load(
+    state: State,
+    layers: list[_Layer],
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    generators: list[torch.Generator],
+) -> int:
+    """Epochs that are done."""
+    for value, saved in zip(_variables(layers), state["variables"], strict=True):
+        value.copy_(saved)
+    optimizer.load_state_dict(state["optimizer"])
+    schedule.last_epoch = int(state["schedule"]["last_epoch"])
+    for generator, saved in zip(generators, state["generators"], strict=True):
+        generator.set_state(saved)
+    return int(state["epoch"])
 
 
 def _layer(student: Simulation, plan: QuantizationPlan, node: Node) -> _Layer:
