@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.reference.networks import Net, residual_network, samples
+from tests.reference.networks import Net, plan_of, residual_network, samples
 
 from pocketpress.compress.quantize.channels import channel_groups
 from pocketpress.compress.quantize.equalize import (
@@ -93,3 +93,27 @@ def test_a_ceiling_is_kept_by_the_channels_that_reach_it() -> None:
 def test_an_empty_plan_changes_nothing() -> None:
     program = residual_network()
     assert apply_equalization(program, EqualizationPlan(())).constants == program.constants
+
+
+def channels_last_network(channels: int) -> Program:
+    """Linear layers on permuted images (N, 8, 8, C), as ConvNeXt has them."""
+    net = Net(2)
+    image = net.op("permute", net.conv(net.input(1, 3, 8, 8), channels), axes=(0, 2, 3, 1))
+    wide = net.op("leaky_relu", net.linear(image, 8), slope=0.1)
+    back = net.op("permute", net.linear(wide, channels), axes=(0, 3, 1, 2))
+    return net.build(net.op("mean", back, name="output", axes=(2, 3), keepdims=False))
+
+
+@pytest.mark.parametrize("channels", [6, 8])
+def test_linear_layers_on_images_have_their_channels_last(channels: int) -> None:
+    program = channels_last_network(channels)
+    groups = channel_groups(program)
+    assert [(group.axis, group.channels) for group in groups] == [(3, 8)]
+    feeds = samples(program, 8)
+    plan = plan_equalization(program, seen(program), 0.75)
+    assert plan.scales and len(set(plan.scales[0][1].tolist())) > 1
+    equal = apply_equalization(program, plan)
+    for feed in feeds:
+        truth, got = (interpret(p, feed)["output"] for p in (program, equal))
+        np.testing.assert_allclose(got, truth, rtol=1e-5, atol=1e-5)
+    assert plan_of(program).bias_shifts.keys() >= {n.name for n in program.nodes if n.op == "linear"}

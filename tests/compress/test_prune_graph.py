@@ -124,6 +124,28 @@ def test_channels_tied_through_a_concatenation_are_left_alone() -> None:
     assert "a concatenation ties its channels to others channel by channel" in dict(found.skipped).values()
 
 
+class Detector(nn.Module):
+    """Boxes and scores of every place, side by side: (N, places, 4 + 5)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 16, 3, padding=1)
+        self.boxes, self.scores = nn.Conv2d(16, 4, 1), nn.Conv2d(16, 5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))
+        found = [head(x).flatten(2).transpose(1, 2) for head in (self.boxes, self.scores)]
+        return torch.cat([found[0].exp(), found[1].sigmoid()], 2)
+
+
+def test_a_detection_head_is_left_alone_and_what_leads_to_it_is_scored() -> None:
+    network = seeded(Detector())
+    found = find_units(network, IMAGE)
+    assert [u.root for u in found.units] == ["first"]
+    scores = channel_scores(network, IMAGE, "magnitude", roots={"first"})
+    assert scores["first"].shape == (16,)
+
+
 class Reshaping(nn.Module):
     def __init__(self) -> None:
         super().__init__()

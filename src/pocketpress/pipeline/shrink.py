@@ -150,7 +150,7 @@ def _prune(run: Run, number: int, steps: int) -> None:
     options, bench = run.options, run.bench
     with bench.events.stage("plan pruning"):
         found = find_units(run.network, bench.examples)
-        scores = _scores(run)
+        scores = _scores(run, {unit.root for unit in found.units})
     for root, reason in found.skipped:
         entry = SkippedEntry(name=f"prune {root}", reason=reason)
         if entry not in run.skipped:
@@ -178,13 +178,13 @@ def _prune(run: Run, number: int, steps: int) -> None:
     run.steps.append(step)
 
 
-def _scores(run: Run) -> Scores:
-    importance = run.options.importance
+def _scores(run: Run, roots: set[str]) -> Scores:
+    importance, examples = run.options.importance, run.bench.examples
     if importance not in LOSS_BASED:
-        return channel_scores(run.network, run.bench.examples, importance)
+        return channel_scores(run.network, examples, importance, roots=roots)
     assert run.examples is not None
     batches = scoring_batches(run.examples, importance, run.bench.options.seed)
-    return channel_scores(run.network, run.bench.examples, importance, batches, run.task_loss)
+    return channel_scores(run.network, examples, importance, batches, run.task_loss, roots)
 
 
 def _plan(run: Run, units: tuple[Unit, ...], scores: Scores, target: float) -> PrunePlan:

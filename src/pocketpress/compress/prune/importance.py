@@ -14,7 +14,7 @@ The last two are changes of the loss, and are compared per multiply-accumulate s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ def channel_scores(
     importance: str,
     batches: Iterable[Batch] = (),
     loss: Loss | None = None,
+    roots: Collection[str] | None = None,
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Scores (C,) by root layer; a unit without such a score (no batch-norm) is left out.
 
@@ -47,6 +48,7 @@ def channel_scores(
         importance: one of `IMPORTANCES`.
         batches: labelled batches, for the loss-based scores; ``hessian`` wants batches of one sample.
         loss: of outputs and targets, a scalar.
+        roots: score these units alone; the library stumbles over some that cannot be pruned anyway.
 
     Raises:
         UserError: unknown importance, or a loss-based one without labelled data.
@@ -65,7 +67,7 @@ def channel_scores(
     }
     scorer = scorers[importance]()
     try:
-        found = {root: scorer(group) for root, group in groups(graph)}
+        found = {root: scorer(group) for root, group in groups(graph) if roots is None or root in roots}
     finally:
         network.zero_grad(set_to_none=True)
     return {r: s.detach().cpu().double().numpy() for r, s in found.items() if s is not None}

@@ -44,7 +44,7 @@ def plan_absorption(program: Program, stats: Mapping[str, TensorStats]) -> Absor
         if not _usable(nodes, group) or group.tensors[0] not in stats:
             continue
         seen = stats[group.tensors[0]]
-        if seen.channel_floor is None or seen.channel_peak is None:
+        if seen.channel_floor is None or seen.channel_peak is None or seen.channel_axis != group.axis:
             continue
         shift = np.maximum(seen.channel_floor - MARGIN * (seen.channel_peak - seen.channel_floor), 0.0)
         if shift.max() > 0:

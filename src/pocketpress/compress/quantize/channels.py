@@ -15,6 +15,8 @@ from pocketpress.compress.quantize.groups import Groups
 from pocketpress.core.program import Node, Program
 
 PRODUCTS = ("conv2d", "conv_transpose2d", "linear")
+_ANY_AXIS = {"add", "sub", "clamp", "leaky_relu"}
+"""Joining operators that do not care where the channels are."""
 _FOLLOW = {"max_pool2d", "avg_pool2d", "resize_nearest", "resize_bilinear", "leaky_relu", "prelu", "clamp"}
 
 
@@ -28,6 +30,7 @@ class ChannelGroup:
         readers: names of the products whose input channels they are.
         ceiling: upper limit of the clamps inside (6 for ReLU6), None without one.
         channels: how many.
+        axis: of the channels in every tensor.
     """
 
     tensors: tuple[str, ...]
@@ -35,6 +38,7 @@ class ChannelGroup:
     readers: tuple[str, ...]
     ceiling: float | None
     channels: int
+    axis: int
 
 
 def channel_groups(program: Program) -> tuple[ChannelGroup, ...]:
@@ -42,10 +46,17 @@ def channel_groups(program: Program) -> tuple[ChannelGroup, ...]:
     return _Finder(program).find()
 
 
-def channels_of(program: Program, name: str) -> int:
-    """Channels of an activation: axis 1 of an image, else the last axis."""
-    shape = program.type(name).shape
-    return (shape[1] if len(shape) == 4 else shape[-1]) if shape else 0
+def channel_axis(op: str, rank: int) -> int:
+    """Axis along which a product reads and writes channels."""
+    return rank - 1 if op == "linear" else 1
+
+
+def channel_axes(program: Program) -> dict[str, int]:
+    """Axis of every activation's channels, as the products around it have it: the last, for linear layers.
+
+    Without any it is axis 1 of an image, else the last.
+    """
+    return _Finder(program).visited().axes()
 
 
 class _Finder:
@@ -55,25 +66,48 @@ class _Finder:
         self.groups = Groups(names)
         self.frozen = set(program.inputs) | set(program.outputs)
         self.ceilings: dict[str, set[float | None]] = {}
+        self.along: dict[str, set[int]] = {}
 
-    def find(self) -> tuple[ChannelGroup, ...]:
+    def visited(self) -> _Finder:
+        """Itself, after all nodes."""
         for node in self.program.nodes:
             self._visit(node)
+        return self
+
+    def axes(self) -> dict[str, int]:
+        """One axis per activation; scalars have none."""
+        found = {}
+        for tensors in self.groups.members().values():
+            along = self._along(tensors)
+            for name in tensors:
+                rank = len(self.program.type(name).shape)
+                if rank:
+                    found[name] = next(iter(along)) if len(along) == 1 else 1 if rank == 4 else rank - 1
+        return found
+
+    def _along(self, tensors: Iterable[str]) -> set[int]:
+        return {axis for name in tensors for axis in self.along.get(name, ())}
+
+    def find(self) -> tuple[ChannelGroup, ...]:
+        self.visited()
         members = self.groups.members()
         frozen = {self.groups.find(name) for name in self.frozen}
         writers, readers = self._ends()
         found = []
         for root, tensors in members.items():
             ceilings = {c for t in tensors for c in self.ceilings.get(t, ())}
+            along = self._along(tensors)
             usable = root not in frozen and writers.get(root) and readers.get(root) and len(ceilings) < 2
-            if usable:
+            if usable and len(along) == 1:
+                axis = along.pop()
                 found.append(
                     ChannelGroup(
                         tuple(tensors),
                         tuple(writers[root]),
                         tuple(readers[root]),
                         next(iter(ceilings), None),
-                        channels_of(self.program, tensors[0]),
+                        self.program.type(tensors[0]).shape[axis],
+                        axis,
                     )
                 )
         return tuple(found)
@@ -90,17 +124,25 @@ class _Finder:
     def _visit(self, node: Node) -> None:
         activations = [n for n in node.inputs if n not in self.program.constants]
         out = node.outputs[0]
+        if node.op in PRODUCTS:
+            for name in (node.inputs[0], out):
+                self._runs_along(name, channel_axis(node.op, len(self.program.type(name).shape)))
         if node.op in PRODUCTS and self._plain_product(node):
             self._clamp(node, node.attrs["clamp"])
         elif self._joins(node, activations):
             for name in activations:
                 self.groups.union(name, out)
+                if node.op not in _ANY_AXIS:
+                    self._runs_along(name, 1)
             clamp = node.attrs.get("clamp")
             if node.op == "clamp":
                 clamp = (node.attrs["low"], node.attrs["high"])
             self._clamp(node, clamp)
         else:
             self.frozen |= {*activations, out}
+
+    def _runs_along(self, name: str, axis: int) -> None:
+        self.along.setdefault(name, set()).add(axis)
 
     def _plain_product(self, node: Node) -> bool:
         constants = all(n in self.program.constants for n in node.inputs[1:])

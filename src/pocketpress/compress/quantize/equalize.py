@@ -77,7 +77,8 @@ def _peaks(group: ChannelGroup, stats: Mapping[str, TensorStats]) -> Real | None
     """Peaks relative to the tensor's largest, the largest over the group's tensors; shape (channels,)."""
     found = []
     for name in group.tensors:
-        peak = stats[name].channel_peak if name in stats else None
+        seen = stats.get(name)
+        peak = None if seen is None or seen.channel_axis != group.axis else seen.channel_peak
         if peak is not None and len(peak) == group.channels and peak.max() > 0:
             found.append(peak / peak.max())
     return np.clip(MARGIN * np.max(found, axis=0), SMALLEST, 1.0) if found else None

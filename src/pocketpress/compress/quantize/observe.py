@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from pocketpress.compress.quantize.channels import channel_axes
 from pocketpress.core.errors import DataError
 from pocketpress.core.program import Program
 from pocketpress.core.program.ir import Array
@@ -20,7 +21,8 @@ Run = Callable[[Program, Mapping[str, Array], Iterable[str]], Mapping[str, Array
 class TensorStats:
     """Extremes, channel means and peaks over everything seen, and a bounded subset of the values.
 
-    Per channel, shape (channels,): ``channel_peak`` is the largest magnitude, ``channel_floor`` the least.
+    Per channel, shape (channels,), along ``channel_axis``: ``channel_peak`` is the largest magnitude,
+    ``channel_floor`` the least.
     """
 
     low: float = np.inf
@@ -30,10 +32,11 @@ class TensorStats:
     channel_peak: npt.NDArray[np.float64] | None = None
     channel_floor: npt.NDArray[np.float64] | None = None
     samples: int = 0
+    channel_axis: int | None = None
 
     @property
     def channel_mean(self) -> npt.NDArray[np.float64] | None:
-        """Mean per channel (axis 1 of an image, the last axis otherwise), shape (channels,)."""
+        """Mean per channel, shape (channels,)."""
         return None if self.channel_sum is None else self.channel_sum / max(self.samples, 1)
 
     @property
@@ -77,7 +80,8 @@ def observe(
         DataError: no samples, or an activation that is NaN or infinite.
     """
     wanted = list(names)
-    stats = {name: TensorStats() for name in wanted}
+    axes = channel_axes(program)
+    stats = {name: TensorStats(channel_axis=axes.get(name)) for name in wanted}
     per_sample = max(64, MAX_VALUES // max(count, 1))
     seen = 0
     for feeds in samples:
@@ -99,9 +103,8 @@ def _add(stats: TensorStats, name: str, value: Array, keep: int, seed: int) -> N
             next_step="check the sample and the network's weights",
         )
     stats.low, stats.high = min(stats.low, low), max(stats.high, high)
-    if value.ndim > 1:
-        channel = 1 if value.ndim == 4 else value.ndim - 1
-        axes = tuple(a for a in range(value.ndim) if a != channel)
+    if value.ndim > 1 and stats.channel_axis is not None:
+        axes = tuple(a for a in range(value.ndim) if a != stats.channel_axis)
         mean = value.mean(axis=axes, dtype=np.float64)
         stats.channel_sum = mean if stats.channel_sum is None else stats.channel_sum + mean
         stats.samples += 1

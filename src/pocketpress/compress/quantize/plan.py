@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketpress.compress.quantize.bias import bias_shift
+from pocketpress.compress.quantize.channels import channel_axis
 from pocketpress.compress.quantize.head import find_heads, without_heads
 from pocketpress.compress.quantize.observe import TensorStats
 from pocketpress.compress.quantize.place import BINARY, PRODUCTS, Placement
@@ -166,11 +167,12 @@ def _shift(
     stats: Mapping[str, TensorStats],
     options: QuantizationOptions,
 ) -> npt.NDArray[np.float64] | None:
-    mean = stats[node.inputs[0]].channel_mean
-    if mean is None:
+    seen = stats[node.inputs[0]]
+    axis = channel_axis(node.op, len(program.type(node.inputs[0]).shape))
+    if seen.channel_mean is None or seen.channel_axis != axis:
         return None
     limit = LIMITS[options.weight_bits.get(node.name, 8)]
-    return bias_shift(node, program.constants[node.inputs[1]], weights[node.name], mean, limit)
+    return bias_shift(node, program.constants[node.inputs[1]], weights[node.name], seen.channel_mean, limit)
 
 
 def _weight_quantization(
