@@ -38,10 +38,14 @@ from pocketpress.verify.reference import interpret
 
 PIXELS = Quantization.per_tensor(1.0, 0)
 PIXELS_INT8 = Quantization.per_tensor(1.0, -128)
-CANDIDATES = ("mse", "percentile", "min-max")
+CANDIDATES = ("min-max", "mse", "percentile")
 CHOICE_SAMPLES = 32
 CLEARLY_BETTER_DB = 0.3
 """A later candidate wins only by this much: less is noise of the few samples it is judged on."""
+CLIPPING_DB = 0.5
+"""What ranges that clip must be better by besides: they are judged on samples that they were found on, and
+others exceed them by more.  ResNet-20 with `mse` loses 3 dB from 128 calibration to 1,000 test images, with
+`min-max` 0.5 dB."""
 EXPONENT = 0.75
 """Of `equalize`: the best of 0.5, 0.75 and 1 on the CIFAR-10 networks."""
 STEPS = {8: 60, 4: 300}
@@ -152,14 +156,14 @@ class _Search:
             for form, seen, equalized in forms:
                 for name in names:
                     found = self._candidate(form, seen, name, equalized)
-                    score = self._score(found.program)
+                    score = self._score(found.program) - (0 if name == "min-max" else CLIPPING_DB)
                     if best is None or score > best_score + CLEARLY_BETTER_DB:
                         best, best_score = found, score
                     advance()
         assert best is not None
         if self.precision.name == "mixed":
             return self._mixed(best)
-        return self._learned(best, best_score)
+        return self._learned(best, self._score(best.program))
 
     def _mixed(self, base: Quantized) -> Quantized:
         """Other bits for some layers and float for others, as the promises ask, then learned rounding.

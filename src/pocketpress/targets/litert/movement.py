@@ -37,10 +37,9 @@ def concat(e: Emission, node: Node) -> None:
 
 
 def reshape_to(e: Emission, source: int, target: int) -> None:
-    """RESHAPE of one tensor into another."""
-    shape = e.graph.type(target).shape
-    options = schema.ReshapeOptionsT(newShape=np.asarray(shape, np.int32))
-    e.graph.operator("RESHAPE", [source, e.graph.integers("shape", shape)], [target], options)
+    """RESHAPE of one tensor into another, its shape a tensor that other operators share."""
+    shape = e.graph.integers("shape", e.graph.type(target).shape)
+    e.graph.operator("RESHAPE", [source, shape], [target])
 
 
 def reshape(e: Emission, node: Node) -> None:
