@@ -84,7 +84,7 @@ class Signature:
 
     def to_json(self) -> str:
         """Serialise to the JSON text that is embedded in artifacts."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
+        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Signature:

@@ -100,5 +100,5 @@ def _as_loaded(path: Path) -> tuple[list[Any], list[int], dict[int, str]]:
 
 
 def _program_name(tensor: str) -> str:
-    """The program's tensor behind a name of the file (``conv:nhwc`` is ``conv``), or nothing."""
+    """The program's tensor behind a name of the file (``conv:OHWI`` is ``conv``), or nothing."""
     return tensor.split("/")[0].split(":")[0]

@@ -11,6 +11,9 @@ from pocketpress.core.program.ir import Array
 from pocketpress.core.target import Skipped
 from pocketpress.targets.litert.graph import Graph
 
+ORDER = ":"
+"""What follows it in the channels-last program says how an activation's axes are ordered."""
+
 
 class Emission:
     """Program, graph, which tensor of the graph stands for which of the program, and what is not as asked."""
@@ -40,7 +43,7 @@ class Emission:
         """Tensor of the graph that a node's emitter must write."""
         name = node.outputs[0]
         if name not in self._index:
-            self._index[name] = self.graph.tensor(name, self.program.type(name))
+            self._index[name] = self.graph.tensor(name.partition(ORDER)[0], self.program.type(name))
         return self._index[name]
 
     def in_type(self, node: Node, position: int = 0) -> TensorType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -65,31 +66,51 @@ def slice_(e: Emission, node: Node) -> None:
 
 
 def every_nth(e: Emission, source: int, axis: int, start: int, count: int, step: int) -> int:
-    """``x[start::step][:count]`` along ``axis``: a view as (outer, count, step, inner), one of each step."""
+    """``x[start::step][:count]`` along ``axis``."""
+    return strided(e, source, axis, (start,), count, step)[0]
+
+
+def strided(e: Emission, source: int, axis: int, starts: Sequence[int], count: int, step: int) -> list[int]:
+    """``x[start::step][:count]`` along ``axis`` per start, from one view as (outer, groups, step, inner)."""
     type_ = e.graph.type(source)
     outer, inner = math.prod(type_.shape[:axis]), math.prod(type_.shape[axis + 1 :])
-    length, what = type_.shape[axis], f"every_{step}_of_{axis}_from_{start}"
+    low = min(starts) // step
+    groups = max(starts) // step - low + count
+    flat = _view(e, source, (outer, type_.shape[axis], inner))
+    flat = _framed(e, flat, low * step, groups * step)
+    split = _view(e, flat, (outer, groups, step, inner))
+    taken = []
+    for start in starts:
+        begin, size = (0, start // step - low, start % step, 0), (outer, count, 1, inner)
+        bounds = [e.graph.integers("begin", begin), e.graph.integers("size", size)]
+        chosen = e.step("SLICE", [split, *bounds], "chosen", replace(type_, shape=size))
+        taken.append(_view(e, chosen, (*type_.shape[:axis], count, *type_.shape[axis + 1 :])))
+    return taken
 
-    def view(index: int, part: str, *shape: int) -> int:
-        out = e.scratch(f"{what}/{part}", replace(type_, shape=shape))
-        reshape_to(e, index, out)
-        return out
 
-    def cut(index: int, part: str, begin: tuple[int, ...], shape: tuple[int, ...]) -> int:
-        bounds = [e.graph.integers("begin", begin), e.graph.integers("size", shape)]
-        return e.step("SLICE", [index, *bounds], f"{what}/{part}", replace(type_, shape=shape))
+def _view(e: Emission, source: int, shape: tuple[int, ...]) -> int:
+    type_ = e.graph.type(source)
+    if type_.shape == shape:
+        return source
+    out = e.scratch("view", replace(type_, shape=shape))
+    reshape_to(e, source, out)
+    return out
 
-    flat = view(source, "flat", outer, length, inner)
-    beyond = start + count * step - length
-    offset = max(0, beyond)
-    if offset > start:
+
+def _framed(e: Emission, source: int, start: int, length: int) -> int:
+    """``length`` entries from ``start`` along the middle of three axes, zeros behind the last."""
+    type_ = e.graph.type(source)
+    outer, held, inner = type_.shape
+    beyond = max(0, start + length - held)
+    if beyond:
         widths = e.graph.integers("paddings", np.asarray([[0, 0], [0, beyond], [0, 0]]))
-        longer = replace(type_, shape=(outer, length + beyond, inner))
-        flat, offset = e.step("PAD", [flat, widths], f"{what}/longer", longer), 0
-    window = cut(flat, "window", (0, start - offset, 0), (outer, count * step, inner))
-    groups = view(window, "groups", outer, count, step, inner)
-    chosen = cut(groups, "chosen", (0, 0, offset, 0), (outer, count, 1, inner))
-    return view(chosen, "back", *type_.shape[:axis], count, *type_.shape[axis + 1 :])
+        type_ = replace(type_, shape=(outer, held + beyond, inner))
+        source = e.step("PAD", [source, widths], "longer", type_)
+    if type_.shape[1] == length:
+        return source
+    like = replace(type_, shape=(outer, length, inner))
+    bounds = [e.graph.integers("begin", (0, start, 0)), e.graph.integers("size", like.shape)]
+    return e.step("SLICE", [source, *bounds], "window", like)
 
 
 def pad(e: Emission, node: Node) -> None:
@@ -211,17 +232,17 @@ def _repeat(e: Emission, node: Node, source: int, down: int, across: int) -> Non
     """Every pixel ``across`` times, then every row ``down`` times: a CONCATENATION with itself each."""
     type_ = e.in_type(node)
     batch, rows, cols, channels = type_.shape
-    for what, count, outer, inner in (
-        ("across", across, batch * rows * cols, channels),
-        ("down", down, batch * rows, cols * across * channels),
+    for count, outer, inner in (
+        (across, batch * rows * cols, channels),
+        (down, batch * rows, cols * across * channels),
     ):
         if count == 1:
             continue
-        once = e.scratch(f"{what}/once", replace(type_, shape=(outer, inner)))
+        once = e.scratch("once", replace(type_, shape=(outer, inner)))
         reshape_to(e, source, once)
         like = replace(type_, shape=(outer, count * inner))
         options = schema.ConcatenationOptionsT(axis=1)
-        source = e.step("CONCATENATION", [once] * count, f"{what}/repeated", like, options)
+        source = e.step("CONCATENATION", [once] * count, "repeated", like, options)
     reshape_to(e, source, e.out(node))
 
 

@@ -169,7 +169,10 @@ def filters(e: Emission, node: Node, weight: Weight) -> int:
 def bias(e: Emission, node: Node, channels: int) -> int:
     """The bias as given, or zeros (XNNPACK takes no convolution without one)."""
     if len(node.inputs) > 2:
-        return e.index(node.inputs[2])
+        name = node.inputs[2]
+        if not e.program.is_constant(name):
+            return e.index(name)
+        return e.constant("bias", e.value(name), e.program.type(name).quant)
     quant = e.in_type(node).quant
     if quant is None:
         return e.graph.constant("zero_bias", np.zeros(channels, np.float32))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from ai_edge_litert import schema_py_generated as schema
 
 from pocketpress.targets.litert.emission import Emission
-from pocketpress.targets.litert.movement import MOST_CONCAT_INPUTS, every_nth
+from pocketpress.targets.litert.movement import MOST_CONCAT_INPUTS, strided
 from pocketpress.targets.litert.padding import Window
 
 ROWS, COLUMNS, CHANNELS = 1, 2, 3
@@ -20,7 +20,7 @@ ROWS, COLUMNS, CHANNELS = 1, 2, 3
 def unfolded(e: Emission, source: int, window: Window) -> int:
     """Shape (N, H, W, kernel_h * kernel_w * C) from a padded image (N, H', W', C)."""
     for axis in (COLUMNS, ROWS):
-        taps = [_tap(e, source, window, axis, tap) for tap in range(window.kernel[axis - 1])]
+        taps = _taps(e, source, window, axis)
         source = _side_by_side(e, taps, "taps" if axis == COLUMNS else "windows")
     return source
 
@@ -30,18 +30,23 @@ def is_pointwise(window: Window) -> bool:
     return window.kernel == (1, 1) and window.stride == (1, 1) and not any(window.needed())
 
 
-def _tap(e: Emission, source: int, window: Window, axis: int, tap: int) -> int:
-    """Every pixel that this tap meets, along one axis."""
+def _taps(e: Emission, source: int, window: Window, axis: int) -> list[int]:
+    """For every tap of the kernel along one axis the pixels that it meets."""
     i, type_ = axis - 1, e.graph.type(source)
-    start, step, count = tap * window.dilation[i], window.stride[i], window.result[i]
+    step, count = window.stride[i], window.result[i]
+    starts = range(0, window.kernel[i] * window.dilation[i], window.dilation[i])
     if step > 1 and count > 1:
-        return every_nth(e, source, axis, start, count, step)
+        return strided(e, source, axis, starts, count, step)
     if type_.shape[axis] == count:
-        return source
-    begin, size = [0] * 4, list(type_.shape)
-    begin[axis], size[axis] = start, count
-    bounds = [e.graph.integers("begin", begin), e.graph.integers("size", size)]
-    return e.step("SLICE", [source, *bounds], f"tap_{axis}_{tap}", replace(type_, shape=tuple(size)))
+        return [source] * len(starts)
+    size = list(type_.shape)
+    size[axis] = count
+    like, taps = replace(type_, shape=tuple(size)), []
+    for start in starts:
+        begin = [start if a == axis else 0 for a in range(4)]
+        bounds = [e.graph.integers("begin", begin), e.graph.integers("size", size)]
+        taps.append(e.step("SLICE", [source, *bounds], "tap", like))
+    return taps
 
 
 def _side_by_side(e: Emission, parts: list[int], what: str) -> int:
@@ -52,5 +57,5 @@ def _side_by_side(e: Emission, parts: list[int], what: str) -> int:
         width = sum(e.graph.type(part).shape[CHANNELS] for part in head)
         like = replace(type_, shape=(*type_.shape[:CHANNELS], width))
         options = schema.ConcatenationOptionsT(axis=CHANNELS)
-        parts.insert(0, e.step("CONCATENATION", head, f"{what}_{width}", like, options))
+        parts.insert(0, e.step("CONCATENATION", head, what, like, options))
     return parts[0]
