@@ -28,6 +28,10 @@ TITLES = {
     "mobilenet_v2_224": "MobileNetV2 1.0, 224 px",
     "cifar_mobilenet_v2": "MobileNetV2, CIFAR-10",
     "cifar_resnet8": "ResNet-8, CIFAR-10",
+    "cifar_resnet20": "ResNet-20, CIFAR-10",
+    "cifar_mobilenet_v2_full": "MobileNetV2 of full width, CIFAR-10",
+    "cifar_mobilenet_v2_rescaled": "small MobileNetV2, channels 1:1000",
+    "cifar_resnet8_rescaled": "ResNet-8, channels 1:1000",
 }
 
 
@@ -189,9 +193,82 @@ def _metric(tied: Result, untied: Result) -> str:
     return f"{name} {100 * worst[0]['value']:.2f} / {100 * worst[1]['value']:.2f} / {100 * floats:.2f} %"
 
 
+def few_bits(result: Result) -> str:
+    """Ours against the best of the runtimes' quantisers and NNCF, and the files of fewer bits."""
+    head = (
+        "Network",
+        "int8: SQNR, ours / best peer",
+        "int8: points lost, ours / best peer",
+        "`w4a8`: lost; size",
+        "`w4`: lost; size",
+    )
+    rows = [_few_bits_row(network) for network in result["networks"]]
+    intro = (
+        "**Fewer bits**: points of top-1 lost (10,000 test images) and the largest file of three runtimes "
+        "over its float file. Peers: ONNX Runtime, NNCF, ai-edge-quantizer and ExecuTorch, on the same 128 "
+        "calibration pictures."
+    )
+    return "\n".join([intro, "", table(head, rows)])
+
+
+def _few_bits_row(network: Result) -> tuple[str, ...]:
+    ours: dict[str, list[Result]] = {}
+    for row in network["rows"]:
+        ours.setdefault(row["precision"] if row["tool"] == "pocketpress" else "peer", []).append(row)
+    static, peers = ours["w8a8-static"], ours["peer"]
+    losses = [_lost(static), _lost([min(peers, key=lambda r: r["drop"])] if _known(peers) else peers)]
+    return (
+        TITLES[network["network"]],
+        f"{min(r['sqnr_db'] for r in static):.1f} / {max(r['sqnr_db'] for r in peers):.1f} dB",
+        " / ".join(losses),
+        _lost_and_size(ours.get("w4a8", [])),
+        _lost_and_size(ours.get("w4", [])),
+    )
+
+
+def _known(rows: Sequence[Result]) -> bool:
+    return all(row["drop"] is not None for row in rows)
+
+
+def _lost(rows: Sequence[Result]) -> str:
+    return f"{max(row['drop'] for row in rows):.2f}" if _known(rows) else "–"
+
+
+def _lost_and_size(rows: Sequence[Result]) -> str:
+    return f"{_lost(rows)}; {max(row['size_ratio'] for row in rows):.3f}x" if rows else "–"
+
+
+def stacks(result: Result) -> str:
+    """One line per step of every stack."""
+    lines = []
+    for run in result["runs"]:
+        for step in dict.fromkeys(row["step"] for row in run["rows"]):
+            rows = [row for row in run["rows"] if row["step"] == step]
+            times = [row["latency_ratio"] for row in rows if row["latency_ratio"] is not None]
+            worst = max(rows, key=lambda row: row["drop"])
+            low, high = worst["drop_ci95"]
+            lines.append(
+                (
+                    step,
+                    f"{rows[0]['multiply_accumulates']:.2f}x",
+                    f"{max(row['size_ratio'] for row in rows):.3f}x",
+                    f"{min(times):.2f}x to {max(times):.2f}x" if times else "1x",
+                    f"{worst['top1']:.2f} % ({worst['drop']:.2f}; {low:.2f} to {high:.2f})",
+                )
+            )
+    intro = (
+        "**Prune, fine-tune, quantise** in one command: ResNet-56 on CIFAR-10, over the float network in "
+        "LiteRT, ExecuTorch and ONNX Runtime."
+    )
+    head = ("Step", "multiply-accumulates", "size", "latency", "top-1 (points lost; 95 %)")
+    return "\n".join([intro, "", table(head, lines)])
+
+
 RENDERERS: dict[str, Callable[[Result], str]] = {
     "press_vs_peers": versus_peers,
     "same_integers": same_integers,
+    "compress": few_bits,
+    "stack": stacks,
 }
 
 

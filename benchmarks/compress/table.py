@@ -14,11 +14,6 @@ from benchmarks.tables import ROOT, TITLES, replaced, table
 
 NAMES = {
     **TITLES,
-    "cifar_resnet20": "ResNet-20, CIFAR-10",
-    "cifar_mobilenet_v2": "small MobileNetV2, CIFAR-10",
-    "cifar_mobilenet_v2_full": "MobileNetV2, CIFAR-10",
-    "cifar_mobilenet_v2_rescaled": "small MobileNetV2, channels 1:1000",
-    "cifar_resnet8_rescaled": "ResNet-8, channels 1:1000",
     "resnet56": "ResNet-56",
     "resnet20": "ResNet-20",
 }

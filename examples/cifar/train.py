@@ -3,7 +3,8 @@
 Stochastic gradient descent with Nesterov momentum and a one-cycle learning rate, random crops of the image
 padded by reflection, random mirroring, float32 or (``--bfloat16``, where the processor has it) bfloat16
 matrix products. ``--progressive`` shows small images first and whole ones last, which costs a third less
-(Howard 2018, "progressive resizing"). ``--start`` goes on from trained weights. A checkpoint is kept per epoch, and the same command goes on from it. After training the
+(Howard 2018, "progressive resizing"). ``--start`` goes on from trained weights. A checkpoint is kept per
+epoch, and the same command goes on from it. After training the
 weights are rounded to float16, saved, loaded again, and measured on the test set, which is used for nothing
 else. Same seed, thread count and library versions: same result.
 """

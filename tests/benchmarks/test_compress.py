@@ -12,6 +12,7 @@ import pytest
 import torch
 from benchmarks.compress.judge import Bar, judge, judge_stacks
 from benchmarks.compress.rows import OURS, Row, StackRow
+from benchmarks.compress.stack import timed_again
 from benchmarks.compress.table import promises, render, render_stacks
 from benchmarks.networks.rescaled import SPAN, factors, mobilenet_v2_rescaled, resnet8_rescaled
 from benchmarks.subjects import _drawn
@@ -151,6 +152,15 @@ def test_a_stack_is_judged_by_two_runtimes_pruned_and_by_each_quantised() -> Non
 
 def test_a_stack_of_another_network_promises_nothing() -> None:
     assert judge_stacks([replace(row, network="resnet8") for row in STACK]) == ()
+
+
+def test_pruned_latencies_come_from_the_second_press() -> None:
+    again = [replace(row, latency_ratio=0.4) for row in STACK if row.step == "prune"]
+    found = {(row.step, row.target): row.latency_ratio for row in timed_again(STACK, again)}
+    assert found["prune", "onnxruntime"] == found["fine-tune", "litert"] == 0.4
+    assert found["w8a8-static", "litert"] == 0.36
+    with pytest.raises(RuntimeError, match="pruned otherwise"):
+        list(timed_again(STACK, [replace(row, multiply_accumulates=0.4) for row in again]))
 
 
 def test_the_page_of_stacks_has_a_line_per_step() -> None:

@@ -96,3 +96,30 @@ def test_check_does_not_write(
 def test_the_committed_results_are_in_the_readme() -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     assert replaced(page, render(read_results(ROOT / "results")), "README.md") == page
+
+
+def _row(tool: str, precision: str, **fields: Any) -> dict[str, Any]:
+    return {"tool": tool, "precision": precision, "sqnr_db": 30.0, "drop": 0.1, "size_ratio": 0.25, **fields}
+
+
+def test_few_bits_show_the_best_peer_and_the_largest_file() -> None:
+    rows = [
+        _row("pocketpress", "w8a8-static", sqnr_db=35.0),
+        _row("a peer", "int8", sqnr_db=31.0, drop=0.9),
+        _row("another", "int8", sqnr_db=12.0, drop=0.3),
+        _row("pocketpress", "w4a8", drop=0.2, size_ratio=0.15),
+        _row("pocketpress", "w4a8", drop=0.2, size_ratio=0.17),
+    ]
+    found = {"benchmark": "compress", "networks": [{"network": "cifar_resnet20", "rows": rows}]}
+    line = render([found]).strip().splitlines()[-1]
+    assert line == "| ResNet-20, CIFAR-10 | 35.0 / 31.0 dB | 0.10 / 0.30 | 0.20; 0.170x | – |"
+
+
+def test_stacks_show_the_worst_runtime() -> None:
+    step = {"step": "w8a8-static", "multiply_accumulates": 0.5, "top1": 86.0, "drop_ci95": [-0.2, 0.4]}
+    rows = [
+        {**step, "size_ratio": 0.14, "latency_ratio": 0.2, "drop": 0.1},
+        {**step, "size_ratio": 0.15, "latency_ratio": 0.4, "drop": 0.1},
+    ]
+    line = render([{"benchmark": "stack", "runs": [{"rows": rows}]}]).strip().splitlines()[-1]
+    assert line == "| w8a8-static | 0.50x | 0.150x | 0.20x to 0.40x | 86.00 % (0.10; -0.20 to 0.40) |"

@@ -13,7 +13,7 @@ pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
 from ai_edge_litert import schema_py_generated as schema
 from tests.targets.litert.cases import small_mobilenet
 
-from pocketpress.core.program import ProgramBuilder, TensorType
+from pocketpress.core.program import ProgramBuilder, Quantization, TensorType
 from pocketpress.core.signature import Preprocessing, signature_of
 from pocketpress.targets.litert.graph import Graph
 from pocketpress.targets.litert.inspection import read_model, read_signature
@@ -85,3 +85,21 @@ def test_scalars_keep_their_rank() -> None:
     model = schema.ModelT.InitFromPackedBuf(to_bytes(program, signature_of(program, precision="fp32")), 0)
     (scalar,) = [t for t in model.subgraphs[0].tensors if t.name == b"half"]
     assert len(scalar.shape if scalar.shape is not None else ()) == 0
+
+
+def test_zero_points_shapes_and_names_are_stored_once() -> None:
+    """Ten weights of 512 channels: 4 bytes a scale each, one vector of 512 zero points of 8 bytes."""
+    graph, channels, rng = Graph(), 512, np.random.default_rng(0)
+    x = graph.tensor("x", TensorType((1, channels)))
+    for number in range(10):
+        quant = Quantization.per_channel(rng.uniform(0.1, 1, channels), 0)
+        weight = graph.constant(f"w{number}", np.full((channels, 1), number, np.int8), quant)
+        out = graph.tensor("/real", TensorType((channels, 1)))
+        graph.operator("DEQUANTIZE", [weight], [out])
+    content = graph.pack([("x", x)], [("out", out)], "{}")
+    assert len(content) < 10 * channels * (1 + 4) + 8 * channels + 4096
+    assert content.count(b"/real\0") == 1
+    (model,) = (schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0)),)
+    held = [t.quantization for t in model.subgraphs[0].tensors if t.name.startswith(b"w")]
+    assert len(held) == 10
+    assert all(len(q.zeroPoint) == len(q.scale) == channels and not q.zeroPoint.any() for q in held)

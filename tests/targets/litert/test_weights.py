@@ -154,3 +154,22 @@ def test_a_truncated_file_is_rejected(share: float, tmp_path: Path) -> None:
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(ArtifactError):
         open_runner(path, 1)
+
+
+@pytest.mark.parametrize(("channels", "stride", "packed"), [(16, 1, False), (32, 1, True), (32, 2, False)])
+def test_filters_too_small_for_windows_stay_in_bytes(
+    channels: int, stride: int, packed: bool, tmp_path: Path
+) -> None:
+    """9 channels^2 numbers: 2,304 and 9,216; windows pay from 4,096 on, with a stride from 12,288 on."""
+    b, rng = ProgramBuilder(), np.random.default_rng(2)
+    x = b.input("x", TensorType((1, channels, 8, 8)))
+    w = b.constant("w", rng.normal(size=(channels, channels, 3, 3)).astype(np.float32))
+    attrs = {"stride": (stride, stride), "pads": (1, 1, 1, 1), "dilation": (1, 1), "groups": 1, "clamp": None}
+    side = 8 // stride
+    y = b.node("conv2d", [x, w], TensorType((1, channels, side, side)), name="y", **attrs)
+    program = integers(b.build([y]), 4)
+    skipped = lower(program, signature_of(program, precision="w4"), tmp_path / "a.tflite").skipped
+    assert any("stored in 8 bits" in s.reason for s in skipped) is not packed
+    feeds = feeds_for(program)
+    (got,) = run(program, feeds, tmp_path / "a.tflite")
+    close(got, interpret(program, feeds)["y"])
