@@ -27,6 +27,7 @@ from pocketpress.targets.coreml.package import WEIGHTS_PATH, read_model
 from pocketpress.targets.coreml.run import import_quietly
 from pocketpress.targets.coreml.spec import SPEC
 from pocketpress.testing import Case
+from pocketpress.verify.parity import ROUNDING_DB, sqnr_db
 from pocketpress.verify.reference import interpret
 
 pytestmark = NEEDS_COREMLTOOLS
@@ -73,6 +74,7 @@ def test_only_what_needs_ios_18_asks_for_it(precision: str, tmp_path: Path) -> N
 
 PROMISED = {"w8": 0.31, "w8-block-16": 0.33, "w4": 0.20, "w4-block-16": 0.24, "palette-4": 0.18, "w4a8": 0.31}
 """Weight file beside float.  Biases keep 32 bits, and every array has a record of 64 bytes."""
+ISLANDS = ("softmax", "layer_norm", "gelu")
 LEARNED_LAST = [*(name for name in PROMISED if name != "w4a8"), pytest.param("w4a8", marks=pytest.mark.slow)]
 """Rounding is learned for ``w4a8``, which takes many seconds."""
 
@@ -82,13 +84,22 @@ LEARNED_LAST = [*(name for name in PROMISED if name != "w4a8"), pytest.param("w4
 def test_small_networks(network: str, precision: str, tmp_path: Path) -> None:
     made = pressed(network, precision, SPEC)
     path = lowered(made.program, tmp_path, precision)
-    feeds, (name,) = made.feeds[0], made.program.outputs
-    (got,) = run_package(path, feeds).values()
-    expected = interpret(made.program, feeds)[name]
-    assert np.abs(got - expected).max() <= 1e-4 * np.ptp(expected)
+    (name,), feeds = made.program.outputs, made.feeds[:4]
+    got = [next(iter(run_package(path, x).values())) for x in feeds]
+    expected = [interpret(made.program, x)[name] for x in feeds]
+    if any(node.op in ISLANDS for node in made.program.nodes) and precision == "w4a8":
+        # an island's result, rounded again, may be a step off (docs/support.md), and layers behind it follow
+        exact = [interpret(made.exact, x)[name] for x in feeds]
+        assert _sqnr(exact, got) >= _sqnr(exact, expected) - ROUNDING_DB
+    else:
+        assert np.abs(np.subtract(got, expected)).max() <= 1e-4 * np.ptp(expected)
     small = (path / WEIGHTS_PATH).stat().st_size
     full = (lowered(made.exact, tmp_path / "..", "fp32") / WEIGHTS_PATH).stat().st_size
     assert small <= PROMISED[precision] * full
+
+
+def _sqnr(exact: list[Any], got: list[Any]) -> float:
+    return sqnr_db(np.concatenate(exact), np.subtract(exact, got))
 
 
 def test_codebook_indices_that_core_ml_lacks_are_wider_and_said_so(tmp_path: Path) -> None:
