@@ -180,7 +180,7 @@ def _in_training(student: nn.Module, teacher: nn.Module, where: torch.device) ->
 
 
 def _place(network: nn.Module, where: torch.device, order: torch.memory_format = torch.channels_last) -> None:
-    """Bring a network to a device; convolutions are a quarter faster with the channels last in memory."""
+    """Bring a network to a device; convolutions are faster with the channels last in memory."""
     network.to(device=where, memory_format=order)  # type: ignore[call-overload]
 
 
