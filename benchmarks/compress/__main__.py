@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--out", type=Path, required=True, help="result file (JSON)")
-    parser.add_argument("--calibration", type=int, default=128, help="training pictures")
+    parser.add_argument("--calibration", type=int, default=1280, help="training pictures")
     parser.add_argument("--held-out", type=int, default=2000, help="test pictures")
     parser.add_argument("--precisions", help="these instead of the network's own list")
     given = parser.parse_args()

@@ -41,7 +41,6 @@ def main() -> None:
             out=given.work / given.precision,
             data=str(place.calibration),
             precision=given.precision,
-            calibration_samples=10_000,
             evaluation_samples=PARITY_PICTURES,
             parity_samples=PARITY_PICTURES,
             measure=False,

@@ -4,9 +4,9 @@
 
 Pruning and fine-tuning see training images only; accuracy is of all test images, the drop against the float
 network as it was given with its paired 95 % interval; latency is paired with that network's float file in the
-same runtime.  That of the pruned float network, which fine-tuning does not change, is measured by a second
-press at the end, next to the quantised files.  A press that was stopped goes on from its last epoch when the
-same ``--work`` is given again.
+same runtime.  That of the pruned float network is measured before fine-tuning, which does not change it, or
+(``--again``, where the amount of pruning is given) by a second press at the end, next to the quantised files.
+A press that was stopped goes on from its last epoch when the same ``--work`` is given again.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ def options(given: argparse.Namespace, out: Path) -> PressOptions:
     """The press of one network."""
     train = str(given.cifar / "train.parquet")
     shrink = ShrinkOptions(
-        prune=given.prune, importance=given.importance, prune_steps=given.prune_steps, finetune=train,
-        epochs=given.epochs, bfloat16=True, resume=(out / "checkpoints").exists(),
+        prune=None if given.prune_for else given.prune, prune_for=given.prune_for,
+        prune_latency=given.prune_latency, importance=given.importance, prune_steps=given.prune_steps,
+        finetune=train, epochs=given.epochs, bfloat16=True, resume=(out / "checkpoints").exists(),
     )  # fmt: skip
     return PressOptions(
         source=f"examples.cifar.networks:{given.network}", targets=TARGETS, out=out, data=train,
@@ -119,20 +120,24 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="result file (JSON)")
     parser.add_argument("--network", default="resnet56", help="factory of examples.cifar.networks")
     parser.add_argument("--prune", default="2x")
+    parser.add_argument("--prune-for", help="target whose latency is the objective, instead of --prune")
+    parser.add_argument("--prune-latency", type=float, help="share of the float network's latency to reach")
     parser.add_argument("--prune-steps", type=int, default=1)
     parser.add_argument("--importance", default="magnitude")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--images", type=int, default=0, help="test images; 0 for all")
     parser.add_argument("--threads", type=int, default=1, help="of fine-tuning; runtimes are timed with one")
+    parser.add_argument("--again", action="store_true", help="time the pruned network in a second press, too")
     parser.add_argument("--work", type=Path, help="folder to keep, and to resume from")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    recipe = f"{given.prune} {given.importance}, {given.epochs} epochs, {PRECISION}"
+    amount = f"{given.prune_latency}x time in {given.prune_for}" if given.prune_for else given.prune
+    recipe = f"{amount}, {given.importance}, {given.epochs} epochs, {PRECISION}"
     place = tempfile.TemporaryDirectory() if given.work is None else nullcontext(str(given.work))
     with place as folder:
         wanted = options(given, Path(folder) / "out")
         rows = list(rows_of(press(wanted), given.network, recipe))
-        if given.prune_steps == 1 and given.importance in ("magnitude", "bn-scale"):
+        if given.again and given.prune_steps == 1 and given.importance in ("magnitude", "bn-scale"):
             again = press(pruned_only(wanted, Path(folder) / "again"))
             rows = list(timed_again(rows, rows_of(again, given.network, recipe)))
     write(given.out, {"network": given.network, "recipe": recipe}, rows)

@@ -147,6 +147,21 @@ def test_same_seed_same_integers() -> None:
     assert all(np.array_equal(first.rounded[n], second.rounded[n]) for n in first.rounded)
 
 
+def test_a_block_that_has_seen_enough_places_stops_early() -> None:
+    """64 places of 8 samples a step: 100 steps, or the two that see 1,000 places."""
+    program = residual_network()
+    plan, feeds = plan_of(program), samples(program, 8)
+    maps = [program.type(n.outputs[0]).shape for n in program.nodes]
+    side = max(shape[2] for shape in maps if len(shape) == 4)
+    seen = 2 * 8 * side * side - 1
+    short, long = (
+        learn_rounding(program, plan, feeds, RoundingOptions(steps=steps, places=places))
+        for steps, places in ((2, None), (100, seen))
+    )
+    first = next(n.name for n in program.nodes if n.name in plan.weights)
+    assert np.array_equal(short.rounded[first], long.rounded[first])
+
+
 def test_training_on_the_grid_brings_the_outputs_closer_to_the_teachers() -> None:
     program = residual_network()
     bits = {n.name: 4 for n in program.nodes if n.op in ("conv2d", "linear")}

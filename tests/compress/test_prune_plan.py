@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pocketpress.compress.prune.macs import LayerCost, NetworkCost
-from pocketpress.compress.prune.plan import Member, Unit, make_plan
+from pocketpress.compress.prune.plan import Member, Unit, candidate_plans, make_plan
 from pocketpress.core.errors import UserError
 
 # conv a: 3 -> 8 channels, 24 weights at 10 places; conv b: 8 -> 4 channels, 32 weights at 10 places
@@ -79,6 +79,34 @@ def test_few_channels_are_pruned_by_four_and_many_by_eight() -> None:
 def test_a_finer_alignment_when_the_coarse_one_misses() -> None:
     """Three quarters of 8 channels cannot be had in blocks of four."""
     assert make_plan([UNIT], SCORES, COST, 420).align == 2
+
+
+def test_candidates_are_the_same_amount_in_coarse_and_fine_blocks() -> None:
+    """64 channels of 100 each, half wanted: 32, in blocks of 16, 8 or 4; these three remove the same ones."""
+    wide = Unit("a", 64, (Member("a", "out"),))
+    cost = NetworkCost({"a": LayerCost(6400, 1, 64)})
+    (only,) = candidate_plans([wide], {"a": np.arange(64.0)}, cost, 3200)
+    assert only.align == 16 and only.removed == {"a": tuple(range(32))}
+
+
+def test_candidates_that_land_far_below_the_target_are_left_out() -> None:
+    """40 of 64 wanted: 32 is 20 % below it, too far for blocks of 16; 40 is a multiple of 8."""
+    wide = Unit("a", 64, (Member("a", "out"),))
+    cost = NetworkCost({"a": LayerCost(6400, 1, 64)})
+    plans = candidate_plans([wide], {"a": np.arange(64.0)}, cost, 4000)
+    assert [(plan.align, plan.after) for plan in plans] == [(8, 4000)]
+    assert candidate_plans([], {}, cost, 4000) == ()
+
+
+def test_a_unit_narrower_than_two_multiples_has_half_of_one() -> None:
+    """Blocks of 16 cannot be taken from 16 channels without taking them all: it gives 8."""
+    units = [Unit(name, width, (Member(name, "out"),)) for name, width in (("a", 16), ("b", 64))]
+    cost = NetworkCost({"a": LayerCost(1600, 1, 16), "b": LayerCost(1600, 1, 64)})
+    scores = {"a": np.full(16, 0.5), "b": np.full(64, 1.0)}
+    (plan, *_) = candidate_plans(units, scores, cost, 2400)
+    assert plan.align == 16 and {n: len(c) for n, c in plan.removed.items()} == {"a": 8}
+    assert make_plan(units, scores, cost, 2400, align=16, halved=True) == plan
+    assert set(make_plan(units, scores, cost, 2400, align=16).removed) == {"b"}
 
 
 @settings(max_examples=60, deadline=None)

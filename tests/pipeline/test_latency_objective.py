@@ -10,7 +10,7 @@ import pytest
 from pocketpress.compress.prune.plan import PrunePlan
 from pocketpress.core.errors import CheckFailed, UserError
 from pocketpress.pipeline import latency_objective
-from pocketpress.pipeline.latency_objective import find_share
+from pocketpress.pipeline.latency_objective import choose_alignment, find_share
 
 TOTAL = 10_000
 
@@ -56,3 +56,45 @@ def test_a_target_that_is_not_there_and_measuring_turned_off() -> None:
         find_share(bench(), "tpu", 0.5, TOTAL, plan_for, lambda plan: plan)  # type: ignore[arg-type,return-value]
     with pytest.raises(UserError, match="--prune-for needs measuring"):
         find_share(bench(False), "litert", 0.5, TOTAL, plan_for, lambda plan: plan)  # type: ignore[arg-type,return-value]
+
+
+def timed(ratios: dict[int, tuple[float | None, ...]], measure: bool = True) -> Any:
+    """A bench whose networks are their alignments, with a latency by target, None: not executed."""
+
+    def targets_of(_: str, align: int, *, timed: bool, only: str | None) -> list[Any]:
+        assert timed
+        found = [None if r is None else SimpleNamespace(speedup=1 / r) for r in ratios[align]]
+        return [SimpleNamespace(latency_s=latency) for latency in (found if only is None else found[:1])]
+
+    return SimpleNamespace(
+        exported=lambda align: (None, align), targets_of=targets_of, options=SimpleNamespace(measure=measure)
+    )
+
+
+def chosen(ratios: dict[int, tuple[float | None, ...]], **given: Any) -> dict[int, float]:
+    plans = [PrunePlan({}, TOTAL, TOTAL // 2, align) for align in ratios]
+    bench = timed(ratios, given.pop("measure", True))
+    return dict(choose_alignment(bench, plans, lambda plan: plan.align, **given))  # type: ignore[arg-type,return-value]
+
+
+def test_the_fastest_alignment_over_all_targets_is_taken() -> None:
+    """Geometric means: sqrt(0.4 * 0.9) = 0.6, sqrt(0.5 * 0.5) = 0.5."""
+    found = chosen({16: (0.4, 0.9), 8: (0.5, 0.5), 4: (0.7, None)})
+    assert list(found) == [8, 16, 4]
+    assert found == pytest.approx({8: 0.5, 16: 0.6, 4: 0.7})
+    assert next(iter(chosen({16: (0.4, 0.9), 8: (0.5, 0.5)}, only="litert"))) == 16
+
+
+def test_a_finer_alignment_is_taken_when_the_coarse_one_saves_next_to_nothing() -> None:
+    assert next(iter(chosen({16: (0.50,), 8: (0.51,), 4: (0.53,)}))) == 8
+
+
+@pytest.mark.parametrize(
+    ("ratios", "measure"),
+    [({16: (0.5,)}, True), ({16: (0.5,), 8: (0.6,)}, False), ({16: (None,), 8: (None,)}, True)],
+    ids=["nothing to choose", "measuring is off", "nothing runs here"],
+)
+def test_without_measurements_nothing_is_chosen(
+    ratios: dict[int, tuple[float | None, ...]], measure: bool
+) -> None:
+    assert chosen(ratios, measure=measure) == {}

@@ -105,7 +105,14 @@ def press(
     input_uint8: Annotated[
         bool, typer.Option("--input-uint8", help="the artifact takes raw 0-255 pixels")
     ] = False,
-    calibration_samples: Annotated[int, typer.Option(min=1, help="calibration samples at most")] = 128,
+    calibration_samples: Annotated[
+        int | None,
+        typer.Option(min=1, help="calibration samples at most; by default 512, fewer if large"),
+    ] = None,
+    rounding_samples: Annotated[
+        int,
+        typer.Option(min=0, help="samples at most for learned rounding, besides those of calibration"),
+    ] = 1024,
     rounding_steps: Annotated[
         int | None,
         typer.Option(min=0, help="steps per block of learned rounding; by default what the precision needs"),
@@ -213,6 +220,7 @@ def press(
         preprocess=preprocess,
         input_uint8=input_uint8,
         calibration_samples=calibration_samples,
+        rounding_samples=rounding_samples,
         rounding_steps=rounding_steps,
         qat_epochs=qat_epochs,
         evaluation_samples=evaluation_samples or None,

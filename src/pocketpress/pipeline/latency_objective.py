@@ -1,8 +1,9 @@
-"""Measured latency as the objective of pruning: search the share of the work that meets it."""
+"""Measured latency as the objective of pruning: widths that the kernels like, and the share of the work."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import nn
 
@@ -12,6 +13,42 @@ from pocketpress.pipeline.steps import Bench
 
 ROUNDS = 5
 LEAST_SHARE = 0.05
+WORTH = 0.03
+"""A coarser alignment follows the importances less closely; it must save this share of the time."""
+
+
+def choose_alignment(
+    bench: Bench,
+    plans: Sequence[PrunePlan],
+    pruned: Callable[[PrunePlan], nn.Module],
+    only: str | None = None,
+) -> Mapping[int, float]:
+    """Time the same amount of pruning with different alignments, interleaved with the float network.
+
+    Args:
+        bench: to lower and time with.
+        plans: one for each alignment.
+        pruned: the network after a plan.
+        only: time in this target; in all that are executed here by default.
+
+    Returns:
+        Latency as a share of the float network's (geometric mean over the targets) by alignment, the one
+        to take first.  Empty if there is nothing to choose, or nothing is executed here.
+    """
+    if len(plans) < 2 or not bench.options.measure:
+        return {}
+    ratios: dict[int, float] = {}
+    for plan in plans:
+        _, program = bench.exported(pruned(plan))
+        found = bench.targets_of(f"multiples of {plan.align}", program, timed=True, only=only)
+        speedups = [t.latency_s.speedup for t in found if t.latency_s is not None and t.latency_s.speedup]
+        if speedups:
+            ratios[plan.align] = math.prod(speedups) ** (-1 / len(speedups))
+    if not ratios:
+        return {}
+    best = min(ratios.values())
+    chosen = min(align for align, ratio in ratios.items() if ratio <= best * (1 + WORTH))
+    return {chosen: ratios[chosen], **ratios}
 
 
 def find_share(

@@ -32,8 +32,9 @@ class PressOptions:
         tied: scales on which all runtimes round alike.
         preprocess: preprocessing text; None for what the data needs.
         input_uint8: the artifact takes raw pixels.
-        calibration_samples: at most so many.
+        calibration_samples: samples that ranges are found on, at most; None for 512, fewer of large ones.
         qat_epochs: epochs of quantisation-aware training on the data of ``shrink.finetune``.
+        rounding_samples: samples that learned rounding sees at most, besides those of calibration.
         rounding_steps: gradient steps per block of learned rounding; 0 for none, None for the default.
         evaluation_samples: at most so many; None for all.
         parity_samples: evaluation samples compared with the integer reference.
@@ -59,7 +60,8 @@ class PressOptions:
     tied: bool = True
     preprocess: str | None = None
     input_uint8: bool = False
-    calibration_samples: int = 128
+    calibration_samples: int | None = None
+    rounding_samples: int = 1024
     rounding_steps: int | None = None
     qat_epochs: int = 0
     evaluation_samples: int | None = 1000
@@ -97,8 +99,9 @@ class PressOptions:
             )
         self._check_synthesised()
         for name in ("calibration_samples", "parity_samples", "threads"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1", got=getattr(self, name))
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} must be at least 1", got=value)
 
     def _check_synthesised(self) -> None:
         if self.evaluation == SYNTHESISED:

@@ -8,13 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pocketpress.compress.quantize.apply import apply_plan
 from pocketpress.compress.quantize.plan import QuantizationPlan
 from pocketpress.core.precision import parse_precision
 from pocketpress.core.program import Program
-from pocketpress.core.program.ir import Array
 from pocketpress.core.program.serialize import from_bytes, program_hash, to_bytes
 from pocketpress.core.record import LayerCost, Option
 from pocketpress.core.signature import Preprocessing
@@ -25,6 +22,7 @@ from pocketpress.graph.average_pool_to_depthwise import average_pool_to_depthwis
 from pocketpress.graph.fold_preprocessing import fold_preprocessing
 from pocketpress.graph.simplify import simplify
 from pocketpress.pipeline.cache import Cache
+from pocketpress.pipeline.calibration import draw
 from pocketpress.pipeline.costs import quantized_costs, stored_costs
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.mixed import Judge, mixed_key
@@ -94,7 +92,10 @@ def prepare(
     precision = parse_precision(options.precision)
     if precision.activations in ("float", "dynamic"):
         learns = calibration is not None and precision.weight_bits == 4 and not precision.palette
-        samples = calibration_feeds(calibration, options) if learns and calibration is not None else []
+        samples = []
+        if learns and calibration is not None:
+            drawn = draw(calibration, options, program)
+            samples = drawn.learning + drawn.judges
         stored_program, skipped, learned = smaller_weights(
             program, lowered, precision, targets, options, samples, events
         )
@@ -108,18 +109,18 @@ def prepare(
         )
     assert calibration is not None
     ready = affine_to_depthwise(average_pool_to_depthwise(program))
-    feeds = calibration_feeds(calibration, options)
+    drawn = draw(calibration, options, ready)
     key = Cache.key(
-        "quantized", program_hash(ready), _feeds_hash(feeds), sorted(common_integer_ops(targets)),
+        "quantized", program_hash(ready), drawn.digest, sorted(common_integer_ops(targets)),
         options.estimator, options.tied, options.input_uint8, precision.name, options.rounding_steps,
         options.seed, mixed_key(options.limits, judge, targets) if precision.name == "mixed" else None,
     )  # fmt: skip
     hit = cache.get(key) if train is None else None
     if hit is not None:
         return _restored(hit, program, lowered)
-    found = quantize(ready, targets, options, feeds, events, judge, train)
+    found = quantize(ready, targets, options, drawn, events, judge, train)
     skipped = found.plan.skipped
-    costs = quantized_costs(found.program, found.mirrored, found.plan, found.stats, feeds, events)
+    costs = quantized_costs(found.program, found.mirrored, found.plan, found.stats, drawn.ranges, events)
     choices = {"equalized": found.equalized, "learned_rounding": found.learned, **found.choices}
     notes = {
         "estimator": found.estimator,
@@ -155,27 +156,6 @@ def _restored(hit: Path, program: Program, lowered: Program) -> Prepared:
         choices=notes["choices"],
         costs=tuple(LayerCost.model_validate(cost) for cost in notes["costs"]),
     )
-
-
-def calibration_feeds(data: Dataset, options: PressOptions) -> list[dict[str, Array]]:
-    """Calibration inputs as float32."""
-    samples = data.samples(options.calibration_samples, options.seed)
-    return [{k: _real(v) for k, v in sample.inputs.items()} for sample in samples]
-
-
-def _real(value: Array) -> Array:
-    return value.astype(np.float32) if value.dtype.kind == "u" else value
-
-
-def _feeds_hash(feeds: list[dict[str, Array]]) -> str:
-    import hashlib
-
-    digest = hashlib.sha256()
-    for feed in feeds:
-        for name in sorted(feed):
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(feed[name]).tobytes())
-    return digest.hexdigest()
 
 
 def describe(prepared: Prepared) -> dict[str, Any]:

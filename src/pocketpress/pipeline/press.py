@@ -49,6 +49,7 @@ from pocketpress.devices.host import describe_host
 from pocketpress.measure.verdict import judged
 from pocketpress.pipeline.build import Built, build
 from pocketpress.pipeline.cache import Cache
+from pocketpress.pipeline.calibration import FEW_SAMPLES, calibration_count, sample_bytes
 from pocketpress.pipeline.evaluate import (
     EvaluationSet,
     floats_as_target,
@@ -74,7 +75,7 @@ from pocketpress.verify.parity import compare, is_approximate
 
 PACKAGES = ("torch", "ai-edge-litert", "executorch", "onnxruntime", "coremltools", "numpy")
 LAYER_SAMPLES = 8
-FEW_SAMPLES = 32
+WARNED_SAMPLES = 32
 """With fewer the record warns of the ranges they showed."""
 
 
@@ -174,7 +175,7 @@ def _synthesised(
         signature,
         prep,
         multiply_accumulates=multiply_accumulates(source.program),
-        samples=options.calibration_samples,
+        samples=options.calibration_samples or FEW_SAMPLES,
         seed=options.seed,
         cache=Cache(options.cache),
         events=events,
@@ -391,7 +392,7 @@ def _data(job: Job, evaluation: EvaluationSet | None) -> Data:
             note=note,
         )  # fmt: skip
 
-    wanted = job.options.calibration_samples
+    wanted = calibration_count(job.options, sample_bytes(job.program))
     known = None if job.calibration is None else job.calibration.size
     calibration = entry(job.calibration, wanted if known is None else min(wanted, known), None)
     if evaluation is None:
@@ -404,10 +405,10 @@ def _data(job: Job, evaluation: EvaluationSet | None) -> Data:
 
 def few_samples(count: int) -> str | None:
     """What ranges seen on a handful of samples are worth; None for enough of them."""
-    if count >= FEW_SAMPLES:
+    if count >= WARNED_SAMPLES:
         return None
     samples = f"{count} sample" + ("s" if count != 1 else "")
-    return f"on {samples} only: other inputs may exceed the ranges found; give {FEW_SAMPLES} or more"
+    return f"on {samples} only: other inputs may exceed the ranges found; give {WARNED_SAMPLES} or more"
 
 
 def multiply_accumulates(program: Program) -> int:

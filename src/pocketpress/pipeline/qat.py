@@ -82,7 +82,7 @@ def _train(
 def _checkpoint(program: Program, options: PressOptions, data: Dataset, samples: int) -> Checkpoint:
     key = fingerprint(
         "train-quantised", program_hash(program), chosen(options.shrink), options.qat_epochs,
-        options.precision, options.calibration_samples, options.rounding_steps, data.reference, samples,
-        options.seed,
+        options.precision, options.calibration_samples, options.rounding_samples, options.rounding_steps,
+        data.reference, samples, options.seed,
     )  # fmt: skip
     return Checkpoint(options.out / CHECKPOINTS / "train-quantised.pt", key, options.shrink.resume)

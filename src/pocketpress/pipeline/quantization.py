@@ -1,7 +1,7 @@
 """Integer activations: calibrate, try ranges with and without equalisation, learn the rounding.
 
-Every candidate is judged by what counts, the error of the network's outputs, on calibration samples that
-learning does not see.
+Every candidate is judged by what counts, the error of the network's outputs, on samples that learning does
+not see, nor calibration where there are others.
 """
 
 from __future__ import annotations
@@ -30,35 +30,30 @@ from pocketpress.core.program.ir import Array
 from pocketpress.core.record import Option
 from pocketpress.core.target import Skipped, TargetSpec, real_to_file
 from pocketpress.graph.rewrite import Rewrite
+from pocketpress.pipeline.calibration import LEAST_LEARNED, Calibration
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.mixed import TIGHTER, UNKEPT, Judge, choose_mixed, half_floats
 from pocketpress.pipeline.options import PressOptions
-from pocketpress.verify.parity import sqnr_db
 from pocketpress.verify.reference import interpret
 
 PIXELS = Quantization.per_tensor(1.0, 0)
 PIXELS_INT8 = Quantization.per_tensor(1.0, -128)
 CANDIDATES = ("min-max", "mse", "percentile")
-CHOICE_SAMPLES = 32
 CLEARLY_BETTER_DB = 0.3
 """A later candidate wins only by this much: less is noise of the few samples it is judged on."""
 CLIPPING_DB = 0.5
-"""What ranges that clip must be better by besides: they are judged on samples that they were found on, and
-others exceed them by more."""
+"""What ranges that clip must be better by besides: inputs unlike the samples lose more to them."""
+LEAST_NOISE = 1e-12
+"""Of the signal's power: less is none."""
 EXPONENT = 0.75
 """Of `equalize`: the best of 0.5, 0.75 and 1 on the CIFAR-10 networks."""
-STEPS = {8: 60, 4: 300}
+STEPS = {8: 200, 4: 300}
 """Gradient steps per block of learned rounding, by weight bits."""
-LEAST_LEARNED = 16
-"""Calibration samples without which no rounding is learned: it would fit them and nothing else."""
-LEARNING_SHARE = 4
-"""Where rounding is learned at most one calibration sample of so many judges, and is kept from learning."""
+PLACES = 1 << 22
+"""Places of feature maps that 8-bit weights learn from; what they gain is small, and large maps take long."""
 LEARNED_TRIES = 4
 """Assignments of mixed precision whose rounding is learned, at most."""
-BORDER_BYTES = 192 << 20
-"""Learned rounding holds the activations on one border of all its samples, twice, within this."""
 
-Feeds = list[dict[str, Array]]
 Train = Callable[[Program, QuantizationPlan], QuantizationPlan]
 
 
@@ -91,7 +86,7 @@ def quantize(
     program: Program,
     targets: tuple[TargetSpec, ...],
     options: PressOptions,
-    feeds: Feeds,
+    samples: Calibration,
     events: Events,
     judge: Judge | None = None,
     train: Train | None = None,
@@ -102,12 +97,12 @@ def quantize(
         program: float.
         targets: what they compute in integers is what becomes integer.
         options: the user's.
-        feeds: calibration samples.
+        samples: for ranges, judging and learning.
         events: told about progress.
         judge: of drops, for mixed precision.
         train: quantisation-aware training, after everything else.
     """
-    search = _Search(program, targets, options, feeds, events, judge)
+    search = _Search(program, targets, options, samples, events, judge)
     found = search.run()
     return found if train is None else search.trained(found, train)
 
@@ -124,19 +119,16 @@ class _Search:
         program: Program,
         targets: tuple[TargetSpec, ...],
         options: PressOptions,
-        feeds: Feeds,
+        samples: Calibration,
         events: Events,
         judge: Judge | None,
     ) -> None:
         self.program, self.targets, self.options, self.events = program, targets, options, events
         self.judge = judge
-        self.feeds, self.precision = feeds, parse_precision(options.precision)
+        self.samples, self.precision = samples, parse_precision(options.precision)
         self.placement = placed(program, targets, self.precision)
         self.raw = {program.inputs[0]: PIXELS} if options.input_uint8 else {}
         self.steps = options.rounding_steps
-        learns = self.precision.learned if self.steps is None else self.steps > 0
-        apart = max(LEARNING_SHARE if learns else 1, len(feeds) // CHOICE_SAMPLES)
-        self.judges = feeds[::apart][:CHOICE_SAMPLES]
 
     def run(self) -> Quantized:
         names = CANDIDATES if self.options.estimator == "auto" else (self.options.estimator,)
@@ -149,7 +141,7 @@ class _Search:
         equal = self._equalized(stats)
         if equal is not None:
             forms.append((equal, self._observed(equal, "calibrate equalised"), True))
-        self.truth = [interpret(self.program, feed) for feed in self.judges]
+        self.truth = [interpret(self.program, feed) for feed in self.samples.judges]
         best, best_score = None, -np.inf
         with self.events.stage("quantise", len(names) * len(forms)) as advance:
             for form, seen, equalized in forms:
@@ -192,7 +184,7 @@ class _Search:
 
         chosen = choose_mixed(
             base.mirrored, self.placement, remake, self.targets, self.options.limits,
-            self.judges, self.judge, self.events, self.options.seed, noise,
+            self.samples.judges, self.judge, self.events, self.options.seed, noise,
         )  # fmt: skip
         found = remake(chosen.placement, chosen.weight_bits)
         plan = replace(found.plan, skipped=found.plan.skipped + chosen.skipped)
@@ -215,8 +207,9 @@ class _Search:
     def _observed(self, program: Program, stage: str) -> dict[str, TensorStats]:
         wanted = [out for node in program.nodes for out in node.outputs]
         wanted += [n for n in int8_tensors(program, self.placement) if n in program.inputs]
-        with self.events.stage(stage, len(self.feeds)) as advance:
-            return observe(program, dict.fromkeys(wanted), self.feeds, len(self.feeds), _run, advance)
+        feeds = self.samples.ranges
+        with self.events.stage(stage, len(feeds)) as advance:
+            return observe(program, dict.fromkeys(wanted), feeds, len(feeds), _run, advance)
 
     def _equalized(self, stats: Mapping[str, TensorStats]) -> Program | None:
         if self.precision.activations != "int8":
@@ -249,15 +242,19 @@ class _Search:
         return half_floats(program, self.targets) if self.precision.name == "mixed" else program
 
     def _score(self, program: Program) -> float:
-        """SQNR of the float-side outputs."""
+        """SQNR of the float-side outputs in dB, with the geometric mean of the judges' noise.
+
+        The arithmetic mean is ruled by the few that are worst, and varies twice as much with the choice of
+        the judges.
+        """
         signal, noise = [], []
-        for feed, wanted in zip(self.judges, self.truth, strict=True):
+        for feed, wanted in zip(self.samples.judges, self.truth, strict=True):
             got = interpret(program, stored(program, feed))
-            for name, value in wanted.items():
-                real = np.asarray(value, np.float64).reshape(-1)
-                signal.append(real)
-                noise.append(real - got[name].astype(np.float64).reshape(-1))
-        return sqnr_db(np.concatenate(signal), np.concatenate(noise))
+            real = [(np.asarray(v, np.float64), got[name].astype(np.float64)) for name, v in wanted.items()]
+            signal.append(sum(float((value**2).sum()) for value, _ in real))
+            noise.append(sum(float(((value - found) ** 2).sum()) for value, found in real))
+        power = max(float(np.mean(signal)), 1e-300)
+        return float(-10 * np.mean(np.log10(np.maximum(noise, power * LEAST_NOISE) / power)))
 
     def trained(self, found: Quantized, train: Train) -> Quantized:
         """Go on from the rounding found so far."""
@@ -266,26 +263,24 @@ class _Search:
 
     def _learned(self, found: Quantized, score: float) -> Quantized:
         """Learn the rounding; kept when the judges agree that it is better."""
-        steps = self.steps
+        steps, places = self.steps, None
         if steps is None:
             fewest = min([self.precision.weight_bits, *found.plan.weight_bits.values()])
             steps = STEPS[fewest] if self.precision.learned else 0
+            places = PLACES if fewest == 8 else None
         if steps == 0 or not found.plan.weights:
             return found
-        if len(self.feeds) < LEAST_LEARNED:
-            skipped = (*found.plan.skipped, too_few(len(self.feeds)))
+        if len(self.samples.ranges) < LEAST_LEARNED:
+            skipped = (*found.plan.skipped, too_few(len(self.samples.ranges)))
             return replace(found, plan=replace(found.plan, skipped=skipped))
         from pocketpress.compress.learn.rounding import RoundingOptions, block_count, learn_rounding
 
-        judged = {id(feed) for feed in self.judges}
-        feeds = [feed for feed in self.feeds if id(feed) not in judged]
-        feeds = learning_feeds(found.mirrored, found.plan, feeds)
         with self.events.stage("learn rounding", block_count(found.mirrored, found.plan)) as advance:
             plan = learn_rounding(
                 found.mirrored,
                 found.plan,
-                feeds,
-                RoundingOptions(steps=steps, seed=self.options.seed),
+                self.samples.learning,
+                RoundingOptions(steps=steps, places=places, seed=self.options.seed),
                 advance,
             )
         learned = replace(found, plan=plan, program=self._applied(found.mirrored, plan), learned=True)
@@ -298,14 +293,6 @@ def too_few(samples: int) -> Skipped:
         f"it takes {LEAST_LEARNED} calibration samples or more, got {samples}; weights are rounded to nearest"
     )
     return Skipped("learned rounding", reason)
-
-
-def learning_feeds(program: Program, plan: QuantizationPlan, feeds: Feeds) -> Feeds:
-    """As many samples as fit `BORDER_BYTES`, at least 16."""
-    from pocketpress.compress.learn.blocks import border_bytes
-
-    room = BORDER_BYTES // max(border_bytes(program, frozenset(plan.weights)), 1)
-    return feeds[: max(16, room)]
 
 
 def placed(program: Program, targets: tuple[TargetSpec, ...], precision: Precision) -> Placement:

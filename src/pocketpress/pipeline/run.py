@@ -22,6 +22,8 @@ from pocketpress.pipeline.shrink_options import ShrinkOptions
 from pocketpress.pipeline.steps import Bench, network_step
 
 Structure = list[dict[str, Any]]
+DECISIONS = ("share", "align")
+"""Parts of a structure that were measured once, and change nothing by themselves."""
 
 
 @dataclass
@@ -95,9 +97,13 @@ class Run:
         self.skipped = [SkippedEntry.model_validate_json(text) for text in state["skipped"]]
         self.phase, self.training = state["phase"], state["training"]
 
+    def decision(self, kind: str) -> float | None:
+        """A number that was measured before and holds for the whole run, one of `DECISIONS`."""
+        return next((float(part[kind]) for part in self.structure if part["kind"] == kind), None)
+
     def change(self, part: dict[str, Any]) -> None:
         """Apply a structural plan and remember it."""
-        if part["kind"] == "share":
+        if part["kind"] in DECISIONS:
             pass
         elif part["kind"] == "prune":
             removed = {root: tuple(channels) for root, channels in part["removed"].items()}

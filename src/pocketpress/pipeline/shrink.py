@@ -21,14 +21,14 @@ from pocketpress.compress.prune.graph import find_units, remove_channels
 from pocketpress.compress.prune.importance import LOSS_BASED, channel_scores
 from pocketpress.compress.prune.macs import count
 from pocketpress.compress.prune.masks import apply_masks, parse_mask, sparsity
-from pocketpress.compress.prune.plan import PrunePlan, Scores, Unit, make_plan
+from pocketpress.compress.prune.plan import PrunePlan, Scores, Unit, candidate_plans, make_plan
 from pocketpress.core.errors import UserError
 from pocketpress.core.program import Program
 from pocketpress.core.program.serialize import program_hash
 from pocketpress.core.record import SkippedEntry, StepEntry
 from pocketpress.data import Dataset
 from pocketpress.pipeline.cache import fingerprint
-from pocketpress.pipeline.latency_objective import find_share
+from pocketpress.pipeline.latency_objective import choose_alignment, find_share
 from pocketpress.pipeline.objective import choose_loss, scoring_batches
 from pocketpress.pipeline.run import Run
 from pocketpress.pipeline.shrink_options import ShrinkOptions, chosen, kept_share
@@ -162,13 +162,14 @@ def _prune(run: Run, number: int, steps: int) -> None:
             next_step="press it without --prune, or try --low-rank",
         )
     total = count(run.original, bench.examples).macs
+    aligned = _alignment(run, found.units, scores)
     share = _share(run, found.units, scores)
     plan = _plan(run, found.units, scores, total * share ** ((number + 1) / steps))
     run.change({"kind": "prune", "removed": plan.removed})
     ratio = total / plan.after
     detail = (
-        f"{ratio:.3g}x fewer multiply-accumulates than float, widths in multiples of {plan.align}, "
-        f"importance {options.importance}"
+        f"{ratio:.3g}x fewer multiply-accumulates than float, widths in multiples of {plan.align}"
+        f"{aligned}, importance {options.importance}"
     )
     if steps > 1:
         detail = f"step {number + 1} of {steps}: {detail}"
@@ -190,7 +191,32 @@ def _scores(run: Run, roots: set[str]) -> Scores:
 def _plan(run: Run, units: tuple[Unit, ...], scores: Scores, target: float) -> PrunePlan:
     cost = count(run.network, run.bench.examples)
     per_mac = run.options.importance in LOSS_BASED
-    return make_plan(units, scores, cost, target, align=run.options.prune_align, per_mac=per_mac)
+    measured = run.decision("align")
+    align = run.options.prune_align if measured is None else int(measured)
+    halved = measured is not None
+    return make_plan(units, scores, cost, target, align=align, halved=halved, per_mac=per_mac)
+
+
+def _removed(run: Run, plan: PrunePlan) -> nn.Module:
+    return remove_channels(run.network, run.bench.examples, dict(plan.removed))
+
+
+def _alignment(run: Run, units: tuple[Unit, ...], scores: Scores) -> str:
+    """Decide by measuring which multiple widths are of, unless that is given; what to say about it."""
+    options = run.options
+    if options.prune_align is not None or run.decision("align") is not None:
+        return ""
+    share = kept_share(options.prune) if options.prune is not None else options.prune_latency
+    assert share is not None
+    cost = count(run.network, run.bench.examples)
+    per_mac = options.importance in LOSS_BASED
+    plans = candidate_plans(units, scores, cost, cost.macs * share, per_mac=per_mac)
+    ratios = choose_alignment(run.bench, plans, lambda plan: _removed(run, plan), options.prune_for)
+    if not ratios:
+        return ""
+    run.change({"kind": "align", "align": next(iter(ratios))})
+    times = ", ".join(f"{align}: {ratio:.2f}x" for align, ratio in ratios.items())
+    return f" (measured time by multiple: {times})"
 
 
 def _share(run: Run, units: tuple[Unit, ...], scores: Scores) -> float:
@@ -199,19 +225,18 @@ def _share(run: Run, units: tuple[Unit, ...], scores: Scores) -> float:
     if options.prune is not None:
         return kept_share(options.prune)
     assert options.prune_for is not None and options.prune_latency is not None
-    known = next((p["share"] for p in run.structure if "share" in p), None)
+    known = run.decision("share")
     if known is not None:
-        return float(known)
-    total = count(run.original, run.bench.examples).macs
+        return known
     share = find_share(
         run.bench,
         options.prune_for,
         options.prune_latency,
-        total,
+        count(run.original, run.bench.examples).macs,
         lambda target: _plan(run, units, scores, target),
-        lambda plan: remove_channels(run.network, run.bench.examples, dict(plan.removed)),
+        lambda plan: _removed(run, plan),
     )
-    run.structure.append({"kind": "share", "share": share})
+    run.change({"kind": "share", "share": share})
     return share
 
 

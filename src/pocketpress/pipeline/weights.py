@@ -22,9 +22,10 @@ from pocketpress.core.program import Program
 from pocketpress.core.program.ir import Array
 from pocketpress.core.target import Skipped, TargetSpec
 from pocketpress.graph.half_weights import half_weights
+from pocketpress.pipeline.calibration import LEAST_LEARNED
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.options import PressOptions
-from pocketpress.pipeline.quantization import LEAST_LEARNED, STEPS, learning_feeds, too_few
+from pocketpress.pipeline.quantization import STEPS, too_few
 
 Skips = tuple[Skipped, ...]
 
@@ -106,7 +107,7 @@ def _learned(
         found = learn_rounding(
             program,
             wanted,
-            learning_feeds(program, wanted, feeds),
+            feeds,
             RoundingOptions(steps=steps, seed=options.seed),
             advance,
         )

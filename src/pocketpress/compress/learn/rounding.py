@@ -43,6 +43,8 @@ class RoundingOptions:
 
     Attributes:
         steps: gradient steps per block.
+        places: places of its largest feature map after which a block has seen enough, in fewer steps; None
+            for all steps.
         batch: samples per step, at most; fewer of large feature maps.
         rate: Adam's learning rate of the rounding variables.
         bias_rate: of the biases, relative to the largest bias of the layer.
@@ -54,6 +56,7 @@ class RoundingOptions:
     """
 
     steps: int = 400
+    places: int | None = None
     batch: int = 32
     rate: float = 0.03
     bias_rate: float = 1e-3
@@ -218,9 +221,11 @@ class _Learner:
         if not self.products:
             return
         options, count = self.options, len(next(iter(target.values())))
-        batch = min(
-            options.batch, count, max(LEAST_BATCH, POSITIONS // _places(self.block, self.grid.program))
-        )
+        places = _places(self.block, self.grid.program)
+        batch = min(options.batch, count, max(LEAST_BATCH, POSITIONS // places))
+        steps = options.steps
+        if options.places is not None:
+            steps = min(steps, -(-options.places // (batch * places)))
         sizes = {name: float(value.pow(2).mean()) + 1e-12 for name, value in target.items()}
         groups = [{"params": [w.variable for w in self.weights.values()], "lr": options.rate}]
         groups += [
@@ -229,14 +234,14 @@ class _Learner:
         ]
         optimiser = torch.optim.Adam(groups)
         elements = sum(w.variable.numel() for w in self.weights.values())
-        for step in range(options.steps):
+        for step in range(steps):
             chosen = torch.randint(count, (batch,), generator=self.generator)
             feeds = {name: self._mixed(stream, name, chosen) for name in self.block.inputs}
             got = self.grid.run(self.block.nodes, feeds, self.block.outputs, self._soft_constants())
             loss = torch.stack(
                 [(got[name] - target[name][chosen]).pow(2).mean() / sizes[name] for name in got]
             ).sum()
-            progress = (step / options.steps - options.warm_up) / (1 - options.warm_up)
+            progress = (step / steps - options.warm_up) / (1 - options.warm_up)
             if progress > 0:
                 beta = 2 + 18 * 0.5 * (1 + math.cos(progress * math.pi))
                 pull = sum(w.indecision(beta) for w in self.weights.values()) / elements

@@ -20,9 +20,11 @@ from pocketpress.core.errors import UserError
 Scores = Mapping[str, npt.NDArray[np.float64]]
 LEAST_SHARE = 8
 """A unit keeps at least one of so many channels."""
-OVERSHOOT = {8: 0.05, 4: 0.2, 2: 0.2, 1: 1.0}
-"""A finer alignment is tried when this one lands further below the target, as a share of it; kernels like
-multiples of 8, bear multiples of 4, and lose time on others."""
+OVERSHOOT = {16: 0.1, 8: 0.05, 4: 0.2, 2: 0.2, 1: 1.0}
+"""A finer alignment is tried when this one lands further below the target, as a share of it.  Kernels compute
+outputs in tiles of 8 or 16 channels, or 4, and the rest of a tile is lost time."""
+MEASURED = (16, 8, 4)
+"""Alignments worth timing: which suits depends on the kernels of a runtime and processor."""
 FEW_CHANNELS = 32
 """A network whose median unit is narrower is pruned in blocks of 4 channels, not 8."""
 
@@ -114,6 +116,7 @@ def make_plan(
     target: float,
     *,
     align: int | None = None,
+    halved: bool = False,
     per_mac: bool = False,
 ) -> PrunePlan:
     """Choose the channels to remove.
@@ -125,6 +128,7 @@ def make_plan(
         target: multiply-accumulates to reach, at most.
         align: multiple that changed widths are of; None for the largest of 8, 4, 2, 1 that suits the
             network's widths and lands near the target.
+        halved: units narrower than two such multiples have half of it, or a quarter, as `candidate_plans`.
         per_mac: weigh a block's score by the multiply-accumulates it saves (a loss per gain), for scores
             that estimate a change of the loss; otherwise the mean score of the block decides.
 
@@ -138,7 +142,7 @@ def make_plan(
     best: PrunePlan | None = None
     reachable = 1.0
     for step in _alignments(units) if align is None else (align,):
-        plan = _greedy(units, scores, cost, target, step, per_mac)
+        plan = _greedy(units, scores, cost, target, step, per_mac, halved)
         reachable = max(reachable, plan.ratio)
         if plan.after <= target:
             if best is None or best.after < plan.after:
@@ -156,19 +160,50 @@ def make_plan(
     return best
 
 
+def candidate_plans(
+    units: Sequence[Unit],
+    scores: Scores,
+    cost: NetworkCost,
+    target: float,
+    *,
+    per_mac: bool = False,
+) -> tuple[PrunePlan, ...]:
+    """Plans that land near the same target with different alignments, the coarsest first, to be timed.
+
+    A unit that is narrower than two multiples has half of it, or a quarter: it would stay whole otherwise,
+    and the others would have to give all.
+
+    Empty where no alignment of `MEASURED` lands near it; arguments are those of `make_plan`.
+    """
+    found: list[PrunePlan] = []
+    for align in MEASURED if units else ():
+        plan = _greedy(units, scores, cost, target, align, per_mac, halved=True)
+        near = target * (1 - OVERSHOOT[align]) <= plan.after <= target
+        if near and all(plan.removed != other.removed for other in found):
+            found.append(plan)
+    return tuple(found)
+
+
 def _alignments(units: Sequence[Unit]) -> tuple[int, ...]:
     median = sorted(u.channels for u in units)[len(units) // 2]
     return (8, 4, 2, 1) if median >= FEW_CHANNELS else (4, 2, 1)
 
 
 def _greedy(
-    units: Sequence[Unit], scores: Scores, cost: NetworkCost, target: float, align: int, per_mac: bool
+    units: Sequence[Unit],
+    scores: Scores,
+    cost: NetworkCost,
+    target: float,
+    align: int,
+    per_mac: bool,
+    halved: bool = False,
 ) -> PrunePlan:
     known = {u.root: u for u in units if u.root in scores}
     state = _State(known, cost, {root: u.channels for root, u in known.items()})
     sums = {root: np.concatenate([[0.0], np.cumsum(np.sort(scores[root]))]) for root in known}
+    steps = {root: _step(u, align) if halved else align for root, u in known.items()}
     while state.macs > target:
-        candidates = [c for root in known if (c := _next(state, root, sums[root], align, per_mac))]
+        candidates = [c for root in known if (c := _next(state, root, sums[root], steps[root], per_mac))]
         if not candidates:
             break
         score, root, kept = min(candidates)
@@ -181,6 +216,13 @@ def _greedy(
         if len(least):
             removed[root] = tuple(sorted(int(i) for i in least))
     return PrunePlan(removed, cost.macs, state.macs, align)
+
+
+def _step(unit: Unit, align: int) -> int:
+    """The alignment, or the half or quarter of it of which the unit has two."""
+    while align > 4 and unit.channels < 2 * align:
+        align //= 2
+    return align
 
 
 def _next(
