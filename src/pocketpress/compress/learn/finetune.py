@@ -3,7 +3,7 @@
 Weights are trained in units of their scale and rounded in the forward pass with a straight-through gradient
 (Jacob et al. 2018, arXiv:1712.05877, section 3; Bengio et al. 2013); scales and zero points stay as planned
 and batch-norm is folded already, so what is learned are integers for the same plan. The teacher is the
-float program (Polino et al. 2018, arXiv:1802.05668, section 3).
+float program (Polino et al. 2018, arXiv:1802.05668, section 3).  It runs on the GPU when there is one.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pocketpress.compress.distill.examples import Augmentation, Examples, batch_count, batches
 from pocketpress.compress.distill.losses import Distillation, TaskLoss
+from pocketpress.compress.distill.train import device
 from pocketpress.compress.learn.simulate import Simulation, Values
 from pocketpress.compress.quantize.plan import QuantizationPlan
 from pocketpress.compress.quantize.weights import LIMITS
@@ -105,7 +106,8 @@ def train_quantized(
     steps = step_count(examples, options)
     if steps == 0:
         raise DataError("too few training samples", got=len(examples), allowed="at least 2")
-    teacher, student = Simulation(program, None), Simulation(program, plan)
+    where = device()
+    teacher, student = Simulation(program, None, where), Simulation(program, plan, where)
     layers = [_layer(student, plan, node) for node in program.nodes if node.name in plan.weights]
     optimizer = torch.optim.Adam(list(_groups(layers, options)))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _cosine(s, steps))
@@ -142,7 +144,7 @@ def _state(
 ) -> State:
     return {
         "epoch": epoch,
-        "variables": [value.detach() for value in _variables(layers)],
+        "variables": [value.detach().cpu() for value in _variables(layers)],
         "optimizer": optimizer.state_dict(),
         "schedule": {"last_epoch": schedule.last_epoch},
         "generators": [generator.get_state() for generator in generators],
@@ -169,14 +171,14 @@ def _load(
 
 def _layer(student: Simulation, plan: QuantizationPlan, node: Node) -> _Layer:
     weight = student.constants[node.inputs[1]]
-    scale = torch.from_numpy(plan.weights[node.name].spread(tuple(weight.shape)))
+    scale = torch.from_numpy(plan.weights[node.name].spread(tuple(weight.shape))).to(student.where)
     rounded = plan.rounded.get(node.name)
-    start = weight / scale if rounded is None else torch.from_numpy(rounded).float()
+    start = weight / scale if rounded is None else torch.from_numpy(rounded).float().to(student.where)
     bias = None
     if len(node.inputs) > 2:
         known = plan.biases.get(node.name)
         bias = student.constants[node.inputs[2]] if known is None else torch.from_numpy(known)
-        bias = bias.clone().requires_grad_(True)
+        bias = bias.clone().to(student.where).requires_grad_(True)
     limit = LIMITS[plan.weight_bits.get(node.name, 8)]
     return _Layer(node, scale, limit, start.clone().requires_grad_(True), bias)
 
@@ -206,7 +208,7 @@ def _loss(
 ) -> Tensor:
     program = student.program
     inputs = zip(program.inputs, examples.batch(rows, augmentation), strict=True)
-    feeds = {name: value.unsqueeze(1) for name, value in inputs}
+    feeds = {name: value.unsqueeze(1).to(student.where) for name, value in inputs}
     with torch.no_grad():
         wanted = teacher.run(program.nodes, feeds, program.outputs)
     constants = {layer.node.inputs[1]: layer.rounded() * layer.scale for layer in layers}
@@ -217,7 +219,7 @@ def _loss(
     loss = distance(got, truth)
     labels = examples.labels(rows)
     if task_loss is not None and labels is not None:
-        task = task_loss(got, labels)
+        task = task_loss(got, labels.to(student.where))
         loss = options.distill_weight * loss + (1 - options.distill_weight) * task
     if not bool(torch.isfinite(loss)):
         raise UserError("quantisation-aware training diverged", next_step="train for fewer epochs")
@@ -232,8 +234,10 @@ def unbatched(program: Program, values: Values) -> Any:
 
 @torch.no_grad()
 def _learned(plan: QuantizationPlan, layers: list[_Layer]) -> QuantizationPlan:
-    rounded = {layer.node.name: layer.rounded().to(torch.int8).numpy() for layer in layers}
+    rounded = {layer.node.name: layer.rounded().to(torch.int8).cpu().numpy() for layer in layers}
     biases = {
-        layer.node.name: layer.bias.detach().numpy().copy() for layer in layers if layer.bias is not None
+        layer.node.name: layer.bias.detach().cpu().numpy().copy()
+        for layer in layers
+        if layer.bias is not None
     }
     return replace(plan, rounded={**plan.rounded, **rounded}, biases={**plan.biases, **biases})

@@ -69,8 +69,8 @@ def _pad(i: list[Tensor], a: Attrs) -> Tensor:
 
 def _resize_nearest(i: list[Tensor], a: Attrs) -> Tensor:
     rows, cols = a["size"]
-    row = torch.arange(rows) * i[0].shape[2] // rows
-    col = torch.arange(cols) * i[0].shape[3] // cols
+    row = torch.arange(rows, device=i[0].device) * i[0].shape[2] // rows
+    col = torch.arange(cols, device=i[0].device) * i[0].shape[3] // cols
     return i[0].index_select(2, row).index_select(3, col)
 
 

@@ -17,6 +17,7 @@ from pocketpress.compress.quantize.plan import QuantizationPlan
 from pocketpress.core.program import OPS, Node, Program, Quantization
 
 Values = dict[str, Tensor]
+CPU = torch.device("cpu")
 
 
 def on_grid(x: Tensor, quant: Quantization, bits: int = 8) -> Tensor:
@@ -33,12 +34,18 @@ class Simulation:
     Args:
         program: float; the one the plan was made for.
         plan: None for the float network itself.
+        where: device of the constants, and of what is fed.
     """
 
-    def __init__(self, program: Program, plan: QuantizationPlan | None) -> None:
-        self.program, self.plan = program, plan
+    def __init__(
+        self,
+        program: Program,
+        plan: QuantizationPlan | None,
+        where: torch.device = CPU,
+    ) -> None:
+        self.program, self.plan, self.where = program, plan, where
         self.constants = {
-            name: torch.from_numpy(value.copy()).requires_grad_(False)
+            name: torch.from_numpy(value.copy()).to(where).requires_grad_(False)
             for name, value in program.constants.items()
         }
 
