@@ -26,17 +26,17 @@ __all__ = ["__version__", "compare", "load", "open", "press"]
 def load(
     spec: str, *, weights: str | Path | None = None, shapes: tuple[tuple[int, ...], ...] | None = None
 ) -> Source:
-    """Read a network as a float program; see `sources.pytorch.load_pytorch`."""
-    from pocketpress.sources.pytorch import load_pytorch
+    """Read a network as a float program; see `sources.load.load_source`."""
+    from pocketpress.sources.load import load_source
 
-    return load_pytorch(spec, weights=None if weights is None else Path(weights), shapes=shapes)
+    return load_source(spec, weights=None if weights is None else Path(weights), shapes=shapes)
 
 
 def press(source: str, **options: Any) -> Record:
     """Compress, lower, prove and measure.
 
     Args:
-        source: factory specification or ``.pt2`` path.
+        source: factory specification, or a ``.pt2`` or ``.onnx`` file.
         options: the fields of `pipeline.options.PressOptions`; ``shrink`` may be a dictionary of fields of
             `pipeline.shrink_options.ShrinkOptions` (prune, finetune, loss, ...).
     """

@@ -30,7 +30,9 @@ app = typer.Typer(
 INTERRUPTED = 130
 _verbose = False
 
-Source = Annotated[str, typer.Argument(help="package.module:factory, path/to/file.py:factory or program.pt2")]
+Source = Annotated[
+    str, typer.Argument(help="package.module:factory, file.py:factory, program.pt2 or network.onnx")
+]
 Weights = Annotated[Path | None, typer.Option(help="weights: .safetensors, or a .pt state dict")]
 InputShape = Annotated[
     list[str] | None, typer.Option("--input", help="input shape, as 1,3,224,224; once per input")

@@ -14,7 +14,8 @@ from pocketpress.graph.affine_to_depthwise import affine_to_depthwise
 from pocketpress.graph.average_pool_to_depthwise import average_pool_to_depthwise
 from pocketpress.pipeline.prepare import simplified
 from pocketpress.pipeline.press import multiply_accumulates
-from pocketpress.sources.pytorch import Shapes, load_pytorch
+from pocketpress.sources.load import load_source
+from pocketpress.sources.pytorch import Shapes
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def inspect_network(spec: str, *, weights: Path | None = None, shapes: Shapes | 
     Raises:
         SourceError: the network cannot be read or exported.
     """
-    source = load_pytorch(spec, weights=weights, shapes=shapes)
+    source = load_source(spec, weights=weights, shapes=shapes)
     program = simplified(source.program, None, False)
     ready = affine_to_depthwise(average_pool_to_depthwise(program))
     constants = [v for v in program.constants.values()]

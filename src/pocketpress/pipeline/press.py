@@ -68,7 +68,7 @@ from pocketpress.pipeline.qat import trainer
 from pocketpress.pipeline.stack import check_source, open_training, shrink_job, with_original, with_steps
 from pocketpress.pipeline.synthesis import SynthesisReader, synthesised
 from pocketpress.report.render import render
-from pocketpress.sources.pytorch import load_pytorch
+from pocketpress.sources.load import load_source, saved_kind
 from pocketpress.sources.source import Source
 from pocketpress.verify.layers import layer_errors
 from pocketpress.verify.parity import compare, is_approximate
@@ -106,7 +106,7 @@ def open_job(options: PressOptions, events: Events | None = None) -> Job:
     targets, passed_over = choose_targets(options)
     check_source(options)
     with events.stage("read network"):
-        source = load_pytorch(options.source, weights=options.weights, shapes=options.shapes)
+        source = load_source(options.source, weights=options.weights, shapes=options.shapes)
         signature = signature_of(source.program, precision="fp32")
         prep = parse_preprocessing(options.preprocess, signature) if options.preprocess else None
         calibration: Dataset | None
@@ -343,7 +343,7 @@ def _record(
         created=options.created,
         source=SourceEntry(
             reference=options.source,
-            kind="pt2" if options.source.endswith(".pt2") else "pytorch",
+            kind=saved_kind(options.source) or "pytorch",
             sha256=_file_hash(options.source),
             weights_sha256=None if options.weights is None else _file_hash(str(options.weights)),
             weights=None if options.weights is None else str(options.weights),
@@ -430,7 +430,7 @@ def multiply_accumulates(program: Program) -> int:
 def stem_of(source: str) -> str:
     """File stem of the artifacts: the function's name, or the file's when that says nothing."""
     where, _, function = source.rpartition(":")
-    if source.endswith(".pt2"):
+    if saved_kind(source) is not None:
         return Path(source).stem
     generic = function in ("factory", "model", "network", "net", "build", "main")
     name = Path(where).stem if where.endswith(".py") else where.rpartition(".")[2]

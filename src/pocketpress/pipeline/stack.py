@@ -21,6 +21,7 @@ from pocketpress.pipeline.prepare import Prepared, with_raw_input
 from pocketpress.pipeline.shrink import Shrunk, shrink
 from pocketpress.pipeline.shrink_options import loss_name
 from pocketpress.pipeline.steps import Bench, final_step
+from pocketpress.sources.load import saved_kind
 from pocketpress.sources.pytorch import load_module
 from pocketpress.sources.source import Source
 
@@ -65,9 +66,9 @@ def check_source(options: PressOptions) -> None:
     """Refuse a saved program where a live network is needed, before anything is read.
 
     Raises:
-        SourceError: the source is a ``.pt2`` file.
+        SourceError: the source is a ``.pt2`` or ``.onnx`` file.
     """
-    if options.shrink.wanted and options.source.endswith(".pt2"):
+    if options.shrink.wanted and saved_kind(options.source) is not None:
         raise SourceError(
             "a saved program cannot be pruned, factorised, masked or fine-tuned",
             got=options.source,

@@ -65,13 +65,15 @@ def load_module(
     return module, _examples(module, examples, shapes, spec)
 
 
-def export_module(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> Source:
-    """Export and translate a live network in evaluation mode.
+def export_module(
+    module: torch.nn.Module, examples: tuple[Any, ...], spec: str, *, name: str | None = None
+) -> Source:
+    """Export and translate a live network in evaluation mode; ``name`` is the factory's by default.
 
     Raises:
         SourceError: with the offending line of the user's code where there is one.
     """
-    return _finish(_export(module, examples, spec), spec, spec.rpartition(":")[2])
+    return _finish(_export(module, examples, spec), spec, name or spec.rpartition(":")[2])
 
 
 def _finish(exported: torch.export.ExportedProgram, spec: str, name: str) -> Source:
@@ -91,7 +93,7 @@ def find_factory(spec: str) -> Callable[..., Any]:
         raise SourceError(
             "not a network",
             got=spec,
-            allowed="package.module:factory, path/to/file.py:factory, program.pt2",
+            allowed="package.module:factory, path/to/file.py:factory, program.pt2, network.onnx",
         )
     module = _import_file(Path(where)) if where.endswith(".py") else _import_module(where)
     function = getattr(module, name, None)

@@ -1,0 +1,130 @@
+"""A read model as plain data: steps, known arrays, inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pocketpress.core.errors import UnsupportedError
+from pocketpress.sources.onnx.call import Known
+from pocketpress.sources.onnx.operators.table import OPERATORS
+from pocketpress.sources.onnx.read import DOMAINS
+
+if TYPE_CHECKING:
+    import onnx_ir
+
+MOST_NAMED = 8
+SCALARS = ("value_float", "value_int", "value_floats", "value_ints")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A node to run."""
+
+    op: str
+    name: str
+    inputs: tuple[str | None, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Input:
+    """A network input; a size is None where the file leaves it open."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What a file says."""
+
+    opset: int
+    inputs: tuple[Input, ...]
+    outputs: tuple[str, ...]
+    known: dict[str, Known]
+    steps: tuple[Step, ...]
+
+
+def parse(model: onnx_ir.Model) -> Graph:
+    """Take a model apart.
+
+    Raises:
+        UnsupportedError: operators that are not supported, all at once.
+    """
+    graph = model.graph
+    known = {str(n): _array(v.const_value) for n, v in graph.initializers.items()}
+    inputs = tuple(_input(v) for v in graph.inputs if v.name not in known)
+    steps: list[Step] = []
+    for position, node in enumerate(graph):
+        step = _step(node, node.name or f"{node.op_type}_{position}")
+        if step.op == "Constant":
+            known[step.outputs[0]] = _constant(step)
+        else:
+            steps.append(step)
+    _check_supported(steps)
+    opset = next(version for domain, version in model.opset_imports.items() if domain in DOMAINS)
+    return Graph(opset, inputs, tuple(str(v.name) for v in graph.outputs), known, tuple(steps))
+
+
+def _check_supported(steps: list[Step]) -> None:
+    missing: dict[str, list[str]] = {}
+    for step in steps:
+        if step.op not in OPERATORS:
+            missing.setdefault(step.op, []).append(step.name)
+    if missing:
+        named = [f"{op} ({names[0]}{', ...' if len(names) > 1 else ''})" for op, names in missing.items()]
+        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        raise UnsupportedError(
+            "the network has operators that are not supported",
+            got=", ".join(named[:MOST_NAMED]) + more,
+            next_step="replace them by supported ones",
+        )
+
+
+def _step(node: onnx_ir.Node, name: str) -> Step:
+    domain = "" if node.domain in DOMAINS else f"{node.domain}."
+    return Step(
+        f"{domain}{node.op_type}",
+        name,
+        tuple(None if v is None or not v.name else str(v.name) for v in node.inputs),
+        tuple(str(v.name or "") for v in node.outputs),
+        {key: _attribute(attribute) for key, attribute in node.attributes.items()},
+    )
+
+
+def _attribute(attribute: onnx_ir.Attr) -> Any:
+    kind = attribute.type.name
+    if kind == "TENSOR":
+        return _array(attribute.value)
+    if kind in ("INTS", "FLOATS", "STRINGS"):
+        return list(attribute.value)
+    return attribute.value
+
+
+def _array(tensor: Any) -> Known:
+    return np.array(tensor.numpy())
+
+
+def _constant(step: Step) -> Known:
+    if "value" in step.attributes:
+        value: Known = step.attributes["value"]
+        return value
+    name = next((n for n in SCALARS if n in step.attributes), None)
+    if name is None:
+        raise UnsupportedError(
+            f"constant {step.name} is of a kind that is not supported", got=sorted(step.attributes)
+        )
+    return np.array(step.attributes[name], np.float32 if "float" in name else np.int64)
+
+
+def _input(value: onnx_ir.Value) -> Input:
+    dtype = "unknown" if value.dtype is None else value.dtype.name.lower()
+    if value.shape is None:
+        return Input(str(value.name), dtype, None)
+    return Input(str(value.name), dtype, tuple(d if isinstance(d, int) else None for d in value.shape))

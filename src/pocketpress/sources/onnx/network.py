@@ -1,0 +1,141 @@
+"""An ONNX graph as a live torch network.
+
+What does not depend on the inputs (weights, shapes computed from them) is evaluated once when the network
+is made; what is left runs node by node.
+"""
+
+from __future__ import annotations
+
+import inspect
+import keyword
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pocketpress.core.errors import PocketpressError, SourceError, UnsupportedError
+from pocketpress.sources.onnx.call import Call, Known, Result
+from pocketpress.sources.onnx.graph import Graph, Step
+from pocketpress.sources.onnx.operators.table import OPERATORS
+
+SHAPE_OPS = ("Shape", "Size")
+"""Their results are known, since shapes are."""
+MAX_KNOWN_ELEMENTS = 1 << 26
+"""A constant that is computed is not larger: a few bytes of a file may ask for any number."""
+
+
+class OnnxNetwork(nn.Module):
+    """A graph; its ``forward`` takes the inputs in order and returns outputs by name.
+
+    Args:
+        graph: parsed; its known arrays are added to.
+        examples: inputs in order, which fix all shapes.
+
+    Raises:
+        UnsupportedError: an operator is used in a form that is not supported.
+        SourceError: the graph is malformed.
+    """
+
+    def __init__(self, graph: Graph, examples: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.graph = graph
+        self.known: dict[str, Known] = graph.known
+        self.keys: dict[str, str] = {}
+        self.steps: list[Step] = []
+        self._resolve({i.name: e for i, e in zip(graph.inputs, examples, strict=True)})
+        self._keep_constants()
+        self.forward = _with_parameters(self.run, [i.name for i in graph.inputs])
+
+    def run(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Run the graph; the same as ``forward``, whose parameters have the names of the inputs."""
+        values = {given.name: value for given, value in zip(self.graph.inputs, inputs, strict=True)}
+        for step in self.steps:
+            values.update(self._run(step, values))
+        return {name: self._value(name, values) for name in self.graph.outputs}
+
+    @torch.no_grad()
+    def _resolve(self, values: dict[str, Tensor]) -> None:
+        """Run once; keep as known what does not depend on the inputs, and as steps what does."""
+        for step in self.graph.steps:
+            unread = [n for n in step.inputs if n is not None and n not in values and n not in self.known]
+            if unread:
+                raise SourceError(f"node {step.name} reads what nothing makes", got=unread)
+            found = self._run(step, values)
+            if step.op not in SHAPE_OPS and any(n is not None and n not in self.known for n in step.inputs):
+                values.update(found)
+                self.steps.append(step)
+                continue
+            for name, value in found.items():
+                self.known[name] = _kept(step, value)
+
+    def _run(self, step: Step, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        call = Call(
+            step.op,
+            step.name,
+            [None if name is None else self._value(name, values) for name in step.inputs],
+            {i: self.known[name] for i, name in enumerate(step.inputs) if name in self.known},
+            step.attributes,
+            len(step.outputs),
+            self.graph.opset,
+        )
+        try:
+            found: Result = OPERATORS[step.op](call)
+        except PocketpressError:
+            raise
+        except (RuntimeError, ValueError, IndexError, TypeError, AssertionError, ArithmeticError) as error:
+            line = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise SourceError(f"node {step.name}: {step.op} fails", got=line) from error
+        listed = [found] if isinstance(found, Tensor) else list(found)
+        return {name: value for name, value in zip(step.outputs, listed, strict=False) if name}
+
+    def _value(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
+        if name in values:
+            return values[name]
+        if name in self.keys:
+            value: Tensor = getattr(self, self.keys[name])
+            return value
+        if name not in self.known:
+            raise SourceError("the graph has an output that nothing makes", got=name)
+        return torch.from_numpy(np.array(self.known[name], order="C"))
+
+    def _keep_constants(self) -> None:
+        """Known tensors that steps read: float ones are parameters, others buffers."""
+        read = [name for step in self.steps for name in step.inputs if name is not None]
+        for name in dict.fromkeys([*read, *self.graph.outputs]):
+            if name not in self.known:
+                continue
+            key = f"constant_{len(self.keys)}"
+            value = torch.from_numpy(np.array(self.known[name], order="C"))
+            if value.is_floating_point():
+                self.register_parameter(key, nn.Parameter(value, requires_grad=False))
+            else:
+                self.register_buffer(key, value)
+            self.keys[name] = key
+
+
+def _with_parameters(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
+    """The function with named parameters: exported programs call their inputs so."""
+
+    def forward(*inputs: Tensor, **named: Tensor) -> Any:
+        return function(*inputs, *named.values())
+
+    plain = [re.sub(r"\W", "_", name, flags=re.ASCII) or "input" for name in names]
+    plain = [f"input_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name for name in plain]
+    unique = [name if name not in plain[:i] else f"{name}_{i}" for i, name in enumerate(plain)]
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    forward.__signature__ = inspect.Signature([inspect.Parameter(n, kind) for n in unique])  # type: ignore[attr-defined]
+    return forward
+
+
+def _kept(step: Step, value: Tensor) -> Known:
+    if value.numel() > MAX_KNOWN_ELEMENTS:
+        raise UnsupportedError(
+            f"node {step.name} makes too large a constant",
+            got=value.numel(),
+            allowed=f"{MAX_KNOWN_ELEMENTS} elements",
+        )
+    found: Known = value.contiguous().numpy()
+    return found

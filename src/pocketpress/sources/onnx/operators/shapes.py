@@ -1,0 +1,250 @@
+"""Views, selections and their shapes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pocketpress.sources.onnx.call import Call, Operator
+
+PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}
+
+
+def _reshape(call: Call) -> Tensor:
+    wanted = call.ints(1, "shape")
+    assert wanted is not None
+    if not call.attribute("allowzero", 0):
+        wanted = [call.x.shape[i] if size == 0 else size for i, size in enumerate(wanted)]
+    return call.x.reshape(wanted)
+
+
+def _flatten(call: Call) -> Tensor:
+    axis = int(call.attribute("axis", 1))
+    rank = call.x.ndim
+    cut = axis + rank if axis < 0 else axis
+    return call.x.reshape(math.prod(call.x.shape[:cut]), -1)
+
+
+def _transpose(call: Call) -> Tensor:
+    order = call.attribute("perm") or list(reversed(range(call.x.ndim)))
+    return call.x.permute([int(axis) for axis in order])
+
+
+def _squeeze(call: Call) -> Tensor:
+    axes = call.ints(1, "axes", "axes")
+    if axes is None:
+        axes = [axis for axis, size in enumerate(call.x.shape) if size == 1]
+    gone = {axis % call.x.ndim for axis in axes}
+    return call.x.reshape([size for axis, size in enumerate(call.x.shape) if axis not in gone])
+
+
+def _unsqueeze(call: Call) -> Tensor:
+    axes = call.ints(1, "axes", "axes") or []
+    rank = call.x.ndim + len(axes)
+    new = {axis % rank for axis in axes}
+    sizes = iter(call.x.shape)
+    return call.x.reshape([1 if axis in new else next(sizes) for axis in range(rank)])
+
+
+def _concat(call: Call) -> Tensor:
+    return torch.cat([v for v in call.inputs if v is not None], int(call.attribute("axis")))
+
+
+def _split(call: Call) -> list[Tensor]:
+    axis = int(call.attribute("axis", 0))
+    sizes = call.ints(1, "split", "split")
+    if sizes is None:
+        each = math.ceil(call.x.shape[axis] / call.outputs)
+        sizes = [each] * (call.outputs - 1)
+        sizes.append(call.x.shape[axis] - sum(sizes))
+    return list(torch.split(call.x, sizes, axis))
+
+
+def _slice(call: Call) -> Tensor:
+    x = call.x
+    starts, ends = call.ints(1, "starts", "starts"), call.ints(2, "ends", "ends")
+    assert starts is not None and ends is not None
+    axes = call.ints(3, "axes", "axes") or list(range(len(starts)))
+    steps = call.ints(4, "steps") or [1] * len(starts)
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        chosen = range(x.shape[axis])[slice(start, _open(end, step), step)]
+        if step > 0:
+            index = [slice(None)] * (axis % x.ndim)
+            stop = chosen[-1] + 1 if len(chosen) else chosen.start
+            x = x[(*index, slice(chosen.start, stop, step))]
+        else:
+            x = x.index_select(axis, torch.tensor(list(chosen), dtype=torch.int64))
+    return x
+
+
+def _open(end: int, step: int) -> int | None:
+    """The most negative end of a reversed slice means through the first element."""
+    return None if step < 0 and end <= -(2**31) + 1 else end
+
+
+def _gather(call: Call) -> Tensor:
+    axis = int(call.attribute("axis", 0)) % call.x.ndim
+    size = call.x.shape[axis]
+    known = call.known.get(1)
+    if known is not None:
+        rows = np.asarray(known, np.int64)
+        rows = np.where(rows < 0, rows + size, rows)
+        if rows.ndim == 0:
+            return call.x.select(axis, int(rows))
+        flat = call.x.index_select(axis, torch.from_numpy(np.ascontiguousarray(rows.reshape(-1))))
+        return flat.reshape([*call.x.shape[:axis], *rows.shape, *call.x.shape[axis + 1 :]])
+    indices = call.input(1).long()
+    if axis == 0 and call.x.ndim == 2:
+        return F.embedding(indices, call.x)
+    flat = call.x.index_select(axis, indices.reshape(-1))
+    return flat.reshape([*call.x.shape[:axis], *indices.shape, *call.x.shape[axis + 1 :]])
+
+
+def _gather_elements(call: Call) -> Tensor:
+    axis = int(call.attribute("axis", 0))
+    indices = call.input(1).long()
+    return torch.gather(call.x, axis, torch.where(indices < 0, indices + call.x.shape[axis], indices))
+
+
+def _expand(call: Call) -> Tensor:
+    wanted = call.ints(1, "shape")
+    assert wanted is not None
+    return call.x.expand(call.bounded(np.broadcast_shapes(tuple(call.x.shape), tuple(wanted))))
+
+
+def _tile(call: Call) -> Tensor:
+    repeats = call.ints(1, "repeats")
+    assert repeats is not None
+    call.bounded([call.x.numel(), *repeats])
+    return call.x.repeat(repeats)
+
+
+def _pad(call: Call) -> Tensor:
+    mode = call.attribute("mode", "constant")
+    if mode not in PAD_MODES:
+        raise call.refuse("mode", mode, sorted(PAD_MODES))
+    pads = call.ints(1, "pads", "pads")
+    assert pads is not None
+    axes = call.ints(3, "axes") or list(range(len(pads) // 2))
+    sides = {a % call.x.ndim: (pads[i], pads[i + len(axes)]) for i, a in enumerate(axes)}
+    value = call.number(2, "constant_value") or 0.0
+    x = call.x
+    call.bounded([size + sum(sides.get(axis, (0, 0))) for axis, size in enumerate(x.shape)])
+    if mode == "constant":
+        flat = [amount for axis in reversed(range(x.ndim)) for amount in sides.get(axis, (0, 0))]
+        return F.pad(x, flat, value=value)
+    if any(any(side) for axis, side in sides.items() if axis < 2) or x.ndim not in (3, 4):
+        raise call.refuse(f"mode {mode} on axes", sorted(sides), "the spatial axes of (N, C, ...)")
+    flat = [amount for axis in reversed(range(2, x.ndim)) for amount in sides.get(axis, (0, 0))]
+    return F.pad(x, flat, mode=PAD_MODES[mode])
+
+
+def _shape(call: Call) -> Tensor:
+    start, end = int(call.attribute("start", 0)), call.attribute("end")
+    return torch.tensor(list(call.x.shape)[start : None if end is None else int(end)], dtype=torch.int64)
+
+
+def _constant_of_shape(call: Call) -> Tensor:
+    sizes = call.ints(0, "shape")
+    value = np.asarray(call.attribute("value", np.zeros(1, np.float32)))
+    return torch.from_numpy(np.full(call.bounded(sizes or []), value.reshape(-1)[0], value.dtype))
+
+
+def _range(call: Call) -> Tensor:
+    start, limit, delta = (call.array(i, "bounds") for i in range(3))
+    assert start is not None and limit is not None and delta is not None
+    if delta.item() == 0:
+        raise call.refuse("delta", 0, "not zero")
+    call.bounded([max(0, math.ceil((limit.item() - start.item()) / delta.item()))])
+    return torch.from_numpy(np.arange(start.item(), limit.item(), delta.item(), dtype=start.dtype))
+
+
+def _depth_to_space(call: Call) -> Tensor:
+    block = int(call.attribute("blocksize"))
+    if call.attribute("mode", "DCR") == "CRD":
+        return F.pixel_shuffle(call.x, block)
+    n, c, h, w = call.x.shape
+    cut = call.x.reshape(n, block, block, c // block**2, h, w)
+    return cut.permute(0, 3, 4, 1, 5, 2).reshape(n, c // block**2, h * block, w * block)
+
+
+def _space_to_depth(call: Call) -> Tensor:
+    block = int(call.attribute("blocksize"))
+    n, c, h, w = call.x.shape
+    if call.attribute("mode", "DCR") == "CRD":
+        return F.pixel_unshuffle(call.x, block)
+    cut = call.x.reshape(n, c, h // block, block, w // block, block)
+    return cut.permute(0, 3, 5, 1, 2, 4).reshape(n, c * block**2, h // block, w // block)
+
+
+def _resize(call: Call) -> Tensor:
+    sizes, scales = call.ints(3, "sizes"), call.array(2, "scales")
+    shape = list(call.x.shape)
+    if sizes is None:
+        if scales is None or scales.size != len(shape):
+            raise call.refuse("scales", scales, f"{len(shape)} numbers")
+        sizes = [math.floor(size * float(scale)) for size, scale in zip(shape, scales, strict=True)]
+    if call.x.ndim != 4 or sizes[:2] != shape[:2] or call.attribute("axes") is not None:
+        raise call.refuse("sizes", sizes, "two spatial axes of (N, C, H, W)")
+    call.bounded(sizes)
+    return _resized(call, shape[2:], sizes[2:], None if scales is None else [float(s) for s in scales[2:]])
+
+
+def _resized(call: Call, before: list[int], after: list[int], scales: list[float] | None) -> Tensor:
+    mode = call.attribute("mode", "nearest")
+    where = call.attribute("coordinate_transformation_mode", "half_pixel")
+    exact = scales is None or all(
+        math.isclose(a / b, s) for a, b, s in zip(after, before, scales, strict=True)
+    )
+    if not exact or call.attribute("antialias", 0):
+        raise call.refuse("scales", scales, "scales that give whole sizes, without antialiasing")
+    if mode == "nearest":
+        whole = all(a % b == 0 for a, b in zip(after, before, strict=True))
+        rounding = call.attribute("nearest_mode", "round_prefer_floor")
+        if where == "asymmetric" and (
+            rounding == "floor" or (whole and rounding == "round_prefer_floor" and _double(before, after))
+        ):
+            return F.interpolate(call.x, size=after, mode="nearest")
+        if where in ("half_pixel", "pytorch_half_pixel") and whole and rounding.startswith("round"):
+            return F.interpolate(call.x, size=after, mode="nearest")
+        raise call.refuse(
+            "nearest mode", (where, rounding), ["asymmetric floor", "half_pixel in whole factors"]
+        )
+    if mode == "linear" and where in ("half_pixel", "pytorch_half_pixel", "align_corners"):
+        if where == "pytorch_half_pixel" and 1 in after:
+            raise call.refuse("coordinate_transformation_mode", where, "half_pixel for one place")
+        return F.interpolate(call.x, size=after, mode="bilinear", align_corners=where == "align_corners")
+    raise call.refuse("mode", (mode, where), ["nearest", "linear half_pixel", "linear align_corners"])
+
+
+def _double(before: list[int], after: list[int]) -> bool:
+    """Up to twice the size, 1/2 rounds to floor as it must."""
+    return all(a <= 2 * b for a, b in zip(after, before, strict=True))
+
+
+TABLE: dict[str, Operator] = {
+    "Concat": _concat,
+    "ConstantOfShape": _constant_of_shape,
+    "DepthToSpace": _depth_to_space,
+    "Expand": _expand,
+    "Flatten": _flatten,
+    "Gather": _gather,
+    "GatherElements": _gather_elements,
+    "Pad": _pad,
+    "Range": _range,
+    "Reshape": _reshape,
+    "Resize": _resize,
+    "Shape": _shape,
+    "Size": lambda call: torch.tensor(call.x.numel()),
+    "Slice": _slice,
+    "SpaceToDepth": _space_to_depth,
+    "Split": _split,
+    "Squeeze": _squeeze,
+    "Tile": _tile,
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
+}

@@ -1,0 +1,14 @@
+"""Every operator there is, by name."""
+
+from __future__ import annotations
+
+from pocketpress.sources.onnx.call import Operator
+from pocketpress.sources.onnx.operators import elementwise, products, reductions, shapes, windows
+
+OPERATORS: dict[str, Operator] = {
+    **elementwise.TABLE,
+    **products.TABLE,
+    **reductions.TABLE,
+    **shapes.TABLE,
+    **windows.TABLE,
+}

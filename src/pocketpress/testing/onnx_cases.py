@@ -1,0 +1,108 @@
+"""The ONNX standard's own operator tests (part of the ``onnx`` package) against the importer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from pocketpress.core.errors import PocketpressError
+from pocketpress.sources.onnx.graph import Graph, parse
+from pocketpress.sources.onnx.network import OnnxNetwork
+from pocketpress.sources.onnx.operators.table import OPERATORS
+from pocketpress.sources.onnx.read import OLDEST, check_version
+
+Answer = Literal["passes", "refused", "wrong"]
+OPERANDS = frozenset(
+    {
+        "Add",
+        "And",
+        "Concat",
+        "Div",
+        "MatMul",
+        "Max",
+        "Mean",
+        "Min",
+        "Mul",
+        "Or",
+        "Pow",
+        "Sub",
+        "Sum",
+        "Where",
+        "Xor",
+    }
+)
+"""All inputs of these are activations; of others those after the first are constants, as in networks."""
+CONSTANT = frozenset({"ConstantOfShape", "Range"})
+"""All inputs of these are constants."""
+DTYPES = ("float32", "int32", "int64", "bool")
+"""Types that programs have."""
+RELATIVE, ABSOLUTE = 1e-3, 1e-4
+
+
+@dataclass(frozen=True)
+class NodeTest:
+    """One test of the standard, answered.
+
+    Attributes:
+        name: in the standard.
+        operators: in its model.
+        answer: outcome.
+        reason: why it was refused, or what differs.
+    """
+
+    name: str
+    operators: frozenset[str]
+    answer: Answer
+    reason: str = ""
+
+
+def node_tests() -> Iterator[NodeTest]:
+    """Run every test on numbers, of operators that are in the importer's table, in the standard's order."""
+    from onnx.backend.test.case.node import collect_testcases
+
+    for case in collect_testcases(None):
+        if case.model is None or not case.data_sets:
+            continue
+        operators = frozenset(node.op_type for node in case.model.graph.node)
+        if not operators <= set(OPERATORS) | {"Constant"}:
+            continue
+        if min(entry.version for entry in case.model.opset_import) < OLDEST:
+            continue
+        inputs, outputs = ([np.asarray(v) for v in values] for values in case.data_sets[0])
+        if all(value.dtype.name in DTYPES for value in (*inputs, *outputs)):
+            yield _answered(case.name, operators, case.model, inputs, outputs)
+
+
+def _answered(
+    name: str, operators: frozenset[str], model: Any, inputs: list[Any], outputs: list[Any]
+) -> NodeTest:
+    import onnx_ir
+
+    try:
+        read = onnx_ir.from_proto(model)
+        check_version(read, name)
+        graph, examples = _with_constants(parse(read), inputs)
+        network = OnnxNetwork(graph, examples)
+        with torch.no_grad():
+            found = network(*examples)
+    except PocketpressError as error:
+        return NodeTest(name, operators, "refused", str(error))
+    for key, wanted in zip(graph.outputs, outputs, strict=True):
+        got = found[key].numpy()
+        close = got.shape == wanted.shape and np.allclose(got, wanted, RELATIVE, ABSOLUTE, equal_nan=True)
+        if not close:
+            return NodeTest(name, operators, "wrong", f"{key}: {got.shape} against {wanted.shape}")
+    return NodeTest(name, operators, "passes")
+
+
+def _with_constants(graph: Graph, inputs: list[Any]) -> tuple[Graph, list[torch.Tensor]]:
+    """The graph as a network would have it, with the inputs that are left."""
+    given = {entry.name: value for entry, value in zip(graph.inputs, inputs, strict=True)}
+    used = {step.op for step in graph.steps}
+    kept = graph.inputs if used & OPERANDS else () if used & CONSTANT else graph.inputs[:1]
+    graph.known.update({entry.name: given[entry.name] for entry in graph.inputs if entry not in kept})
+    return replace(graph, inputs=tuple(kept)), [torch.from_numpy(given[e.name].copy()) for e in kept]

@@ -1,0 +1,39 @@
+"""The ONNX standard's own tests: none gives wrong numbers, most pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from pocketpress.sources.onnx.operators.table import OPERATORS
+from pocketpress.testing.onnx_cases import NodeTest, node_tests
+
+BY_HAND = {"And", "Einsum", "Not", "Xor"}
+"""Tested on types or in operator sets that are out of range: see `test_load`."""
+
+
+@pytest.fixture(scope="module")
+def answers() -> list[NodeTest]:
+    return list(node_tests())
+
+
+def test_none_is_wrong(answers: list[NodeTest]) -> None:
+    assert [(t.name, t.reason) for t in answers if t.answer == "wrong"] == []
+
+
+def test_most_pass(answers: list[NodeTest]) -> None:
+    counts = Counter(t.answer for t in answers)
+    assert counts["passes"] >= 0.85 * len(answers) and len(answers) > 500
+
+
+def test_every_operator_passes_a_test_of_the_standard(answers: list[NodeTest]) -> None:
+    tested = {op for t in answers if t.answer == "passes" for op in t.operators}
+    assert set(OPERATORS) - tested == BY_HAND
+
+
+def test_a_refusal_is_one_line_that_names_the_node(answers: list[NodeTest]) -> None:
+    for test in answers:
+        if test.answer == "refused":
+            assert "\n" not in test.reason and len(test.reason) < 400, test.name
+            assert test.reason.startswith(("node ", "test_", "the graph")), test.reason
