@@ -39,7 +39,8 @@ def section(tests: Sequence[NodeTest]) -> str:
     """Counts of all tests, then by operator."""
     total = Counter(test.answer for test in tests)
     lines = [
-        f"Operator sets {OLDEST} to {NEWEST}. Of the {len(tests)} tests of the ONNX standard (the `onnx` package) that use",
+        f"Operator sets {OLDEST} to {NEWEST}. Of the {len(tests)} tests of the ONNX standard (in the `onnx` "
+        "package) that use",
         "only the operators below, on types that programs have (float32, int32, int64, bool), "
         f"{total['passes']} pass, {total['refused']} are",
         f"refused with a message, {total['wrong']} give wrong numbers.",

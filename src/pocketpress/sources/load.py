@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from torch.fx.traceback import preserve_node_meta
+
 from pocketpress.core.errors import SourceError
 from pocketpress.sources.pytorch import Shapes, export_module, load_pytorch
 from pocketpress.sources.source import Source
@@ -40,4 +42,5 @@ def load_source(spec: str, *, weights: Path | None = None, shapes: Shapes | None
 
     listed = list(shapes.values()) if isinstance(shapes, Mapping) else shapes
     network, examples = load_onnx(Path(spec), listed)
-    return export_module(network, examples, spec, name=Path(spec).stem)
+    with preserve_node_meta():  # keeps the names that the network annotates its steps with
+        return export_module(network, examples, spec, name=Path(spec).stem)

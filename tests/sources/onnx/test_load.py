@@ -67,6 +67,13 @@ def test_everything_unsupported_is_listed_at_once(tmp_path: Path) -> None:
     assert "Relu" not in str(caught.value)
 
 
+def test_what_programs_lack_is_named_by_its_node(tmp_path: Path) -> None:
+    """The importer knows the operator, the program's vocabulary does not."""
+    proto = model([helper.make_node("Sin", ["x"], ["y"], "wave")], {"x": (1, 2)}, ["y"])
+    with pytest.raises(UnsupportedError, match=r"node wave \(Sin\): operator aten::sin is not supported"):
+        load_source(str(saved(tmp_path, proto)))
+
+
 def test_logic_by_hand(tmp_path: Path) -> None:
     """(x > 0 and not y > 0) xor x > y: T xor T at (1, -1), F xor F at (-1, 1), F xor T at (-1, -2)."""
     nodes = [

@@ -90,7 +90,10 @@ def _attribute(module: torch.nn.Module, path: str) -> torch.Tensor:
 
 
 def source_line(node: torch.fx.Node) -> str:
-    """``file:line: code`` of the user's line that made this node, or the node's name."""
+    """``file:line: code`` of the user's line that made this node, or the node of a file, or the name."""
+    named = (node.meta.get("custom") or {}).get("pocketpress_node")
+    if named is not None:
+        return f"node {named}"
     lines = (node.meta.get("stack_trace") or "").strip().split("\n")
     best = ""
     for head, code in itertools.pairwise(lines):

@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.fx.traceback import annotate
 
 from pocketpress.core.errors import PocketpressError, SourceError, UnsupportedError
 from pocketpress.sources.onnx.call import Call, Known, Result
 from pocketpress.sources.onnx.graph import Graph, Step
 from pocketpress.sources.onnx.operators.table import OPERATORS
 
+ANNOTATION = "pocketpress_node"
+"""Key under which exported operators know their node."""
 SHAPE_OPS = ("Shape", "Size")
 """Their results are known, since shapes are."""
 MAX_KNOWN_ELEMENTS = 1 << 26
@@ -82,7 +85,8 @@ class OnnxNetwork(nn.Module):
             self.graph.opset,
         )
         try:
-            found: Result = OPERATORS[step.op](call)
+            with annotate({ANNOTATION: f"{step.name} ({step.op})"}):
+                found: Result = OPERATORS[step.op](call)
         except PocketpressError:
             raise
         except (RuntimeError, ValueError, IndexError, TypeError, AssertionError, ArithmeticError) as error:
