@@ -74,6 +74,39 @@ def test_what_programs_lack_is_named_by_its_node(tmp_path: Path) -> None:
         load_source(str(saved(tmp_path, proto)))
 
 
+def attention(mask: float) -> onnx.ModelProto:
+    """softmax(x xT + mask), with the exporters' guard against rows that are masked altogether."""
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0]),
+        helper.make_node("MatMul", ["x", "t"], ["q"]),
+        helper.make_node("Add", ["q", "mask"], ["m"]),
+        helper.make_node("Softmax", ["m"], ["p"], axis=-1),
+        helper.make_node("IsNaN", ["p"], ["n"], "guard"),
+        helper.make_node("Where", ["n", "zero", "p"], ["y"]),
+    ]
+    constants = {"mask": np.full((2, 2), mask, np.float32), "zero": np.float32(0)}
+    return model(nodes, {"x": (2, 3)}, ["y"], constants)
+
+
+def test_a_guard_that_cannot_matter_is_dropped_and_one_that_can_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, attention(-1e4))
+    x = np.random.default_rng(0).random((2, 3), np.float32)
+    (wanted,) = runtime(path, x=x)
+    network, _ = load_onnx(path)
+    np.testing.assert_allclose(network(torch.from_numpy(x))["y"], wanted, atol=1e-6)
+    with pytest.raises(UnsupportedError, match=r"IsNaN \(guard\)"):
+        load_onnx(saved(tmp_path, attention(-np.inf)))
+
+
+def test_rows_are_looked_up(tmp_path: Path) -> None:
+    proto = model(
+        [helper.make_node("Gather", ["w", "i"], ["y"])], {}, ["y"], {"w": np.eye(4, dtype=np.float32)}
+    )
+    proto.graph.input.append(helper.make_tensor_value_info("i", TensorProto.INT64, (1, 3)))
+    network, _ = load_onnx(saved(tmp_path, proto))
+    assert network(torch.tensor([[2, 0, 3]]))["y"].argmax(-1).tolist() == [[2, 0, 3]]
+
+
 def test_logic_by_hand(tmp_path: Path) -> None:
     """(x > 0 and not y > 0) xor x > y: T xor T at (1, -1), F xor F at (-1, 1), F xor T at (-1, -2)."""
     nodes = [

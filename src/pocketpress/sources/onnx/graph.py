@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,9 +68,44 @@ def parse(model: onnx_ir.Model) -> Graph:
             known[step.outputs[0]] = _constant(step)
         else:
             steps.append(step)
+    steps = without_nan_guards(steps, known)
     _check_supported(steps)
     opset = next(version for domain, version in model.opset_imports.items() if domain in DOMAINS)
     return Graph(opset, inputs, tuple(str(v.name) for v in graph.outputs), known, tuple(steps))
+
+
+def without_nan_guards(steps: list[Step], known: Mapping[str, Known]) -> list[Step]:
+    """Drop ``Where(IsNaN(p), c, p)`` of a softmax p that has no fully masked row.
+
+    Exporters add it for masks of minus infinity.  Where the softmax reads a product, or a sum or quotient of
+    it with finite constants, it is NaN only if the network's own numbers are.
+    """
+    makers = {output: step for step in steps for output in step.outputs}
+    readers = Counter(name for step in steps for name in step.inputs if name is not None)
+    found: list[Step] = []
+    for step in steps:
+        guard = makers.get(step.inputs[0] or "") if step.op == "Where" else None
+        if guard is None or guard.op != "IsNaN" or guard.inputs[0] != step.inputs[2]:
+            found.append(step)
+            continue
+        softmax = makers.get(step.inputs[2] or "")
+        if softmax is None or softmax.op != "Softmax" or not _stays_finite(softmax.inputs[0], makers, known):
+            found.append(step)
+            continue
+        found.append(replace(step, op="Identity", inputs=(step.inputs[2],)))
+        readers[guard.outputs[0]] -= 1
+    return [step for step in found if step.op != "IsNaN" or readers[step.outputs[0]]]
+
+
+def _stays_finite(name: str | None, makers: Mapping[str, Step], known: Mapping[str, Known]) -> bool:
+    if name is not None and name in known:
+        return bool(np.isfinite(known[name]).all())
+    step = makers.get(name or "")
+    if step is None or step.op == "MatMul":
+        return step is not None
+    return step.op in ("Add", "Sub", "Mul", "Div") and all(
+        _stays_finite(n, makers, known) for n in step.inputs if n is not None
+    )
 
 
 def _check_supported(steps: list[Step]) -> None:

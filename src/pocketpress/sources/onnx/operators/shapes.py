@@ -97,16 +97,20 @@ def _gather(call: Call) -> Tensor:
             return call.x.select(axis, int(rows))
         flat = call.x.index_select(axis, torch.from_numpy(np.ascontiguousarray(rows.reshape(-1))))
         return flat.reshape([*call.x.shape[:axis], *rows.shape, *call.x.shape[axis + 1 :]])
-    indices = call.input(1).long()
+    indices = _whole(call.input(1))
     if axis == 0 and call.x.ndim == 2:
         return F.embedding(indices, call.x)
     flat = call.x.index_select(axis, indices.reshape(-1))
     return flat.reshape([*call.x.shape[:axis], *indices.shape, *call.x.shape[axis + 1 :]])
 
 
+def _whole(indices: Tensor) -> Tensor:
+    return indices if indices.dtype == torch.int64 else indices.long()
+
+
 def _gather_elements(call: Call) -> Tensor:
     axis = int(call.attribute("axis", 0))
-    indices = call.input(1).long()
+    indices = _whole(call.input(1))
     return torch.gather(call.x, axis, torch.where(indices < 0, indices + call.x.shape[axis], indices))
 
 
