@@ -35,7 +35,7 @@ def saved(folder: Path, proto: onnx.ModelProto, name: str = "net.onnx") -> Path:
     return path
 
 
-def classifier(batch: Any = 1, side: Any = 8) -> onnx.ModelProto:
+def classifier(batch: Any = 1, side: Any = 8, channels: int = 6, classes: int = 5) -> onnx.ModelProto:
     """Convolution with uneven padding, ReLU6, pooling, a shape computed at run time, and a linear layer."""
     rng = np.random.default_rng(0)
     nodes = [
@@ -49,10 +49,10 @@ def classifier(batch: Any = 1, side: Any = 8) -> onnx.ModelProto:
         helper.make_node("Gemm", ["f", "m", "d"], ["scores"], "classify", transB=1),
     ]
     constants = {
-        "w": rng.normal(0, 0.4, (6, 3, 3, 3)).astype(np.float32),
-        "b": rng.normal(0, 0.4, 6).astype(np.float32),
-        "m": rng.normal(0, 0.4, (5, 6)).astype(np.float32),
-        "d": rng.normal(0, 0.4, 5).astype(np.float32),
+        "w": rng.normal(0, 0.4, (channels, 3, 3, 3)).astype(np.float32),
+        "b": rng.normal(0, 0.4, channels).astype(np.float32),
+        "m": rng.normal(0, 0.4, (classes, channels)).astype(np.float32),
+        "d": rng.normal(0, 0.4, classes).astype(np.float32),
         "zero": np.float32(0),
         "six": np.float32(6),
         "first_axis": np.array([0]),
