@@ -16,10 +16,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from scripts.sections import write
+from tests.sources.onnx.standard import NodeTest, node_tests
 
 from pocketpress.sources.onnx.operators.table import OPERATORS
 from pocketpress.sources.onnx.read import NEWEST, OLDEST
-from pocketpress.testing.onnx_cases import NodeTest, node_tests
 
 PAGE = Path(__file__).parents[1] / "docs" / "support.md"
 

@@ -375,7 +375,7 @@ def test_a_bug_is_one_line_too(pocketpress: Press, monkeypatch: pytest.MonkeyPat
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("first\nsecond")
 
-    monkeypatch.setattr(press, "load_pytorch", broken)
+    monkeypatch.setattr(press, "load_source", broken)
     done = pocketpress("press", *GOOD, "--target", "onnxruntime", "--out", "refused")
     assert done.code == 70
     assert done.line == "internal error: ZeroDivisionError: first second; run with -v and report it"

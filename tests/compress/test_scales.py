@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.reference.networks import Net, plan_of, quantized, residual_network, samples
 
@@ -155,6 +155,7 @@ def grown(blocks: list[str], seed: int) -> Program:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.sampled_from(BLOCKS), min_size=1, max_size=5), st.integers(0, 1000))
+@example(["residual", "gate", "residual", "gate"], 0)
 def test_random_networks_are_free_of_ties_or_say_so(blocks: list[str], seed: int) -> None:
     program = grown(blocks, seed)
     plan = plan_of(program, count=3)
@@ -162,6 +163,7 @@ def test_random_networks_are_free_of_ties_or_say_so(blocks: list[str], seed: int
     if not near:
         assert smallest_tie_distance(program, plan) >= grids.SAFE_MARGIN
     pinned = sum(blocks.count(kind) for kind in ("square", "hardswish", "scale_by_mean"))
+    pinned += blocks.count("gate") // 2  # the logistic's scale is fixed: one of several may find no way
     assert len(near) <= 1 + pinned, near
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from scripts.onnx_table import section
-
-from pocketpress.testing.onnx_cases import NodeTest
+from tests.sources.onnx.standard import NodeTest
 
 TESTS = (
     NodeTest("a", frozenset({"Relu"}), "passes"),

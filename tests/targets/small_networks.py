@@ -150,7 +150,9 @@ def pressed(network: str, precision: str, spec: TargetSpec) -> Pressed:
     rng = np.random.default_rng(0)
     shape = exact.type(name).shape
     feeds = [{name: rng.standard_normal(shape).astype(np.float32)} for _ in range(SAMPLES)]
-    data = SimpleNamespace(samples=lambda count, seed: [SimpleNamespace(inputs=feed) for feed in feeds])
+    data = SimpleNamespace(
+        samples=lambda count, seed: [SimpleNamespace(inputs=feed) for feed in feeds], size=SAMPLES
+    )
     options = PressOptions(source=network, precision=precision, data="normal", rounding_steps=20)
     ready = prepare(exact, (spec,), options, cast(Dataset, data), Cache(None), Events())
     return Pressed(exact, ready.program, feeds)

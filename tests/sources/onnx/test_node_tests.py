@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from tests.sources.onnx.standard import NodeTest, node_tests
 
 from pocketpress.sources.onnx.operators.table import OPERATORS
-from pocketpress.testing.onnx_cases import NodeTest, node_tests
 
 BY_HAND = {"And", "Einsum", "Not", "Xor"}
 """Tested on types or in operator sets that are out of range: see `test_load`."""
