@@ -17,7 +17,7 @@ from pocketpress.data import Dataset
 from pocketpress.pipeline.options import PressOptions
 
 SAMPLES = 512
-"""Samples that ranges are found on.  Extremes of 128 are exceeded by others often enough to cost 1 dB."""
+"""Samples that ranges are found on.  Extremes of 128 are exceeded by others often enough to matter."""
 FEW_SAMPLES = 128
 """As many are read however large they are."""
 SAMPLE_BYTES = 256 << 20
