@@ -113,6 +113,12 @@ def test_learning_is_bounded_by_the_widest_border(tmp_path: Path, monkeypatch: p
     assert learnable(wide, names) == 16
 
 
+def test_large_samples_have_fewer_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "SAMPLE_BYTES", 60 * sample_bytes(program()))
+    drawn = draw(numbered(tmp_path, 9000), options("w8a8-fast"), program())
+    assert len(drawn.ranges) == 128 and 55 < len(drawn.judges) <= 60
+
+
 def test_the_hash_tells_samples_apart() -> None:
     def feeds() -> Iterator[dict[str, Any]]:
         yield {"x": np.zeros(3, np.float32)}

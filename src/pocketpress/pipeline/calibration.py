@@ -21,7 +21,7 @@ SAMPLES = 512
 FEW_SAMPLES = 128
 """As many are read however large they are."""
 SAMPLE_BYTES = 256 << 20
-"""Beyond `FEW_SAMPLES` no more are read than fit."""
+"""Beyond `FEW_SAMPLES`, and `FEWEST_JUDGES` of the judges, no more are read than fit."""
 JUDGES = 256
 FEWEST_JUDGES = 32
 JUDGING_SHARE = 4
@@ -81,14 +81,16 @@ def draw(data: Dataset, options: PressOptions, program: Program) -> Calibration:
         options: how many.
         program: float; no more samples are learned from than `BORDER_BYTES` of its activations hold.
     """
-    count = calibration_count(options, sample_bytes(program))
+    bytes_each = sample_bytes(program)
+    count = calibration_count(options, bytes_each)
+    judging = min(JUDGES, max(FEWEST_JUDGES, SAMPLE_BYTES // max(bytes_each, 1)))
     ranges = _read(data, count, options.seed)
     learns = learns_rounding(options)
     room = learnable(program, frozenset(n.name for n in program.nodes if n.op in PRODUCTS))
     more = max(0, min(options.rounding_samples, room - len(ranges))) if learns else 0
-    others = list(_others(data, JUDGES + more, options.seed + 1, ranges))
+    others = list(_others(data, judging + more, options.seed + 1, ranges))
     if len(others) >= FEWEST_JUDGES:
-        judges = spread(others, JUDGES)
+        judges = spread(others, judging)
         pool = ranges + _without(others, judges)
     else:
         apart = JUDGING_SHARE if learns else 1

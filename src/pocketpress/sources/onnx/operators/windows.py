@@ -48,12 +48,18 @@ def _listed(call: Call, name: str, rank: int) -> list[int]:
     return [int(v) for v in call.attribute(name, [1] * rank)]
 
 
+def _by_rank(
+    call: Call, rank: int, one: Callable[..., Tensor], two: Callable[..., Tensor]
+) -> Callable[..., Tensor]:
+    if rank not in (1, 2):
+        raise call.refuse("spatial axes", rank, [1, 2])
+    return one if rank == 1 else two
+
+
 def _convolution(call: Call) -> Tensor:
     x, weight = call.x, call.input(1)
     rank = weight.ndim - 2
-    function: Callable[..., Tensor] | None = {1: F.conv1d, 2: F.conv2d}.get(rank)
-    if function is None:
-        raise call.refuse("spatial axes", rank, [1, 2])
+    function = _by_rank(call, rank, F.conv1d, F.conv2d)
     strides, dilations = _listed(call, "strides", rank), _listed(call, "dilations", rank)
     sides = paddings(call, list(weight.shape[2:]), strides, dilations)
     even = _even(sides)
@@ -65,9 +71,7 @@ def _convolution(call: Call) -> Tensor:
 def _transposed(call: Call) -> Tensor:
     x, weight = call.x, call.input(1)
     rank = weight.ndim - 2
-    function: Callable[..., Tensor] | None = {1: F.conv_transpose1d, 2: F.conv_transpose2d}.get(rank)
-    if function is None:
-        raise call.refuse("spatial axes", rank, [1, 2])
+    function = _by_rank(call, rank, F.conv_transpose1d, F.conv_transpose2d)
     strides, dilations = _listed(call, "strides", rank), _listed(call, "dilations", rank)
     extra = [int(v) for v in call.attribute("output_padding", [0] * rank)]
     kernel = list(weight.shape[2:])
