@@ -39,6 +39,16 @@ def test_quantising_twice_changes_nothing(weight: np.ndarray) -> None:
     np.testing.assert_array_equal(again, grid)
 
 
+@pytest.mark.parametrize("search", [False, True])
+@pytest.mark.parametrize("size", [1e-45, 1e-40, 1e-37])
+def test_subnormal_channels_have_a_normal_scale(size: float, search: bool) -> None:
+    for weight in ([[size]], [[size], [1.0]]):
+        values = np.asarray(weight, np.float32)
+        scales = channel_scales(values, 0, search=search).astype(np.float32)
+        assert np.all(scales >= np.finfo(np.float32).tiny)
+        assert abs(quantize_weight(values, scales, 0)[0, 0]) <= 127
+
+
 @settings(max_examples=60, deadline=None)
 @given(weights)
 def test_the_search_never_adds_error(weight: np.ndarray) -> None:

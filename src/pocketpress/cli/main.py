@@ -95,7 +95,7 @@ def press(
         ),
     ] = "w8a8-static",
     estimator: Annotated[
-        str, typer.Option(help="range estimator: auto, min-max, percentile or mse")
+        str, typer.Option(help="range estimator: auto, l3, min-max, percentile or mse")
     ] = "auto",
     tied_scales: Annotated[
         bool, typer.Option("--tied-scales/--no-tied-scales", help="scales on which all runtimes round alike")

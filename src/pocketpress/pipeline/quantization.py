@@ -38,9 +38,10 @@ from pocketpress.verify.reference import interpret
 
 PIXELS = Quantization.per_tensor(1.0, 0)
 PIXELS_INT8 = Quantization.per_tensor(1.0, -128)
-CANDIDATES = ("min-max", "mse", "percentile")
+CANDIDATES = ("l3", "min-max", "mse")
 CLEARLY_BETTER_DB = 0.3
 """A later candidate wins only by this much: less is noise of the few samples it is judged on."""
+CLIPPING = ("mse", "percentile")
 CLIPPING_DB = 0.5
 """What ranges that clip must be better by besides: inputs unlike the samples lose more to them."""
 LEAST_NOISE = 1e-12
@@ -147,7 +148,7 @@ class _Search:
             for form, seen, equalized in forms:
                 for name in names:
                     found = self._candidate(form, seen, name, equalized)
-                    score = self._score(found.program) - (0 if name == "min-max" else CLIPPING_DB)
+                    score = self._score(found.program) - (CLIPPING_DB if name in CLIPPING else 0)
                     if best is None or score > best_score + CLEARLY_BETTER_DB:
                         best, best_score = found, score
                     advance()

@@ -14,6 +14,8 @@ from pocketpress.core.program import Program
 from pocketpress.core.program.ir import Array
 
 MAX_VALUES = 1 << 17
+TAIL = 32
+"""So many of the lowest and of the highest values of every sample are kept besides: a subset misses them."""
 Run = Callable[[Program, Mapping[str, Array], Iterable[str]], Mapping[str, Array]]
 
 
@@ -21,6 +23,7 @@ Run = Callable[[Program, Mapping[str, Array], Iterable[str]], Mapping[str, Array
 class TensorStats:
     """Extremes, channel means and peaks over everything seen, and a bounded subset of the values.
 
+    ``count`` values were seen; ``lowest`` and ``highest`` are the `TAIL` least and largest of every sample.
     Per channel, shape (channels,), along ``channel_axis``: ``channel_peak`` is the largest magnitude,
     ``channel_floor`` the least.
     """
@@ -28,6 +31,9 @@ class TensorStats:
     low: float = np.inf
     high: float = -np.inf
     chunks: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    lowest: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    highest: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    count: int = 0
     channel_sum: npt.NDArray[np.float64] | None = None
     channel_peak: npt.NDArray[np.float64] | None = None
     channel_floor: npt.NDArray[np.float64] | None = None
@@ -48,14 +54,21 @@ class TensorStats:
     def merged(cls, parts: Iterable[TensorStats]) -> TensorStats:
         """Statistics of several tensors that must share one scale."""
         items = list(parts)
-        chunks = [chunk for item in items for chunk in item.chunks]
-        return cls(min(i.low for i in items), max(i.high for i in items), chunks)
+        return cls(
+            min(i.low for i in items),
+            max(i.high for i in items),
+            [chunk for item in items for chunk in item.chunks],
+            [tail for item in items for tail in item.lowest],
+            [tail for item in items for tail in item.highest],
+            sum(i.count for i in items),
+        )
 
     @classmethod
     def of(cls, values: Array) -> TensorStats:
         """Statistics of a constant."""
         flat = np.asarray(values, np.float32).reshape(-1)
-        return cls(float(flat.min(initial=0)), float(flat.max(initial=0)), [flat])
+        low, high = float(flat.min(initial=0)), float(flat.max(initial=0))
+        return cls(low, high, [flat], [flat], [flat], flat.size)
 
 
 def observe(
@@ -112,6 +125,11 @@ def _add(stats: TensorStats, name: str, value: Array, keep: int, seed: int) -> N
         stats.channel_floor = floor if stats.channel_floor is None else np.minimum(stats.channel_floor, floor)
         peak = np.maximum(value.max(axis=axes), -floor).astype(np.float64)
         stats.channel_peak = peak if stats.channel_peak is None else np.maximum(stats.channel_peak, peak)
+    stats.count += flat.size
+    tail = min(TAIL, flat.size)
+    ordered = np.partition(flat, (tail - 1, flat.size - tail))
+    stats.lowest.append(ordered[:tail].astype(np.float32))
+    stats.highest.append(ordered[flat.size - tail :].astype(np.float32))
     if flat.size > keep:
         start = (seed * 7919) % flat.size
         stride = max(1, flat.size // keep) | 1

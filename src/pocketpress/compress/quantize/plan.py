@@ -25,7 +25,7 @@ class QuantizationOptions:
     """What the user may choose.
 
     Attributes:
-        estimator: "min-max", "percentile" or "mse" for activations.
+        estimator: "l3", "min-max", "percentile" or "mse" for activations.
         weight_search: least-squares weight scales instead of covering the extremes.
         tied: scales on which all runtimes round alike.
         bias_correction: take the mean error of rounded weights back through the biases.

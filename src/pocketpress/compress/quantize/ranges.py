@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ from pocketpress.compress.quantize.observe import TensorStats
 from pocketpress.core.errors import UserError
 
 STEPS = 255
+BODY = 1 << 15
+"""Values of the subset that intervals are judged on."""
 Estimator = Callable[[TensorStats], tuple[float, float]]
 
 
@@ -29,45 +32,90 @@ def percentile(stats: TensorStats, share: float = 99.99) -> tuple[float, float]:
     return min(low, 0.0), max(min(float(high), stats.high), 0.0)
 
 
-def mean_squared_error(stats: TensorStats, candidates: int = 48) -> tuple[float, float]:
-    """The interval with the least squared rounding and clipping error (Choukroun et al. 2019).
+def mean_squared_error(stats: TensorStats) -> tuple[float, float]:
+    """The interval with the least squared rounding and clipping error (Choukroun et al. 2019)."""
+    return _least_error(_Seen.of(stats, 2), min_max(stats))
 
-    Both ends shrink together first, then each end alone around the best, so one-sided activations keep
-    their zero end.
+
+def mean_cubed_error(stats: TensorStats) -> tuple[float, float]:
+    """The interval with the least third power of the error (Lp norm: Nahshan et al. 2019, arXiv:1911.07190).
+
+    It clips little: a clipped value is far off, and a network is hurt by few such values more than their
+    squares tell.
     """
-    low, high = min_max(stats)
-    seen = stats.values
-    if seen.size == 0 or high == low:
+    return _least_error(_Seen.of(stats, 3), min_max(stats))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What an interval is judged on.
+
+    Attributes:
+        body: a subset of the values, for rounding.
+        lowest: the least values of all samples, for clipping.
+        highest: their largest.
+        count: how many values there were.
+        power: of the errors that are added up.
+    """
+
+    body: npt.NDArray[np.float64]
+    lowest: npt.NDArray[np.float64]
+    highest: npt.NDArray[np.float64]
+    count: int
+    power: int
+
+    @classmethod
+    def of(cls, stats: TensorStats, power: int) -> _Seen:
+        values = stats.values
+        if values.size > BODY:
+            values = values[:: values.size // BODY]
+        lowest, highest = (np.concatenate(t or [values]) for t in (stats.lowest, stats.highest))
+        body, low, high = (v.astype(np.float64) for v in (values, lowest, highest))
+        return cls(body, low, high, max(stats.count, 1), power)
+
+    def error(self, low: float, high: float) -> float:
+        """Mean power of the rounding error inside the interval and of the clipping error outside.
+
+        Where more is clipped than the tails hold, the body tells better: the larger of both counts.
+        """
+        step = (high - low) / STEPS
+        if step <= 0:
+            return np.inf
+        zero = np.rint(-low / step)
+        first, last = -zero * step, (STEPS - zero) * step
+        inside = np.clip(self.body, first, last) / step
+        rounded = float(np.mean(np.abs(np.rint(inside) - inside) ** self.power)) * step**self.power
+        below = self._clipped(first - self.lowest, first - self.body)
+        above = self._clipped(self.highest - last, self.body - last)
+        return rounded + below + above
+
+    def _clipped(self, tail: npt.NDArray[np.float64], body: npt.NDArray[np.float64]) -> float:
+        beyond, estimate = (np.maximum(v, 0) ** self.power for v in (tail, body))
+        return max(float(beyond.sum()) / self.count, float(estimate.mean()))
+
+
+def _least_error(seen: _Seen, extremes: tuple[float, float], candidates: int = 48) -> tuple[float, float]:
+    """Both ends shrink together first, then each end alone: one-sided activations keep their zero end."""
+    low, high = extremes
+    if seen.body.size == 0 or high == low:
         return low, high
-    if seen.size > 1 << 15:
-        seen = seen[:: seen.size // (1 << 15)]
-    values = seen.astype(np.float64)
-    best = _best(values, [(low * f, high * f) for f in np.linspace(0.3, 1.0, candidates)])
+    best = _best(seen, [(low * f, high * f) for f in np.linspace(0.3, 1.0, candidates)])
     spans = np.linspace(0.85, 1.15, 13)
     lows = [(max(best[0] * f, low), best[1]) for f in spans] if low < 0 else []
-    best = _best(values, [best, *lows])
+    best = _best(seen, [best, *lows])
     highs = [(best[0], min(best[1] * f, high)) for f in spans] if high > 0 else []
-    return _best(values, [best, *highs])
+    return _best(seen, [best, *highs])
 
 
-def _best(values: npt.NDArray[np.float64], spans: list[tuple[float, float]]) -> tuple[float, float]:
-    errors = [_squared_error(values, low, high) for low, high in spans]
-    return spans[int(np.argmin(errors))]
-
-
-def _squared_error(values: npt.NDArray[np.float64], low: float, high: float) -> float:
-    step = (high - low) / STEPS
-    if step <= 0:
-        return float(np.mean(values**2))
-    zero = np.rint(-low / step)
-    grid = np.clip(np.rint(values / step) + zero, 0, STEPS) - zero
-    return float(np.mean((grid * step - values) ** 2))
+def _best(seen: _Seen, spans: list[tuple[float, float]]) -> tuple[float, float]:
+    return spans[int(np.argmin([seen.error(low, high) for low, high in spans]))]
 
 
 ESTIMATORS: dict[str, Estimator] = {
     "min-max": min_max,
     "percentile": percentile,
     "mse": mean_squared_error,
+    "l3": mean_cubed_error,
 }
 
 

@@ -29,8 +29,10 @@ def channel_scales(weight: npt.NDArray[np.float32], axis: int, *, search: bool, 
     """
     rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1).astype(np.float64)
     peak = np.abs(rows).max(axis=1)
-    fallback = peak.max(initial=0.0) or 1.0
-    scales = np.where(peak > _TINY * fallback, peak, fallback) / limit
+    least = float(np.finfo(np.float32).tiny) * 2 * limit  # or scales are subnormal, even 0, as float32
+    largest = peak.max(initial=0.0)
+    fallback = largest if largest > least else 1.0
+    scales = np.where(peak > max(_TINY * fallback, least), peak, fallback) / limit
     return _search(rows, scales, limit) if search else scales
 
 
