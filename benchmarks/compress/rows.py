@@ -51,7 +51,7 @@ class Row:
     @staticmethod
     def read(written: dict[str, Any]) -> Row:
         """A row as it was before it was written as JSON."""
-        return Row(**{**written, "drop_ci95": _pair(written["drop_ci95"])})
+        return Row(**{**written, "drop_ci95": pair(written["drop_ci95"])})
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,49 @@ class StackRow:
     @staticmethod
     def read(written: dict[str, Any]) -> StackRow:
         """A row as it was before it was written as JSON."""
-        return StackRow(**{**written, "drop_ci95": _pair(written["drop_ci95"])})
+        return StackRow(**{**written, "drop_ci95": pair(written["drop_ci95"])})
 
 
-def _pair(interval: list[float] | None) -> tuple[float, float] | None:
+def pair(interval: list[float] | None) -> tuple[float, float] | None:
     return None if interval is None else (interval[0], interval[1])
+
+
+@dataclass(frozen=True)
+class MixedRow:
+    """One press to mixed precision, or to int8 beside it.
+
+    Attributes:
+        network: factory of `examples.cifar.networks`.
+        asked: precision and promises as typed.
+        layers: how many at 4 bits, at 8 bits and in float; None where all have 8.
+        size_bytes: by runtime.
+        size_ratio: over the float file's, by runtime.
+        latency_ratio: median over the float file's, by runtime.
+        verdicts: of the press, by runtime.
+        drop: points of top-1 lost, in LiteRT, on images that no decision saw.
+        drop_ci95: paired 95 % interval of it (Tango 1998).
+        images: how many those are.
+    """
+
+    network: str
+    asked: str
+    layers: tuple[int, ...] | None
+    size_bytes: dict[str, int]
+    size_ratio: dict[str, float]
+    latency_ratio: dict[str, float]
+    verdicts: dict[str, str]
+    drop: float
+    drop_ci95: tuple[float, float]
+    images: int
+
+    @staticmethod
+    def read(written: dict[str, Any]) -> MixedRow:
+        """A row as it was before it was written as JSON."""
+        layers = written["layers"]
+        return MixedRow(
+            **{
+                **written,
+                "drop_ci95": pair(written["drop_ci95"]),
+                "layers": None if layers is None else tuple(layers),
+            }
+        )

@@ -9,16 +9,26 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.compress.judge import Bar
-from benchmarks.compress.rows import OURS, Row, StackRow
+from benchmarks.compress.rows import OURS, MixedRow, Row, StackRow
 from benchmarks.tables import ROOT, TITLES, replaced, table
 
 NAMES = {
     **TITLES,
+    "mobilenet_v2": "small MobileNetV2",
+    "resnet8": "ResNet-8",
     "resnet56": "ResNet-56",
     "resnet20": "ResNet-20",
 }
 HEAD = ("Network", "tool, precision", "SQNR", "drop of top-1 in points (95 %)", "size", "latency")
 STACK_HEAD = ("Network", "step", "MACs", "top-1 (drop, 95 %)", "size", "latency")
+MIXED_HEAD = (
+    "Network",
+    "asked for",
+    "layers at 4 / 8 bits / float",
+    "size",
+    "latency",
+    "drop in points (95 %)",
+)
 PROMISES = ("Promise", "network", "where", "result")
 
 
@@ -33,8 +43,10 @@ def main() -> int:
     rows = [Row.read(row) for network in quantised["networks"] for row in network["rows"]]
     stacked = json.loads((given.results / "stack.json").read_text(encoding="utf-8"))
     steps = [StackRow.read(row) for run in stacked["runs"] for row in run["rows"]]
+    mixed = json.loads((given.results / "mixed.json").read_text(encoding="utf-8"))
     pages = {
         "compression.md": render(rows, [Bar(**bar) for bar in quantised["bars"]]),
+        "mixed-precision.md": render_mixed([MixedRow.read(row) for row in mixed["rows"]]),
         "pruning.md": render_stacks(steps, [Bar(**bar) for bar in stacked["bars"]]),
     }
     stale = 0
@@ -109,6 +121,30 @@ def render_stacks(rows: Sequence[StackRow], bars: Sequence[Bar]) -> str:
                 )
             )
     return f"\n{table(STACK_HEAD, lines)}\n\n{promises(bars)}\n\n"
+
+
+def render_mixed(rows: Sequence[MixedRow]) -> str:
+    """A line per press, its runtimes side by side."""
+    return f"\n{table(MIXED_HEAD, (_mixed(row) for row in rows))}\n\n"
+
+
+def _mixed(row: MixedRow) -> tuple[str, ...]:
+    low, high = row.drop_ci95
+    return (
+        NAMES.get(row.network, row.network),
+        f"`{row.asked}`" + ("" if set(row.verdicts.values()) == {"pass"} else f" ({_verdicts(row)})"),
+        "0 / all / 0" if row.layers is None else " / ".join(map(str, row.layers)),
+        ", ".join(
+            f"{TITLES[name]} {size / 1000:.0f} kB, {row.size_ratio[name]:.2f}x"
+            for name, size in row.size_bytes.items()
+        ),
+        ", ".join(f"{TITLES[name]} {ratio:.2f}x" for name, ratio in row.latency_ratio.items()),
+        f"{row.drop:.2f} ({low:.2f} to {high:.2f})",
+    )
+
+
+def _verdicts(row: MixedRow) -> str:
+    return ", ".join(f"{TITLES[name]}: {verdict}" for name, verdict in row.verdicts.items())
 
 
 def promises(bars: Sequence[Bar]) -> str:

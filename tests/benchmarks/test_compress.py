@@ -11,9 +11,9 @@ import pyarrow.parquet as parquet
 import pytest
 import torch
 from benchmarks.compress.judge import Bar, judge, judge_stacks
-from benchmarks.compress.rows import OURS, Row, StackRow
+from benchmarks.compress.rows import OURS, MixedRow, Row, StackRow
 from benchmarks.compress.stack import timed_again
-from benchmarks.compress.table import promises, render, render_stacks
+from benchmarks.compress.table import promises, render, render_mixed, render_stacks
 from benchmarks.networks.rescaled import SPAN, factors, mobilenet_v2_rescaled, resnet8_rescaled
 from benchmarks.subjects import _drawn
 from examples.cifar.networks import mobilenet_v2, resnet8
@@ -173,3 +173,18 @@ def test_rows_survive_being_written() -> None:
     row = STACK[3]
     assert StackRow.read(json.loads(json.dumps(asdict(row)))) == row
     assert Row.read(json.loads(json.dumps(asdict(ROW)))) == ROW
+
+
+def test_a_mixed_press_is_a_line_that_names_what_it_broke() -> None:
+    row = MixedRow(
+        "resnet8", "mixed --max-size 75KB", (3, 10, 1), {"litert": 75_400}, {"litert": 0.241},
+        {"litert": 0.5}, {"litert": "pass"}, 0.2, (-0.1, 0.5), 8000,
+    )  # fmt: skip
+    line = render_mixed([row]).strip().splitlines()[-1]
+    assert line == (
+        "| ResNet-8 | `mixed --max-size 75KB` | 3 / 10 / 1 | LiteRT 75 kB, 0.24x | LiteRT 0.50x | "
+        "0.20 (-0.10 to 0.50) |"
+    )
+    broken = replace(row, layers=None, verdicts={"litert": "fail"})
+    assert "`mixed --max-size 75KB` (LiteRT: fail) | 0 / all / 0 |" in render_mixed([broken])
+    assert MixedRow.read(json.loads(json.dumps(asdict(row)))) == row
