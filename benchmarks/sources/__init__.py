@@ -1,0 +1,1 @@
+"""The same network from different files: speed, agreement, and what importing costs."""
