@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from torch.fx.traceback import preserve_node_meta
@@ -43,4 +44,5 @@ def load_source(spec: str, *, weights: Path | None = None, shapes: Shapes | None
     listed = list(shapes.values()) if isinstance(shapes, Mapping) else shapes
     network, examples = load_onnx(Path(spec), listed)
     with preserve_node_meta():  # keeps the names that the network annotates its steps with
-        return export_module(network, examples, spec, name=Path(spec).stem)
+        source = export_module(network, examples, spec, name=Path(spec).stem)
+    return replace(source, skipped=source.skipped + network.graph.notes)

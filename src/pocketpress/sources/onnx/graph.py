@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import onnx_ir
 
 MOST_NAMED = 8
+REWRITTEN = ("QuantizeLinear",)
+"""Supported without a function: `pocketpress.sources.onnx.quantized` takes it out of the graph."""
 SCALARS = ("value_float", "value_int", "value_floats", "value_ints")
 
 
@@ -43,13 +45,14 @@ class Input:
 
 @dataclass(frozen=True)
 class Graph:
-    """What a file says."""
+    """What a file says; ``notes`` are steps that were taken otherwise, and how."""
 
     opset: int
     inputs: tuple[Input, ...]
     outputs: tuple[str, ...]
     known: dict[str, Known]
     steps: tuple[Step, ...]
+    notes: tuple[tuple[str, str], ...] = ()
 
 
 def parse(model: onnx_ir.Model) -> Graph:
@@ -111,7 +114,7 @@ def _stays_finite(name: str | None, makers: Mapping[str, Step], known: Mapping[s
 def _check_supported(steps: list[Step]) -> None:
     missing: dict[str, list[str]] = {}
     for step in steps:
-        if step.op not in OPERATORS:
+        if step.op not in OPERATORS and step.op not in REWRITTEN:
             missing.setdefault(step.op, []).append(step.name)
     if missing:
         named = [f"{op} ({names[0]}{', ...' if len(names) > 1 else ''})" for op, names in missing.items()]

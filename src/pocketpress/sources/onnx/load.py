@@ -10,6 +10,7 @@ import torch
 from pocketpress.core.errors import SourceError, UnsupportedError
 from pocketpress.sources.onnx.graph import Graph, Input, parse
 from pocketpress.sources.onnx.network import OnnxNetwork
+from pocketpress.sources.onnx.quantized import without_rounding
 from pocketpress.sources.onnx.read import read_model
 
 DTYPES = {"float": torch.float32, "int64": torch.int64, "int32": torch.int32, "bool": torch.bool}
@@ -28,7 +29,7 @@ def load_onnx(
         SourceError: the file is malformed, or the shape of an input is not known.
         UnsupportedError: an operator or a type that is not supported.
     """
-    graph = parse(read_model(path))
+    graph = without_rounding(parse(read_model(path)))
     examples = _examples(graph, shapes, path)
     return OnnxNetwork(graph, examples).eval(), examples
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pocketpress.sources.onnx.call import Operator
-from pocketpress.sources.onnx.operators import elementwise, products, reductions, shapes, windows
+from pocketpress.sources.onnx.operators import elementwise, products, quantized, reductions, shapes, windows
 
 OPERATORS: dict[str, Operator] = {
     **elementwise.TABLE,
     **products.TABLE,
+    **quantized.TABLE,
     **reductions.TABLE,
     **shapes.TABLE,
     **windows.TABLE,
