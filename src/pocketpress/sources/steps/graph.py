@@ -34,12 +34,21 @@ class Input:
 
 @dataclass(frozen=True)
 class Graph:
-    """What a file says."""
+    """What a file says.
+
+    Attributes:
+        inputs: of the network, in order.
+        outputs: names, in order.
+        known: arrays by name.
+        steps: in order.
+        notes: what was left out or changed, and why.
+    """
 
     inputs: tuple[Input, ...]
     outputs: tuple[str, ...]
     known: dict[str, Known]
     steps: tuple[Step, ...]
+    notes: tuple[tuple[str, str], ...] = ()
 
 
 def check_supported(steps: Sequence[Step], operators: Container[str]) -> None:

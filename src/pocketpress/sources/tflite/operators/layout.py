@@ -1,0 +1,24 @@
+"""Images are (N, H, W, C) in TFLite and (N, C, H, W) in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from pocketpress.sources.steps.call import Call, Operator
+
+TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
+
+
+def image(call: Call, index: int = 0) -> Tensor:
+    """An input of rank 4 as (N, C, H, W)."""
+    x = call.input(index)
+    if x.ndim != 4:
+        raise call.refuse("rank", x.ndim, 4)
+    return x.permute(TO_NCHW)
+
+
+def on_image(function: Callable[[Call, Tensor], Tensor]) -> Operator:
+    """An operator whose function takes and returns (N, C, H, W)."""
+    return lambda call: function(call, image(call)).permute(TO_NHWC)
