@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from pocketpress.core.errors import SourceError, UnsupportedError
+from pocketpress.sources.steps.call import MAX_ELEMENTS
 from pocketpress.sources.steps.graph import Graph, Input
 
 DTYPES = {"float": torch.float32, "int64": torch.int64, "int32": torch.int32, "bool": torch.bool}
@@ -42,6 +44,10 @@ def examples_of(
         if given.dtype not in DTYPES:
             raise UnsupportedError(f"input {given.name} has type {given.dtype}", allowed=list(DTYPES))
         shape = _shape(given, None if shapes is None else shapes[index])
+        if math.prod(shape) > MAX_ELEMENTS:
+            raise SourceError(
+                f"input {given.name} is too large", got=shape, allowed=f"{MAX_ELEMENTS} elements"
+            )
         dtype = DTYPES[given.dtype]
         normal = torch.randn(shape, generator=generator)
         found.append(normal if dtype.is_floating_point else torch.zeros(shape, dtype=dtype))

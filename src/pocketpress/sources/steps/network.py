@@ -22,6 +22,8 @@ SHAPE_OPS = ("Shape", "Size", "SHAPE", "RANK")
 """Their results are known, since shapes are."""
 MAX_KNOWN_ELEMENTS = 1 << 26
 """A constant that is computed is not larger: a few bytes of a file may ask for any number."""
+MAX_LIVE_ELEMENTS = 1 << 30
+"""Of all activations that exist at a time."""
 
 
 class StepNetwork(nn.Module):
@@ -50,14 +52,16 @@ class StepNetwork(nn.Module):
     def run(self, *inputs: Tensor) -> dict[str, Tensor]:
         """Run the graph; the same as ``forward``, whose parameters have the names of the inputs."""
         values = {given.name: value for given, value in zip(self.graph.inputs, inputs, strict=True)}
-        for step in self.steps:
+        for step, done in zip(self.steps, last_reads(self.steps, self.graph.outputs), strict=True):
             values.update(self._run(step, values))
+            _drop(values, done)
         return {name: self._value(name, values) for name in self.graph.outputs}
 
     @torch.no_grad()
     def _resolve(self, values: dict[str, Tensor]) -> None:
         """Run once; keep as known what does not depend on the inputs, and as steps what does."""
-        for step in self.graph.steps:
+        finished = last_reads(self.graph.steps, self.graph.outputs)
+        for step, done in zip(self.graph.steps, finished, strict=True):
             unread = [n for n in step.inputs if n is not None and n not in values and n not in self.known]
             if unread:
                 raise SourceError(f"node {step.name} reads what nothing makes", got=unread)
@@ -65,6 +69,8 @@ class StepNetwork(nn.Module):
             if step.op not in SHAPE_OPS and any(n is not None and n not in self.known for n in step.inputs):
                 values.update(found)
                 self.steps.append(step)
+                _check_memory(step, values)
+                _drop(values, done)
                 continue
             for name, value in found.items():
                 self.known[name] = _kept(step, value)
@@ -112,6 +118,31 @@ class StepNetwork(nn.Module):
             else:
                 self.register_buffer(key, value)
             self.keys[name] = key
+
+
+def last_reads(steps: Sequence[Step], outputs: Sequence[str]) -> list[list[str]]:
+    """Names that nobody reads after each step: what it makes for nobody, and what it reads last."""
+    found, later = [], set(outputs)
+    for step in reversed(steps):
+        named = dict.fromkeys(n for n in (*step.inputs, *step.outputs) if n)
+        found.append([name for name in named if name not in later])
+        later |= set(named)
+    return found[::-1]
+
+
+def _drop(values: dict[str, Tensor], names: Sequence[str]) -> None:
+    for name in names:
+        values.pop(name, None)
+
+
+def _check_memory(step: Step, values: Mapping[str, Tensor]) -> None:
+    held = sum(value.numel() for value in values.values())
+    if held > MAX_LIVE_ELEMENTS:
+        raise UnsupportedError(
+            f"node {step.name}: the network needs too much memory",
+            got=f"{held} numbers at a time",
+            allowed=MAX_LIVE_ELEMENTS,
+        )
 
 
 def _kept(step: Step, value: Tensor) -> Known:

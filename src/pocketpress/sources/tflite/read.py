@@ -191,7 +191,7 @@ class _Reader:
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         op = self.codes.get(number, f"operator {number}")
         if op == "CUSTOM":
-            op = f"custom {self._text(code.CustomCode())[:60]}"
+            op = f"custom {self._text(code.CustomCode())[:60]}".strip()
         self.ports += operator.InputsLength() + operator.OutputsLength()
         if self.ports > MAX_PORTS:
             raise SourceError("the file is damaged", got="endless operators", allowed=f"{MAX_PORTS} inputs")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import torch
 import torch.nn.functional as F
@@ -15,14 +15,14 @@ FUSED: dict[int, Callable[[Tensor], Tensor]] = {
     1: F.relu,
     2: lambda x: torch.clamp(x, -1.0, 1.0),
     3: F.relu6,
-    4: torch.tanh,
 }
-"""ActivationFunctionType of the schema: NONE, RELU, RELU_N1_TO_1, RELU6, TANH."""
+"""ActivationFunctionType of the schema: NONE, RELU, RELU_N1_TO_1, RELU6; LiteRT's kernels ignore TANH."""
+NONE = 0
 
 
-def activated(call: Call, y: Tensor) -> Tensor:
+def activated(call: Call, y: Tensor, allowed: Container[int] = FUSED) -> Tensor:
     """The result with the fused activation of the operator."""
     kind = int(call.attribute("fusedActivationFunction", 0))
-    if kind not in FUSED:
-        raise call.refuse("fused activation", kind, sorted(FUSED))
+    if kind not in allowed:
+        raise call.refuse("fused activation", kind, "NONE" if allowed is not FUSED else sorted(FUSED))
     return FUSED[kind](y)

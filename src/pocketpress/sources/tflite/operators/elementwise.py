@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,7 +28,12 @@ def unary(function: Callable[[Tensor], Tensor]) -> Operator:
 
 def binary(function: Callable[[Tensor, Tensor], Tensor]) -> Operator:
     """Two inputs that broadcast, and a fused activation."""
-    return lambda call: activated(call, function(call.x, call.input(1)))
+
+    def run(call: Call) -> Tensor:
+        call.bounded(np.broadcast_shapes(call.x.shape, call.input(1).shape))
+        return activated(call, function(call.x, call.input(1)))
+
+    return run
 
 
 def _divide(a: Tensor, b: Tensor) -> Tensor:
@@ -65,6 +71,7 @@ def _select(call: Call) -> Tensor:
     condition, a = call.x, call.input(1)
     if condition.ndim == 1 and a.ndim > 1 and call.op == "SELECT":
         condition = condition.reshape(-1, *[1] * (a.ndim - 1))
+    call.bounded(np.broadcast_shapes(condition.shape, a.shape, call.input(2).shape))
     return torch.where(condition, a, call.input(2))
 
 
@@ -77,7 +84,9 @@ def _floor_divide(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _add_all(call: Call) -> Tensor:
-    return functools.reduce(torch.add, (v for v in call.inputs if v is not None))
+    terms = [v for v in call.inputs if v is not None]
+    call.bounded(np.broadcast_shapes(*(v.shape for v in terms)))
+    return functools.reduce(torch.add, terms)
 
 
 TABLE: dict[str, Operator] = {

@@ -22,3 +22,10 @@ def image(call: Call, index: int = 0) -> Tensor:
 def on_image(function: Callable[[Call, Tensor], Tensor]) -> Operator:
     """An operator whose function takes and returns (N, C, H, W)."""
     return lambda call: function(call, image(call)).permute(TO_NHWC)
+
+
+def narrowed(call: Call, x: Tensor, axis: int, start: int, length: int) -> Tensor:
+    """``length`` elements of an axis from ``start`` on."""
+    if start < 0 or length < 0 or start + length > x.shape[axis]:
+        raise call.refuse("window", f"{start} to {start + length}", f"0 to {x.shape[axis]}")
+    return x[(*[slice(None)] * axis, slice(start, start + length))]

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pocketpress.sources.steps.call import Call, Operator
-from pocketpress.sources.tflite.operators.activation import activated
+from pocketpress.sources.tflite.operators.activation import NONE, activated
+from pocketpress.sources.tflite.operators.layout import narrowed
 from pocketpress.sources.tflite.operators.shapes import axis_of, required
 
 REFLECT, SYMMETRIC = 0, 1
@@ -21,7 +22,7 @@ MOST_MIRRORED = 64
 def _concatenation(call: Call) -> Tensor:
     parts = [v for v in call.inputs if v is not None]
     axis = axis_of(call, int(call.attribute("axis")), parts[0].ndim)
-    return activated(call, torch.cat(parts, axis))
+    return activated(call, torch.cat(parts, axis), allowed=(NONE,))  # LiteRT would ignore any other
 
 
 def _pack(call: Call) -> Tensor:
@@ -55,7 +56,7 @@ def _slice(call: Call) -> Tensor:
     for axis, (begin, size) in enumerate(zip(begins, sizes, strict=True)):
         length = x.shape[axis] - begin if size == -1 else size
         if (begin, length) != (0, x.shape[axis]):
-            x = x.narrow(axis, begin, length)
+            x = narrowed(call, x, axis, begin, length)
     return x
 
 
@@ -118,8 +119,8 @@ def _mirror_pad(call: Call) -> Tensor:
         size = x.shape[axis]
         if max(before, after) > min(size - skipped, MOST_MIRRORED):
             raise call.refuse("paddings", (before, after), f"at most {min(size - skipped, MOST_MIRRORED)}")
-        front = [x.narrow(axis, skipped + i, 1) for i in reversed(range(before))]
-        back = [x.narrow(axis, size - 1 - skipped - i, 1) for i in range(after)]
+        front = [narrowed(call, x, axis, skipped + i, 1) for i in reversed(range(before))]
+        back = [narrowed(call, x, axis, size - 1 - skipped - i, 1) for i in range(after)]
         x = torch.cat([*front, x, *back], axis) if front or back else x
     return x
 
@@ -184,8 +185,8 @@ def _batch_to_space(call: Call) -> Tensor:
     whole = call.x.reshape(high, wide, n // (high * wide), h, w, c).permute(2, 3, 0, 4, 1, 5)
     y = whole.reshape(n // (high * wide), h * high, w * wide, c)
     (top, bottom), (left, right) = crops.tolist()
-    y = y.narrow(1, top, h * high - top - bottom)
-    return y.narrow(2, left, w * wide - left - right)
+    y = narrowed(call, y, 1, top, h * high - top - bottom)
+    return narrowed(call, y, 2, left, w * wide - left - right)
 
 
 TABLE: dict[str, Operator] = {

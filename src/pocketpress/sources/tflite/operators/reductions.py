@@ -11,7 +11,7 @@ from torch import Tensor
 from pocketpress.sources.steps.call import Call, Operator
 from pocketpress.sources.tflite.operators.activation import activated
 from pocketpress.sources.tflite.operators.elementwise import DTYPES
-from pocketpress.sources.tflite.operators.layout import TO_NCHW, TO_NHWC, on_image
+from pocketpress.sources.tflite.operators.layout import TO_NCHW, TO_NHWC, narrowed, on_image
 
 Reduction = Callable[[Tensor, list[int], bool], Tensor]
 SMALLEST_NORM = 1e-6
@@ -80,9 +80,9 @@ def _local_response(call: Call, x: Tensor) -> Tensor:
     radius, channels = int(call.attribute("radius")), x.shape[1]
     call.bounded([channels, 2 * radius + 1])
     wide = F.pad(x * x, [0, 0, 0, 0, radius, radius])
-    sums = wide.narrow(1, 0, channels)
+    sums = narrowed(call, wide, 1, 0, channels)
     for start in range(1, 2 * radius + 1):
-        sums = sums + wide.narrow(1, start, channels)
+        sums = sums + narrowed(call, wide, 1, start, channels)
     scaled = float(call.attribute("bias")) + float(call.attribute("alpha")) * sums
     return x * torch.pow(scaled, -float(call.attribute("beta")))
 

@@ -56,7 +56,8 @@ def nearest_places(call: Call, before: int, after: int) -> npt.NDArray[np.int64]
         places = places + np.float32(0.5)
     where = places * _scale(call, before, after)
     half = np.float32(0.5 if call.attribute("alignCorners") else 0)  # TfLiteRound of what is not negative
-    return np.clip(np.floor(where + half).astype(np.int64), 0, before - 1)
+    found: npt.NDArray[np.int64] = np.floor(where + half).astype(np.int64)
+    return np.clip(found, 0, before - 1)
 
 
 def _by_matrices(x: Tensor, high: Matrix, wide: Matrix) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from pocketpress.sources.steps.call import Call, Operator
 from pocketpress.sources.steps.windows import Sides, evened, padded, same_side
 from pocketpress.sources.tflite.operators.activation import activated
-from pocketpress.sources.tflite.operators.layout import image, on_image
+from pocketpress.sources.tflite.operators.layout import image, narrowed, on_image
 
 SAME, VALID = 0, 1
 Pair = tuple[int, int]
@@ -44,6 +44,11 @@ def _convolution(call: Call, x: Tensor, weight: Tensor, groups: int) -> Tensor:
     """``weight`` is (O, I / groups, H, W)."""
     strides, dilations = _strides(call), _pair(call, "dilationHFactor", "dilationWFactor")
     sides = _sides(call, _spatial(x), _spatial(weight), strides, dilations)
+    places = [
+        -(-(size + sum(side)) // stride)
+        for size, side, stride in zip(_spatial(x), sides, strides, strict=True)
+    ]
+    call.bounded([x.shape[0], weight.shape[0], *places])
     pads = evened(sides)
     if pads is None:
         x, pads = padded(x, sides), [0, 0]
@@ -72,21 +77,18 @@ def _transposed(call: Call) -> Tensor:
     wanted = call.ints(0, "output shape")
     if wanted is None or len(wanted) != 4:
         raise call.refuse("output shape", wanted, "four sizes")
-    sizes = call.bounded(wanted)[1:3]
+    sizes = call.bounded([x.shape[0], weight.shape[1], *wanted[1:3]])[2:]
     strides, kernel = _strides(call), _spatial(weight)
+    whole = [(n - 1) * s + k for n, s, k in zip(_spatial(x), strides, kernel, strict=True)]
+    call.bounded([x.shape[0], weight.shape[1], *whole])
     sides = _sides(call, (sizes[0], sizes[1]), kernel, strides, (1, 1))
-    ends = []
-    for axis, (begin, _) in enumerate(sides):
-        whole = (x.shape[2 + axis] - 1) * strides[axis] + kernel[axis]
-        ends.append(whole - begin - sizes[axis])
-    return activated(call, _cut(x, weight, call.optional(3), strides, sides, ends)).permute(0, 2, 3, 1)
+    ends = [full - begin - size for full, (begin, _), size in zip(whole, sides, sizes, strict=True)]
+    return activated(call, _cut(call, x, weight, strides, sides, ends)).permute(0, 2, 3, 1)
 
 
-def _cut(
-    x: Tensor, weight: Tensor, bias: Tensor | None, strides: Pair, sides: Sides, ends: list[int]
-) -> Tensor:
+def _cut(call: Call, x: Tensor, weight: Tensor, strides: Pair, sides: Sides, ends: list[int]) -> Tensor:
     """A transposed convolution without its first ``sides[axis][0]`` and last ``ends[axis]`` elements."""
-    begins = [begin for begin, _ in sides]
+    bias, begins = call.optional(3), [begin for begin, _ in sides]
     extra = [begin - end for begin, end in zip(begins, ends, strict=True)]
     if all(0 <= e < s for e, s in zip(extra, strides, strict=True)):
         return F.conv_transpose2d(x, weight, bias, strides, begins, extra)
@@ -96,7 +98,7 @@ def _cut(
     else:
         y = F.conv_transpose2d(x, weight, bias, strides)
     for axis, (begin, end) in enumerate(zip(begins, ends, strict=True)):
-        y = y.narrow(axis + 2, begin, y.shape[axis + 2] - begin - max(0, end))
+        y = narrowed(call, y, axis + 2, begin, y.shape[axis + 2] - begin - max(0, end))
     return y
 
 
