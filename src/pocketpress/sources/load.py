@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch.fx.traceback import preserve_node_meta
 
 from pocketpress.core.errors import SourceError
 from pocketpress.sources.pytorch import Shapes, export_module, load_pytorch
 from pocketpress.sources.source import Source
 
-SAVED = {".pt2": "pt2", ".onnx": "onnx"}
+SAVED = {".pt2": "pt2", ".onnx": "onnx", ".tflite": "tflite"}
 """Kind of the files that hold a whole network, by suffix."""
+
+Listed = Sequence[tuple[int, ...]] | None
+Notes = tuple[tuple[str, str], ...]
+Live = tuple[torch.nn.Module, tuple[torch.Tensor, ...], Notes]
+"""A network, example inputs, and what was left out of the file, with reasons."""
 
 
 def saved_kind(spec: str) -> str | None:
@@ -25,7 +31,8 @@ def load_source(spec: str, *, weights: Path | None = None, shapes: Shapes | None
     """Read a network as a float program.
 
     Args:
-        spec: ``package.module:factory``, ``path/to/file.py:factory``, or a ``.pt2`` or ``.onnx`` file.
+        spec: ``package.module:factory``, ``path/to/file.py:factory``, or a ``.pt2``, ``.onnx`` or
+            ``.tflite`` file.
         weights: of a factory's network.
         shapes: input shapes, by name or in order.
 
@@ -33,16 +40,38 @@ def load_source(spec: str, *, weights: Path | None = None, shapes: Shapes | None
         SourceError: there is no such network, or it cannot be read.
         UnsupportedError: an operator or type in it is not supported.
     """
-    if saved_kind(spec) != "onnx":
+    kind = saved_kind(spec)
+    if kind not in READERS:
         return load_pytorch(spec, weights=weights, shapes=shapes)
+    name, read = READERS[kind]
     if weights is not None:
         raise SourceError(
-            "an ONNX file holds its weights", got=f"--weights {weights}", next_step="leave --weights out"
+            f"{name} holds its weights", got=f"--weights {weights}", next_step="leave --weights out"
         )
-    from pocketpress.sources.onnx.load import load_onnx
-
-    listed = list(shapes.values()) if isinstance(shapes, Mapping) else shapes
-    network, examples = load_onnx(Path(spec), listed)
+    network, examples, notes = read(
+        Path(spec), list(shapes.values()) if isinstance(shapes, Mapping) else shapes
+    )
     with preserve_node_meta():  # keeps the names that the network annotates its steps with
         source = export_module(network, examples, spec, name=Path(spec).stem)
-    return replace(source, skipped=source.skipped + network.graph.notes)
+    return replace(source, skipped=(*source.skipped, *notes))
+
+
+def _read_onnx(path: Path, shapes: Listed) -> Live:
+    from pocketpress.sources.onnx.load import load_onnx
+
+    network, examples = load_onnx(path, shapes)
+    return network, examples, network.graph.notes
+
+
+def _read_tflite(path: Path, shapes: Listed) -> Live:
+    from pocketpress.sources.tflite.load import load_tflite
+
+    network, examples = load_tflite(path, shapes)
+    return network, examples, network.graph.notes
+
+
+READERS: dict[str, tuple[str, Callable[[Path, Listed], Live]]] = {
+    "onnx": ("an ONNX file", _read_onnx),
+    "tflite": ("a TFLite file", _read_tflite),
+}
+"""Kinds of files that become a live network first: what to call one, and who reads it."""

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from pocketpress.core.errors import PocketpressError
-from pocketpress.sources.onnx.graph import Graph, parse
-from pocketpress.sources.onnx.network import OnnxNetwork
+from pocketpress.sources.onnx.graph import parse
 from pocketpress.sources.onnx.operators.table import OPERATORS
 from pocketpress.sources.onnx.read import OLDEST, check_version
+from pocketpress.sources.steps.graph import Graph
+from pocketpress.sources.steps.network import StepNetwork
 
 Answer = Literal["passes", "refused", "wrong"]
 OPERANDS = frozenset(
@@ -86,7 +87,7 @@ def _answered(
         read = onnx_ir.from_proto(model)
         check_version(read, name)
         graph, examples = _with_constants(parse(read), inputs)
-        network = OnnxNetwork(graph, examples)
+        network = StepNetwork(graph, examples, OPERATORS)
         with torch.no_grad():
             found = network(*examples)
     except PocketpressError as error:

@@ -4,55 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pocketpress.core.errors import UnsupportedError
-from pocketpress.sources.onnx.call import Known
 from pocketpress.sources.onnx.operators.table import OPERATORS
 from pocketpress.sources.onnx.read import DOMAINS
+from pocketpress.sources.steps.call import Known
+from pocketpress.sources.steps.graph import Graph, Input, Step, check_supported
 
 if TYPE_CHECKING:
     import onnx_ir
 
-MOST_NAMED = 8
 REWRITTEN = ("QuantizeLinear",)
 """Supported without a function: `pocketpress.sources.onnx.quantized` takes it out of the graph."""
 SCALARS = ("value_float", "value_int", "value_floats", "value_ints")
-
-
-@dataclass(frozen=True)
-class Step:
-    """A node to run."""
-
-    op: str
-    name: str
-    inputs: tuple[str | None, ...]
-    outputs: tuple[str, ...]
-    attributes: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Input:
-    """A network input; a size is None where the file leaves it open."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | None, ...] | None
-
-
-@dataclass(frozen=True)
-class Graph:
-    """What a file says; ``notes`` are steps that were taken otherwise, and how."""
-
-    opset: int
-    inputs: tuple[Input, ...]
-    outputs: tuple[str, ...]
-    known: dict[str, Known]
-    steps: tuple[Step, ...]
-    notes: tuple[tuple[str, str], ...] = ()
 
 
 def parse(model: onnx_ir.Model) -> Graph:
@@ -72,9 +40,8 @@ def parse(model: onnx_ir.Model) -> Graph:
         else:
             steps.append(step)
     steps = without_nan_guards(steps, known)
-    _check_supported(steps)
-    opset = next(version for domain, version in model.opset_imports.items() if domain in DOMAINS)
-    return Graph(opset, inputs, tuple(str(v.name) for v in graph.outputs), known, tuple(steps))
+    check_supported(steps, {*OPERATORS, *REWRITTEN})
+    return Graph(inputs, tuple(str(v.name) for v in graph.outputs), known, tuple(steps))
 
 
 def without_nan_guards(steps: list[Step], known: Mapping[str, Known]) -> list[Step]:
@@ -109,21 +76,6 @@ def _stays_finite(name: str | None, makers: Mapping[str, Step], known: Mapping[s
     return step.op in ("Add", "Sub", "Mul", "Div") and all(
         _stays_finite(n, makers, known) for n in step.inputs if n is not None
     )
-
-
-def _check_supported(steps: list[Step]) -> None:
-    missing: dict[str, list[str]] = {}
-    for step in steps:
-        if step.op not in OPERATORS and step.op not in REWRITTEN:
-            missing.setdefault(step.op, []).append(step.name)
-    if missing:
-        named = [f"{op} ({names[0]}{', ...' if len(names) > 1 else ''})" for op, names in missing.items()]
-        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-        raise UnsupportedError(
-            "the network has operators that are not supported",
-            got=", ".join(named[:MOST_NAMED]) + more,
-            next_step="replace them by supported ones",
-        )
 
 
 def _step(node: onnx_ir.Node, name: str) -> Step:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pocketpress.core.errors import UnsupportedError
-from pocketpress.sources.onnx.call import Known
-from pocketpress.sources.onnx.graph import Graph, Step
+from pocketpress.sources.steps.call import Known
+from pocketpress.sources.steps.graph import Graph, Step
 
 MOVING = frozenset(
     {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "MaxPool", "Slice", "Gather"}

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pocketpress.sources.onnx.call import Call, Operator
+from pocketpress.sources.steps.call import Call, Operator
 
 
 def _gemm(call: Call) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pocketpress.sources.onnx.call import Call, Operator
+from pocketpress.sources.steps.call import Call, Operator
 
 WHOLE = (torch.int8, torch.uint8, torch.int16, torch.int32)
 

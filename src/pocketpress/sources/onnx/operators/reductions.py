@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pocketpress.sources.onnx.call import Call, Operator, Result
+from pocketpress.sources.steps.call import Call, Operator, Result
 
 Reduction = Callable[[Tensor, list[int], bool], Tensor]
 

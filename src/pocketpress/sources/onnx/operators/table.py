@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pocketpress.sources.onnx.call import Operator
 from pocketpress.sources.onnx.operators import elementwise, products, quantized, reductions, shapes, windows
+from pocketpress.sources.steps.call import Operator
 
 OPERATORS: dict[str, Operator] = {
     **elementwise.TABLE,

@@ -10,9 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pocketpress.sources.onnx.call import Call, Operator
-
-Sides = list[tuple[int, int]]
+from pocketpress.sources.steps.call import Call, Operator
+from pocketpress.sources.steps.windows import Sides, evened, padded, same_side
 
 
 def paddings(call: Call, kernel: list[int], strides: list[int], dilations: list[int]) -> Sides:
@@ -28,20 +27,9 @@ def paddings(call: Call, kernel: list[int], strides: list[int], dilations: list[
         raise call.refuse("auto_pad", auto, ["NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"])
     found = []
     for size, k, stride, dilation in zip(call.x.shape[2:], kernel, strides, dilations, strict=True):
-        total = max(0, (math.ceil(size / stride) - 1) * stride + (k - 1) * dilation + 1 - size)
-        small, large = total // 2, total - total // 2
+        small, large = same_side(size, k, stride, dilation)
         found.append((small, large) if auto == "SAME_UPPER" else (large, small))
     return found
-
-
-def padded(x: Tensor, sides: Sides, value: float = 0.0) -> Tensor:
-    """Pad the spatial axes."""
-    flat = [amount for side in reversed(sides) for amount in side]
-    return F.pad(x, flat, value=value) if any(flat) else x
-
-
-def _even(sides: Sides) -> list[int] | None:
-    return [begin for begin, _ in sides] if all(begin == end for begin, end in sides) else None
 
 
 def _listed(call: Call, name: str, rank: int) -> list[int]:
@@ -62,7 +50,7 @@ def _convolution(call: Call) -> Tensor:
     function = _by_rank(call, rank, F.conv1d, F.conv2d)
     strides, dilations = _listed(call, "strides", rank), _listed(call, "dilations", rank)
     sides = paddings(call, list(weight.shape[2:]), strides, dilations)
-    even = _even(sides)
+    even = evened(sides)
     if even is None:
         x, even = padded(x, sides), [0] * rank
     return function(x, weight, call.optional(2), strides, even, dilations, int(call.attribute("group", 1)))
@@ -83,7 +71,7 @@ def _transposed(call: Call) -> Tensor:
     ]
     sides = _cut(call, whole, [n * s for n, s in zip(x.shape[2:], strides, strict=True)])
     groups = int(call.attribute("group", 1))
-    even = _even(sides)
+    even = evened(sides)
     if even is not None and all(e < s or e == 0 for e, s in zip(extra, strides, strict=True)):
         return function(x, weight, call.optional(2), strides, even, extra, groups, dilations)
     y = function(x, weight, call.optional(2), strides, [0] * rank, extra, groups, dilations)
@@ -136,7 +124,7 @@ def _max_pool(call: Call) -> Tensor:
     if call.attribute("ceil_mode", 0):
         sides = _last(x, kernel, strides, dilations, sides)
     function: Callable[..., Any] = F.max_pool1d if len(kernel) == 1 else F.max_pool2d
-    even = _even(sides)
+    even = evened(sides)
     if even is None or any(2 * e > k for e, k in zip(even, kernel, strict=True)):
         x, even = padded(x, sides, -torch.finfo(torch.float32).max), [0] * len(kernel)
     result: Tensor = function(x, kernel, strides, even, dilations)
@@ -150,7 +138,7 @@ def _average_pool(call: Call) -> Tensor:
     include = bool(call.attribute("count_include_pad", 0))
     reach = _last(x, kernel, strides, dilations, sides) if call.attribute("ceil_mode", 0) else sides
     function: Callable[..., Tensor] = F.avg_pool1d if len(kernel) == 1 else F.avg_pool2d
-    even = _even(reach)
+    even = evened(reach)
     if even is not None and reach == sides and all(2 * e <= k for e, k in zip(even, kernel, strict=True)):
         return function(x, kernel, strides, even, count_include_pad=include)
     sums = function(padded(x, reach), kernel, strides)

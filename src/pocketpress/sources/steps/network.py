@@ -1,4 +1,4 @@
-"""An ONNX graph as a live torch network.
+"""Steps as a live torch network.
 
 What does not depend on the inputs (weights, shapes computed from them) is evaluated once when the network
 is made; what is left runs node by node.
@@ -6,11 +6,7 @@ is made; what is left runs node by node.
 
 from __future__ import annotations
 
-import inspect
-import keyword
-import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -18,51 +14,54 @@ from torch import Tensor, nn
 from torch.fx.traceback import annotate
 
 from pocketpress.core.errors import PocketpressError, SourceError, UnsupportedError
-from pocketpress.sources.onnx.call import Call, Known, Result
-from pocketpress.sources.onnx.graph import Graph, Step
-from pocketpress.sources.onnx.operators.table import OPERATORS
+from pocketpress.sources.named import ANNOTATION, with_parameters
+from pocketpress.sources.steps.call import Call, Known, Operator, Result
+from pocketpress.sources.steps.graph import Graph, Step
 
-ANNOTATION = "pocketpress_node"
-"""Key under which exported operators know their node."""
-SHAPE_OPS = ("Shape", "Size")
+SHAPE_OPS = ("Shape", "Size", "SHAPE", "RANK")
 """Their results are known, since shapes are."""
 MAX_KNOWN_ELEMENTS = 1 << 26
 """A constant that is computed is not larger: a few bytes of a file may ask for any number."""
+MAX_LIVE_ELEMENTS = 1 << 30
+"""Of all activations that exist at a time."""
 
 
-class OnnxNetwork(nn.Module):
+class StepNetwork(nn.Module):
     """A graph; its ``forward`` takes the inputs in order and returns outputs by name.
 
     Args:
         graph: parsed; its known arrays are added to.
         examples: inputs in order, which fix all shapes.
+        operators: what runs a step, by the name of its operator.
 
     Raises:
         UnsupportedError: an operator is used in a form that is not supported.
         SourceError: the graph is malformed.
     """
 
-    def __init__(self, graph: Graph, examples: Sequence[Tensor]) -> None:
+    def __init__(self, graph: Graph, examples: Sequence[Tensor], operators: Mapping[str, Operator]) -> None:
         super().__init__()
-        self.graph = graph
+        self.graph, self.operators = graph, operators
         self.known: dict[str, Known] = graph.known
         self.keys: dict[str, str] = {}
         self.steps: list[Step] = []
         self._resolve({i.name: e for i, e in zip(graph.inputs, examples, strict=True)})
         self._keep_constants()
-        self.forward = _with_parameters(self.run, [i.name for i in graph.inputs])
+        self.forward = with_parameters(self.run, [i.name for i in graph.inputs])
 
     def run(self, *inputs: Tensor) -> dict[str, Tensor]:
         """Run the graph; the same as ``forward``, whose parameters have the names of the inputs."""
         values = {given.name: value for given, value in zip(self.graph.inputs, inputs, strict=True)}
-        for step in self.steps:
+        for step, done in zip(self.steps, last_reads(self.steps, self.graph.outputs), strict=True):
             values.update(self._run(step, values))
+            _drop(values, done)
         return {name: self._value(name, values) for name in self.graph.outputs}
 
     @torch.no_grad()
     def _resolve(self, values: dict[str, Tensor]) -> None:
         """Run once; keep as known what does not depend on the inputs, and as steps what does."""
-        for step in self.graph.steps:
+        finished = last_reads(self.graph.steps, self.graph.outputs)
+        for step, done in zip(self.graph.steps, finished, strict=True):
             unread = [n for n in step.inputs if n is not None and n not in values and n not in self.known]
             if unread:
                 raise SourceError(f"node {step.name} reads what nothing makes", got=unread)
@@ -70,6 +69,8 @@ class OnnxNetwork(nn.Module):
             if step.op not in SHAPE_OPS and any(n is not None and n not in self.known for n in step.inputs):
                 values.update(found)
                 self.steps.append(step)
+                _check_memory(step, values)
+                _drop(values, done)
                 continue
             for name, value in found.items():
                 self.known[name] = _kept(step, value)
@@ -82,11 +83,10 @@ class OnnxNetwork(nn.Module):
             {i: self.known[name] for i, name in enumerate(step.inputs) if name in self.known},
             step.attributes,
             len(step.outputs),
-            self.graph.opset,
         )
         try:
             with annotate({ANNOTATION: f"{step.name} ({step.op})"}):
-                found: Result = OPERATORS[step.op](call)
+                found: Result = self.operators[step.op](call)
         except PocketpressError:
             raise
         except (RuntimeError, ValueError, IndexError, TypeError, AssertionError, ArithmeticError) as error:
@@ -120,18 +120,29 @@ class OnnxNetwork(nn.Module):
             self.keys[name] = key
 
 
-def _with_parameters(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
-    """The function with named parameters: exported programs call their inputs so."""
+def last_reads(steps: Sequence[Step], outputs: Sequence[str]) -> list[list[str]]:
+    """Names that nobody reads after each step: what it makes for nobody, and what it reads last."""
+    found, later = [], set(outputs)
+    for step in reversed(steps):
+        named = dict.fromkeys(n for n in (*step.inputs, *step.outputs) if n)
+        found.append([name for name in named if name not in later])
+        later |= set(named)
+    return found[::-1]
 
-    def forward(*inputs: Tensor, **named: Tensor) -> Any:
-        return function(*inputs, *named.values())
 
-    plain = [re.sub(r"\W", "_", name, flags=re.ASCII) or "input" for name in names]
-    plain = [f"input_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name for name in plain]
-    unique = [name if name not in plain[:i] else f"{name}_{i}" for i, name in enumerate(plain)]
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    forward.__signature__ = inspect.Signature([inspect.Parameter(n, kind) for n in unique])  # type: ignore[attr-defined]
-    return forward
+def _drop(values: dict[str, Tensor], names: Sequence[str]) -> None:
+    for name in names:
+        values.pop(name, None)
+
+
+def _check_memory(step: Step, values: Mapping[str, Tensor]) -> None:
+    held = sum(value.numel() for value in values.values())
+    if held > MAX_LIVE_ELEMENTS:
+        raise UnsupportedError(
+            f"node {step.name}: the network needs too much memory",
+            got=f"{held} numbers at a time",
+            allowed=MAX_LIVE_ELEMENTS,
+        )
 
 
 def _kept(step: Step, value: Tensor) -> Known:

@@ -30,7 +30,6 @@ class Call:
         known: arrays of the inputs that do not depend on the network's inputs, by position.
         attributes: numbers, strings, lists and arrays.
         outputs: how many are asked for.
-        opset: version of the operator set.
     """
 
     op: str
@@ -39,7 +38,6 @@ class Call:
     known: Mapping[int, Known]
     attributes: Mapping[str, Any]
     outputs: int
-    opset: int
 
     @property
     def x(self) -> Tensor:

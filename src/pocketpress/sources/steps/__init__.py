@@ -1,0 +1,1 @@
+"""Networks read from files as plain steps, run node by node: what the file formats share."""

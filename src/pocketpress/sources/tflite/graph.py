@@ -1,0 +1,128 @@
+"""A read file as steps over real numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from pocketpress.core.errors import SourceError
+from pocketpress.sources.steps.call import Known
+from pocketpress.sources.steps.graph import Graph, Input, Step, check_supported
+from pocketpress.sources.tflite.operators.table import OPERATORS
+from pocketpress.sources.tflite.read import FileGraph, FileOperator, FileTensor, check_readable
+from pocketpress.sources.tflite.values import QUANTIZED, constant
+
+BIAS_AT = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}
+"""Where 32- and 64-bit integers with a scale stand for reals."""
+CLAMPED = ("ADD", "SUB", "MUL", *BIAS_AT)
+"""Operators whose range may be all that is left of a ReLU."""
+TYPES = {"FLOAT32": "float", "INT32": "int32", "INT64": "int64", "BOOL": "bool"}
+ELEMENTS_PER_BYTE = 8
+"""Constants that share bytes are unpacked one by one; more than this and the file is an attack."""
+RELU, RELU6 = 1, 3
+QUANTIZED_NOTE = (
+    "quantized",
+    "its 8-bit weights were made real numbers and its activation scales dropped: it is compressed anew",
+)
+
+
+def parse(file: FileGraph, size_bytes: int) -> Graph:
+    """Name the tensors, make constants arrays, and integers that stand for reals real.
+
+    Args:
+        file: as read.
+        size_bytes: of the file, which bounds what its constants may take.
+
+    Raises:
+        SourceError: the file is malformed.
+        UnsupportedError: operators that are not supported, all at once.
+    """
+    names = _names(file)
+    steps = [_step(operator, position, file, names) for position, operator in enumerate(file.operators)]
+    check_supported(steps, OPERATORS)
+    known = _constants(file, names, size_bytes)
+    notes = [QUANTIZED_NOTE] if any(_is_quantized(t) for t in file.tensors) else []
+    notes += [(f"signature {name}", "the first signature is read") for name in file.unread]
+    return Graph(
+        tuple(_input(file.tensors[i], names[i]) for _, i in file.inputs),
+        tuple(dict.fromkeys(names[i] for _, i in file.outputs)),
+        known,
+        tuple(steps),
+        tuple(notes),
+    )
+
+
+def _names(file: FileGraph) -> list[str]:
+    """One name per tensor: the signature's, else its own; its number is added where that is taken."""
+    public = {index: name for name, index in (*file.outputs, *file.inputs)}
+    wanted = [public.get(i, tensor.name) or f"tensor_{i}" for i, tensor in enumerate(file.tensors)]
+    count = Counter(wanted)
+    first = {name: i for i, name in reversed([*enumerate(wanted)]) if i not in public}
+    first.update({name: i for i, name in public.items()})
+    return [
+        name if count[name] == 1 or first.get(name) == i else f"{name}:{i}" for i, name in enumerate(wanted)
+    ]
+
+
+def _step(operator: FileOperator, position: int, file: FileGraph, names: list[str]) -> Step:
+    outputs = tuple(names[i] for i in operator.outputs)
+    label = outputs[0].partition(";")[0][-60:] if outputs else f"{operator.op}_{position}"
+    for index in (*operator.inputs, *operator.outputs):
+        if index >= 0:
+            check_readable(file.tensors[index])
+    return Step(
+        operator.op,
+        label,
+        tuple(None if i < 0 else names[i] for i in operator.inputs),
+        outputs,
+        _with_lost_clamp(operator, file),
+    )
+
+
+def _with_lost_clamp(operator: FileOperator, file: FileGraph) -> dict[str, Any]:
+    """Converters drop a ReLU whose limits the output's 8-bit range keeps anyway; a real number needs it."""
+    attributes = operator.attributes
+    if operator.op not in CLAMPED or attributes.get("fusedActivationFunction") or not operator.outputs:
+        return attributes
+    out = file.tensors[operator.outputs[0]]
+    if out.kind not in ("INT8", "UINT8") or len(out.scale) != 1:
+        return attributes
+    low, high = QUANTIZED[out.kind]
+    if out.zero_point[0] != low:
+        return attributes
+    six = abs(out.scale[0] * (high - low) - 6) < 0.01
+    return {**attributes, "fusedActivationFunction": RELU6 if six else RELU}
+
+
+def _constants(file: FileGraph, names: list[str], size_bytes: int) -> dict[str, Known]:
+    biases = {
+        operator.inputs[BIAS_AT[operator.op]]
+        for operator in file.operators
+        if operator.op in BIAS_AT and len(operator.inputs) > BIAS_AT[operator.op]
+    }
+    made = {i for operator in file.operators for i in operator.outputs} | {i for _, i in file.inputs}
+    read = {i for operator in file.operators for i in operator.inputs} | {i for _, i in file.outputs}
+    known: dict[str, Known] = {}
+    elements = 0
+    for index in sorted(read - made - {-1}):
+        tensor = file.tensors[index]
+        real = _is_quantized(tensor) or (index in biases and bool(tensor.scale))
+        data = np.zeros(0, np.uint8) if tensor.data is None and 0 in tensor.shape else tensor.data
+        if data is None:
+            continue  # whoever reads it is told so when the network is run for the first time
+        known[names[index]] = constant(tensor, data, real=real)
+        elements += known[names[index]].size
+        if elements > ELEMENTS_PER_BYTE * size_bytes:
+            raise SourceError("the file is damaged", got="constants that share their bytes many times over")
+    return known
+
+
+def _is_quantized(tensor: FileTensor) -> bool:
+    return tensor.kind in QUANTIZED and bool(tensor.scale)
+
+
+def _input(tensor: FileTensor, name: str) -> Input:
+    kind = "float" if _is_quantized(tensor) else TYPES.get(tensor.kind, tensor.kind.lower())
+    return Input(name, kind, tuple(None if size < 0 else size for size in tensor.shape))

@@ -1,0 +1,1 @@
+"""What each TFLite operator computes, in torch."""

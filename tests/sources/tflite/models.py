@@ -1,0 +1,123 @@
+"""Small TFLite files for the tests of the importer, and LiteRT's own answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+
+from pocketpress.core.program import Quantization, TensorType
+from pocketpress.targets.litert.graph import Graph
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Op:
+    """An operator: its code, tensors by name ("" is left out), and options by the schema's names."""
+
+    code: str
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    options: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def options(kind: str, attributes: Mapping[str, Any]) -> Any:
+    """The schema's table with some fields set."""
+    if not kind:
+        return None
+    table = getattr(schema, f"{kind}OptionsT")()
+    for name, value in attributes.items():
+        assert hasattr(table, name), name
+        setattr(table, name, value)
+    return table
+
+
+def saved(
+    folder: Path,
+    ops: Sequence[Op],
+    inputs: Mapping[str, Any],
+    outputs: Mapping[str, Any],
+    constants: Mapping[str, Any] | None = None,
+    name: str = "net.tflite",
+) -> Path:
+    """Write a file.
+
+    Args:
+        folder: where to.
+        ops: in order.
+        inputs: shape, or type, by name.
+        outputs: the same, of whatever operators make.
+        constants: arrays, or (array, quantisation), by name.
+        name: of the file.
+    """
+    graph = Graph()
+    made = {op_out for op in ops for op_out in op.outputs}
+    index: dict[str, int] = {"": -1}
+    for key, value in inputs.items():
+        index[key] = graph.tensor(key, _type(value))
+    for key, value in (constants or {}).items():
+        array, quant = value if isinstance(value, tuple) else (value, None)
+        index[key] = graph.constant(key, np.asarray(array), quant)
+    for key in made:
+        index[key] = graph.tensor(key, _type(outputs.get(key, ())))
+    for op in ops:
+        graph.operator(
+            op.code, [index[i] for i in op.inputs], [index[i] for i in op.outputs],
+            options(op.options, op.attributes),
+        )  # fmt: skip
+    asked = [key for key in outputs if not key.startswith("_")]
+    content = graph.pack([(k, index[k]) for k in inputs], [(k, index[k]) for k in asked], "{}")
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def _type(value: Any) -> TensorType:
+    return value if isinstance(value, TensorType) else TensorType(tuple(value))
+
+
+def litert(path: Path, *feeds: Array) -> list[Array]:
+    """What LiteRT's own kernels compute."""
+    interpreter = Interpreter(str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    for detail, feed in zip(interpreter.get_input_details(), feeds, strict=True):
+        interpreter.set_tensor(detail["index"], feed)
+    interpreter.invoke()
+    return [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
+
+
+def grid(scale: float, zero_point: int = 0) -> Quantization:
+    """One scale per tensor."""
+    return Quantization.per_tensor(scale, zero_point)
+
+
+def classifier(folder: Path) -> Path:
+    """Convolution of stride 2, depthwise convolution, mean, linear layer, softmax: 7 x 9 images."""
+    rng = np.random.default_rng(0)
+    conv = {"strideH": 2, "strideW": 2, "fusedActivationFunction": 3}
+    ops = [
+        Op("CONV_2D", ["image", "w", "b"], ["a"], "Conv2D", conv),
+        Op("DEPTHWISE_CONV_2D", ["a", "d", "e"], ["c"], "DepthwiseConv2D",
+           {"strideH": 2, "strideW": 2, "depthMultiplier": 1, "fusedActivationFunction": 1}),
+        Op("MEAN", ["c", "axes"], ["m"], "Reducer"),
+        Op("FULLY_CONNECTED", ["m", "f", "g"], ["l"], "FullyConnected"),
+        Op("SOFTMAX", ["l"], ["scores"], "Softmax", {"beta": 1.0}),
+    ]  # fmt: skip
+    constants = {
+        "w": rng.normal(0, 0.4, (6, 3, 3, 3)).astype(np.float32),
+        "b": rng.normal(0, 0.4, 6).astype(np.float32),
+        "d": rng.normal(0, 0.4, (1, 3, 3, 6)).astype(np.float32),
+        "e": rng.normal(0, 0.4, 6).astype(np.float32),
+        "axes": np.array([1, 2], np.int32),
+        "f": rng.normal(0, 0.4, (5, 6)).astype(np.float32),
+        "g": rng.normal(0, 0.4, 5).astype(np.float32),
+    }
+    middle = {"_a": (1, 4, 5, 6)}
+    return saved(folder, ops, {"image": (1, 7, 9, 3)}, {"scores": (1, 5), **middle}, constants)

@@ -1,0 +1,171 @@
+"""TFLite files as networks: whole networks, 8-bit files, and clear errors."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.sources.tflite.models import Op, classifier, grid, litert, saved
+from tests.targets.small_networks import float_program
+
+from pocketpress.core.errors import SourceError, UnsupportedError
+from pocketpress.core.program import Quantization, TensorType
+from pocketpress.core.signature import signature_of
+from pocketpress.sources.load import load_source, saved_kind
+from pocketpress.sources.tflite.load import load_tflite
+from pocketpress.targets.litert.lower import lower
+from pocketpress.verify.reference import interpret
+
+
+def test_a_network_computes_what_litert_does(tmp_path: Path) -> None:
+    path = classifier(tmp_path)
+    source = load_source(str(path))
+    assert (source.name, source.program.inputs, source.program.outputs) == ("net", ("image",), ("scores",))
+    assert source.parameters == 6 * 27 + 6 + 54 + 6 + 30 + 5 and source.skipped == ()
+    image = np.random.default_rng(1).random((1, 7, 9, 3), np.float32)
+    (wanted,) = litert(path, image)
+    np.testing.assert_allclose(interpret(source.program, {"image": image})["scores"], wanted, atol=1e-5)
+
+
+def test_same_padding_by_hand(tmp_path: Path) -> None:
+    """Four pixels, kernel 3, stride 2: one zero, and it is behind them: 1+2+3 and 3+4+0."""
+    op = Op("CONV_2D", ["x", "w", "b"], ["y"], "Conv2D", {"strideH": 1, "strideW": 2})
+    constants = {"w": np.ones((1, 1, 3, 1), np.float32), "b": np.zeros(1, np.float32)}
+    network, _ = load_tflite(saved(tmp_path, [op], {"x": (1, 1, 4, 1)}, {"y": (1, 1, 2, 1)}, constants))
+    assert network(torch.tensor([1.0, 2, 3, 4]).reshape(1, 1, 4, 1))["y"].flatten().tolist() == [6.0, 7.0]
+
+
+@pytest.mark.parametrize("name", ["cnn", "unet", "encoder"])
+def test_what_our_own_target_writes_comes_back(name: str, tmp_path: Path) -> None:
+    program = float_program(name)
+    path = tmp_path / f"{name}.tflite"
+    lower(program, signature_of(program, precision="fp32"), path)
+    source = load_source(str(path))
+    rng = np.random.default_rng(0)
+    feeds = {n: rng.normal(size=program.type(n).shape).astype(np.float32) for n in program.inputs}
+    wanted = litert(path, *feeds.values())
+    assert source.program.inputs == program.inputs and source.program.outputs == program.outputs
+    found = interpret(source.program, feeds)
+    for output, value in zip(source.program.outputs, wanted, strict=True):
+        np.testing.assert_allclose(found[output], value, atol=1e-4)
+
+
+def test_shapes_that_follow_from_the_input_are_constants(tmp_path: Path) -> None:
+    ops = [
+        Op("SHAPE", ["x"], ["s"], "Shape", {"outType": 2}),
+        Op("STRIDED_SLICE", ["s", "zero", "one", "one"], ["n"], "StridedSlice", {"shrinkAxisMask": 1}),
+        Op("PACK", ["n", "rest"], ["t"], "Pack", {"valuesCount": 2}),
+        Op("RESHAPE", ["x", "t"], ["y"]),
+    ]
+    constants = {"zero": np.array([0], np.int32), "one": np.array([1], np.int32),
+                 "rest": np.array(-1, np.int32)}  # fmt: skip
+    network, _ = load_tflite(saved(tmp_path, ops, {"x": (2, 3, 4)}, {"y": (2, 12)}, constants))
+    assert [step.op for step in network.steps] == ["RESHAPE"]
+    assert network(torch.zeros(2, 3, 4))["y"].shape == (2, 12)
+
+
+def test_everything_unsupported_is_listed_at_once(tmp_path: Path) -> None:
+    ops = [
+        Op("TOPK_V2", ["x", "k"], ["best", "place"]),
+        Op("UNIQUE", ["x"], ["b", "c"]),
+        Op("RELU", ["x"], ["fine"]),
+        Op("CUSTOM", ["x"], ["mine"]),
+    ]
+    path = saved(tmp_path, ops, {"x": (4,)}, {"fine": (4,)}, {"k": np.array(1, np.int32)})
+    with pytest.raises(UnsupportedError) as caught:
+        load_tflite(path)
+    assert "TOPK_V2 (best), UNIQUE (b), custom (mine)" in str(caught.value)
+    assert "RELU" not in str(caught.value)
+
+
+def test_another_shape_and_weights_beside_the_file(tmp_path: Path) -> None:
+    path = classifier(tmp_path)
+    with pytest.raises(SourceError, match=r"input image has another shape: got \(1, 3, 7, 9\)"):
+        load_tflite(path, [(1, 3, 7, 9)])
+    with pytest.raises(SourceError, match="a TFLite file holds its weights"):
+        load_source(str(path), weights=tmp_path / "w.safetensors")
+    assert saved_kind("a/net.TFLITE") == "tflite"
+
+
+# --- 8-bit files --------------------------------------------------------------------------------------
+
+
+def _int8(shape: tuple[int, ...], scale: float, zero_point: int = 0) -> TensorType:
+    return TensorType(shape, "int8", grid(scale, zero_point))
+
+
+def test_weights_of_8_bits_are_made_real(tmp_path: Path) -> None:
+    """Two channels of scales 0.5 and 0.25: y = 0.5 * (2 x0 + 4 x1) + 1 and 0.25 * (8 x0) - 0.5."""
+    weight = np.array([[2, 4], [8, 0]], np.int8)
+    constants = {
+        "w": (weight, Quantization.per_channel([0.5, 0.25], 0)),
+        "b": (np.array([16, -16], np.int32), Quantization.per_channel([1 / 16, 1 / 32], 0)),
+    }
+    op = Op("FULLY_CONNECTED", ["x", "w", "b"], ["y"], "FullyConnected")
+    path = saved(tmp_path, [op], {"x": _int8((1, 2), 0.125)}, {"y": _int8((1, 2), 0.5, 3)}, constants)
+    source = load_source(str(path))
+    assert source.program.type("x").dtype == "float32"
+    found = interpret(source.program, {"x": np.array([[1, 10]], np.float32)})["y"]
+    assert found.tolist() == [[22.0, 1.5]]
+    ((name, reason),) = source.skipped
+    assert name == "quantized" and "compressed anew" in reason
+
+
+def test_a_relu_that_the_range_kept_is_put_back(tmp_path: Path) -> None:
+    """Zero point -128: the file's integers stand for nothing below 0."""
+    op = Op("ADD", ["x", "x"], ["y"], "Add")
+    for zero_point, wanted in ((-128, [[0.0, 8.0]]), (-127, [[-2.0, 8.0]])):
+        path = saved(tmp_path, [op], {"x": _int8((1, 2), 0.1)}, {"y": _int8((1, 2), 0.1, zero_point)})
+        assert load_tflite(path)[0](torch.tensor([[-1.0, 4.0]]))["y"].tolist() == wanted
+    path = saved(tmp_path, [op], {"x": _int8((1, 2), 0.1)}, {"y": _int8((1, 2), 6 / 255, -128)})
+    assert load_tflite(path)[0](torch.tensor([[-1.0, 4.0]]))["y"].tolist() == [[0.0, 6.0]]
+
+
+def test_four_bits_and_halves_are_unpacked(tmp_path: Path) -> None:
+    ops = [Op("DEQUANTIZE", ["h"], ["w"]), Op("FULLY_CONNECTED", ["x", "w", ""], ["y"], "FullyConnected")]
+    half = np.array([[0.5, -2.0]], np.float16)
+    network, _ = load_tflite(saved(tmp_path, ops, {"x": (1, 2)}, {"y": (1, 1)}, {"h": half}))
+    assert network(torch.tensor([[4.0, 1.0]]))["y"].tolist() == [[0.0]]
+    program = float_program("encoder")
+    assert program  # the precisions of few bits are read back below
+    from pocketpress.sources.tflite.read import FileTensor
+    from pocketpress.sources.tflite.values import constant
+
+    tensor = FileTensor("w", "INT4", (3,), None, (0.5,), (0,))
+    assert constant(tensor, np.array([0x87, 0x0F], np.uint8), real=True).tolist() == [3.5, -4.0, -0.5]
+
+
+# --- hostile files ------------------------------------------------------------------------------------
+
+
+def test_files_that_are_not_networks(tmp_path: Path) -> None:
+    path = tmp_path / "bad.tflite"
+    with pytest.raises(SourceError, match="no such file"):
+        load_tflite(path)
+    for content in (b"", b"hello", b"\0" * 64, b"\0\0\0\0TFL3" + b"\xff" * 60):
+        path.write_bytes(content)
+        with pytest.raises(SourceError):
+            load_tflite(path)
+
+
+def test_a_few_bytes_cannot_ask_for_a_huge_tensor(tmp_path: Path) -> None:
+    huge = np.array([1 << 20, 1 << 20], np.int32)
+    fill = [Op("FILL", ["s", "v"], ["c"]), Op("ADD", ["x", "c"], ["y"], "Add")]
+    path = saved(tmp_path, fill, {"x": (1,)}, {"y": (1,)}, {"s": huge, "v": np.float32(1)})
+    tile = [Op("TILE", ["x", "s"], ["y"])]
+    tiled = saved(tmp_path, tile, {"x": (1, 1)}, {"y": (1,)}, {"s": huge}, name="tile.tflite")
+    resize = [Op("RESIZE_BILINEAR", ["x", "s"], ["y"], "ResizeBilinear")]
+    resized = saved(tmp_path, resize, {"x": (1, 1, 1, 1)}, {"y": (1,)}, {"s": huge}, name="resize.tflite")
+    add = [Op("ADD", ["x", "x"], ["y"], "Add")]
+    given = saved(tmp_path, add, {"x": (1 << 20, 1 << 20)}, {"y": (1,)}, name="x.tflite")
+    outer = [Op("ADD", ["a", "b"], ["y"], "Add")]
+    spread = saved(tmp_path, outer, {"a": (1 << 16, 1), "b": (1 << 16,)}, {"y": (1,)}, name="o.tflite")
+    tracemalloc.start()
+    for hostile in (path, tiled, resized, given, spread):
+        with pytest.raises((SourceError, UnsupportedError), match=r"size|too large"):
+            load_tflite(hostile)
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
