@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pocketpress.core.program import Program
+from pocketpress.graph.cancel_permutes import cancel_permutes
 from pocketpress.graph.fold_affine import fold_affine
 from pocketpress.graph.fold_constants import Evaluate, fold_constants
 from pocketpress.graph.fuse_clamp import fuse_clamp
@@ -13,5 +14,6 @@ from pocketpress.graph.remove_noops import remove_noops
 def simplify(program: Program, evaluate: Evaluate) -> Program:
     """Clean a freshly translated program; the function it computes stays the same (up to float rounding)."""
     program = remove_noops(fold_constants(program, evaluate))
+    program = remove_noops(cancel_permutes(program))
     program = fold_affine(fuse_padding(program))
     return remove_noops(fuse_clamp(program))
