@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import torch
 from torch.fx.traceback import preserve_node_meta
 
 from pocketpress.core.errors import SourceError
 from pocketpress.sources.pytorch import Shapes, export_module, load_pytorch
 from pocketpress.sources.source import Source
 
-SAVED = {".pt2": "pt2", ".onnx": "onnx"}
+SAVED = {".pt2": "pt2", ".onnx": "onnx", ".keras": "keras", ".h5": "keras", ".hdf5": "keras"}
 """Kind of the files that hold a whole network, by suffix."""
+
+
+Listed = Sequence[tuple[int, ...]] | None
+Live = tuple[torch.nn.Module, tuple[torch.Tensor, ...]]
 
 
 def saved_kind(spec: str) -> str | None:
@@ -24,7 +29,7 @@ def load_source(spec: str, *, weights: Path | None = None, shapes: Shapes | None
     """Read a network as a float program.
 
     Args:
-        spec: ``package.module:factory``, ``path/to/file.py:factory``, or a ``.pt2`` or ``.onnx`` file.
+        spec: ``package.module:factory``, ``path/to/file.py:factory``, or a ``.pt2``, ``.onnx``, ``.keras`` or ``.h5`` file.
         weights: of a factory's network.
         shapes: input shapes, by name or in order.
 
@@ -32,15 +37,31 @@ def load_source(spec: str, *, weights: Path | None = None, shapes: Shapes | None
         SourceError: there is no such network, or it cannot be read.
         UnsupportedError: an operator or type in it is not supported.
     """
-    if saved_kind(spec) != "onnx":
+    kind = saved_kind(spec)
+    if kind not in READERS:
         return load_pytorch(spec, weights=weights, shapes=shapes)
+    name, read = READERS[kind]
     if weights is not None:
-        raise SourceError(
-            "an ONNX file holds its weights", got=f"--weights {weights}", next_step="leave --weights out"
-        )
-    from pocketpress.sources.onnx.load import load_onnx
-
-    listed = list(shapes.values()) if isinstance(shapes, Mapping) else shapes
-    network, examples = load_onnx(Path(spec), listed)
+        raise SourceError(f"{name} holds its weights", got=f"--weights {weights}", next_step="leave --weights out")
+    network, examples = read(Path(spec), list(shapes.values()) if isinstance(shapes, Mapping) else shapes)
     with preserve_node_meta():  # keeps the names that the network annotates its steps with
         return export_module(network, examples, spec, name=Path(spec).stem)
+
+
+def _read_onnx(path: Path, shapes: Listed) -> Live:
+    from pocketpress.sources.onnx.load import load_onnx
+
+    return load_onnx(path, shapes)
+
+
+def _read_keras(path: Path, shapes: Listed) -> Live:
+    from pocketpress.sources.keras.load import load_keras
+
+    return load_keras(path, shapes)
+
+
+READERS: dict[str, tuple[str, Callable[[Path, Listed], Live]]] = {
+    "onnx": ("an ONNX file", _read_onnx),
+    "keras": ("a Keras file", _read_keras),
+}
+"""Kinds of files that become a live network first: what to call one, and who reads it."""

@@ -6,10 +6,7 @@ is made; what is left runs node by node.
 
 from __future__ import annotations
 
-import inspect
-import keyword
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,12 +15,11 @@ from torch import Tensor, nn
 from torch.fx.traceback import annotate
 
 from pocketpress.core.errors import PocketpressError, SourceError, UnsupportedError
+from pocketpress.sources.named import ANNOTATION, with_parameters
 from pocketpress.sources.onnx.call import Call, Known, Result
 from pocketpress.sources.onnx.graph import Graph, Step
 from pocketpress.sources.onnx.operators.table import OPERATORS
 
-ANNOTATION = "pocketpress_node"
-"""Key under which exported operators know their node."""
 SHAPE_OPS = ("Shape", "Size")
 """Their results are known, since shapes are."""
 MAX_KNOWN_ELEMENTS = 1 << 26
@@ -50,7 +46,7 @@ class OnnxNetwork(nn.Module):
         self.steps: list[Step] = []
         self._resolve({i.name: e for i, e in zip(graph.inputs, examples, strict=True)})
         self._keep_constants()
-        self.forward = _with_parameters(self.run, [i.name for i in graph.inputs])
+        self.forward = with_parameters(self.run, [i.name for i in graph.inputs])
 
     def run(self, *inputs: Tensor) -> dict[str, Tensor]:
         """Run the graph; the same as ``forward``, whose parameters have the names of the inputs."""
@@ -118,20 +114,6 @@ class OnnxNetwork(nn.Module):
             else:
                 self.register_buffer(key, value)
             self.keys[name] = key
-
-
-def _with_parameters(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
-    """The function with named parameters: exported programs call their inputs so."""
-
-    def forward(*inputs: Tensor, **named: Tensor) -> Any:
-        return function(*inputs, *named.values())
-
-    plain = [re.sub(r"\W", "_", name, flags=re.ASCII) or "input" for name in names]
-    plain = [f"input_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name for name in plain]
-    unique = [name if name not in plain[:i] else f"{name}_{i}" for i, name in enumerate(plain)]
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    forward.__signature__ = inspect.Signature([inspect.Parameter(n, kind) for n in unique])  # type: ignore[attr-defined]
-    return forward
 
 
 def _kept(step: Step, value: Tensor) -> Known:
