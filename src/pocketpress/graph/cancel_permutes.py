@@ -33,17 +33,18 @@ def cancel_permutes(program: Program) -> Program:
     if not any(node.op == "permute" for node in program.nodes):
         return program
     moved = _Rewriter(program).run()
-    return moved if moved_elements(moved) < moved_elements(program) else program
+    return moved if movement(moved) < movement(program) else program
 
 
-def moved_elements(program: Program) -> int:
-    """Elements that permutes move in one inference."""
-    return sum(
+def movement(program: Program) -> tuple[int, int]:
+    """Elements that permutes move in one inference, and how many permutes there are."""
+    permutes = [node for node in program.nodes if node.op == "permute"]
+    moving = [
         program.type(node.outputs[0]).elements
-        for node in program.nodes
-        if node.op == "permute"
-        and not moves_nothing(program.type(node.inputs[0]).shape, tuple(node.attrs["axes"]))
-    )
+        for node in permutes
+        if not moves_nothing(program.type(node.inputs[0]).shape, tuple(node.attrs["axes"]))
+    ]
+    return sum(moving), len(permutes)
 
 
 def wanted_orders(program: Program) -> dict[str, frozenset[Axes]]:
@@ -193,7 +194,8 @@ class _Rewriter:
         if order != plain:
             name = self._rewrite.unique(f"{declared}_moved") if declared in self._program.outputs else declared
             self._rewrite.types[name] = _permuted(self._program.type(declared), order)
-        self._nodes.append(replace(node, inputs=tuple(inputs), outputs=(name,)))
+        called = node.name if name == declared else name
+        self._nodes.append(replace(node, name=called, inputs=tuple(inputs), outputs=(name,)))
         self._versions[declared] = {order: name}
 
     def _expose(self, name: str) -> None:

@@ -1,20 +1,24 @@
-"""Zero padding moves into the convolution after it."""
+"""Padding moves into the convolution (zeros) or the maximum (minus infinity) after it."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from pocketpress.core.program import Node, Program
 from pocketpress.graph.rewrite import Rewrite
 
+IGNORED = {"conv2d": 0.0, "max_pool2d": -math.inf}
+"""What a padding of these operators stands for: it adds nothing to the sum, or never is the maximum."""
+
 
 def fuse_padding(program: Program) -> Program:
-    """Fuse ``pad`` with real 0 along the image axes into every conv2d that reads it."""
+    """Fuse ``pad`` along the image axes into every operator of `IGNORED` that reads it."""
     producers = program.producers()
     changes: dict[str, tuple[Node, ...]] = {}
     for node in program.nodes:
-        pad = producers.get(node.inputs[0]) if node.op == "conv2d" else None
-        if pad is None or pad.op != "pad" or pad.attrs["value"] != 0 or not _image_only(pad):
+        pad = producers.get(node.inputs[0]) if node.op in IGNORED else None
+        if pad is None or pad.op != "pad" or pad.attrs["value"] != IGNORED[node.op] or not _image_only(pad):
             continue
         top, left, bottom, right = node.attrs["pads"]
         before, after = pad.attrs["before"], pad.attrs["after"]

@@ -78,7 +78,7 @@ def export_module(
 
 def _finish(exported: torch.export.ExportedProgram, spec: str, name: str) -> Source:
     program, skipped = to_program(exported)
-    count = sum(p.numel() for p in exported.parameters())
+    count = sum(p.numel() for p in exported.parameters() if p.is_floating_point())
     return Source(program, name, spec, int(count), skipped, exported)
 
 

@@ -104,7 +104,7 @@ class _Cleaner:
             config = {"name": "sequential", "layers": config}
         if not isinstance(config, dict):
             raise SourceError(f"{self._where}: {name} has no configuration", got=type(config).__name__)
-        plain = config if operation or name in MODELS else repaired(name, config)
+        plain = repaired(name, config)
         cleaned = {
             "module": module,
             "class_name": RENAMED.get(name, name),

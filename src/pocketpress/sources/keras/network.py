@@ -23,7 +23,7 @@ class KerasNetwork(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
-        self.names = _unique([str(name) for name in model.output_names])
+        self.names = _unique([str(tensor._keras_history.operation.name) for tensor in model.outputs])
         for layer in model._flatten_layers(include_self=False):
             _prepare(layer)
         self.forward = with_parameters(self.run, [str(tensor.name) for tensor in model.inputs])
@@ -32,7 +32,8 @@ class KerasNetwork(nn.Module):
         """Run the model at inference; the same as ``forward``, whose parameters have the inputs' names."""
         from keras import tree
 
-        found = self.model(tree.pack_sequence_as(self.model.input, list(inputs)), training=False)
+        given = inputs[0] if len(inputs) == 1 else tree.pack_sequence_as(self.model.input, list(inputs))
+        found = self.model(given, training=False)
         return dict(zip(self.names, tree.flatten(found), strict=True))
 
 
