@@ -3,7 +3,8 @@
 Channels-last sources (Keras) wrap every convolution in a permute to NCHW and one back.  As in
 `core.program.channels_last`, a tensor may exist in several *versions*, each the declared tensor with its axes
 in another order; a permute only names a version, and an element is moved when an operator asks for a version
-that nobody holds.  The result is kept if it moves fewer elements than the program given.
+that nobody holds.  Of two ways that move as many elements, the one nearer to the convolution is taken, so that
+what follows it can be folded into it.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from pocketpress.graph.rewrite import Rewrite
 
 
 def cancel_permutes(program: Program) -> Program:
-    """The same function with fewer elements moved; the program itself when nothing is gained."""
+    """The same function with no more elements moved; the program itself when that fails."""
     if not any(node.op == "permute" for node in program.nodes):
         return program
     moved = _Rewriter(program).run()
-    return moved if movement(moved) < movement(program) else program
+    return moved if movement(moved) <= movement(program) else program
 
 
 def movement(program: Program) -> tuple[int, int]:
@@ -134,6 +135,8 @@ class _Rewriter:
         for wanted in self._wanted[out]:
             if not moves_nothing(tuple(shape[a] for a in kept), compose(inverse(kept), wanted)):
                 total += elements
+        if node.op == "softmax" and order.index(int(node.attrs["axis"]) % len(order)) != len(order) - 1:
+            total += elements  # runtimes move its axis to the end themselves
         return total
 
     def _distance(self, name: str, order: Axes) -> int:

@@ -9,8 +9,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.fx.traceback import annotate
 
-from pocketpress.sources.keras.pooling import EXACT_CALLS
+from pocketpress.sources.keras import pooling, resizing
 from pocketpress.sources.named import ANNOTATION, with_parameters
+
+CALLS: dict[str, Callable[..., Tensor]] = {**pooling.CALLS, **resizing.CALLS}
+"""What replaces a layer's own call, which would not export or not be exact, by the layer's class."""
 
 
 class KerasNetwork(nn.Module):
@@ -40,7 +43,7 @@ class KerasNetwork(nn.Module):
 def _prepare(layer: Any) -> None:
     """Let a layer's call say its name in the exported graph, and replace calls that do not export."""
     kind = type(layer).__name__
-    call = EXACT_CALLS.get(kind)
+    call = CALLS.get(kind)
     inner = layer.call if call is None else functools.partial(call, layer)
     if not hasattr(layer, "layers"):
         layer.call = _named(inner, layer.call, f"{layer.name} ({kind})")
