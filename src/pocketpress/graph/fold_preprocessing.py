@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pocketpress.core.errors import UserError
 from pocketpress.core.program import Node, Program, TensorType
 from pocketpress.core.signature import Preprocessing
-from pocketpress.graph.rewrite import Rewrite
+from pocketpress.graph.rewrite import Rewrite, sole_consumer
 
 Vector = npt.NDArray[Any]
 
@@ -40,6 +40,7 @@ def fold_preprocessing(program: Program, prep: Preprocessing) -> Program:
         raise UserError(
             "preprocessing does not fit the input", got=factor.size, allowed=program.type(name).shape[1]
         )
+    name, axis = _behind_permute(program, name, axis)
     readers = program.consumers().get(name, [])
     if axis == 1 and len(readers) == 1 and _can_absorb(program, readers[0], shift):
         return _absorb(program, readers[0], factor, shift)
@@ -57,6 +58,14 @@ def _image_input(program: Program, prep: Preprocessing) -> str:
     if len(prep.mean) not in program.type(images[0]).shape:
         raise UserError("preprocessing does not fit the input", got=f"{len(prep.mean)} channels")
     return images[0]
+
+
+def _behind_permute(program: Program, name: str, axis: int) -> tuple[str, int]:
+    """The input of a channels-last network after its permute to channels first, when that is its only reader."""
+    reader = sole_consumer(program, name)
+    if reader is None or reader.op != "permute":
+        return name, axis
+    return reader.outputs[0], tuple(reader.attrs["axes"]).index(axis)
 
 
 def _can_absorb(program: Program, node: Node, shift: Vector) -> bool:
@@ -100,9 +109,11 @@ def _prepend(
     scaled, shifted = rewrite.unique(f"{name}_scaled"), rewrite.unique(f"{name}_normalised")
     type_ = TensorType(program.type(name).shape)
     rewrite.types |= {scaled: type_, shifted: type_}
-    rewrite.nodes = [
+    made = [
         Node("mul", scaled, (name, a), (scaled,), {"clamp": None}, "preprocessing"),
         Node("add", shifted, (scaled, b), (shifted,), {"clamp": None}, "preprocessing"),
-        *(node.renamed({name: shifted}) if name in node.inputs else node for node in rewrite.nodes),
     ]
+    start = next((i + 1 for i, node in enumerate(rewrite.nodes) if name in node.outputs), 0)
+    before, after = rewrite.nodes[:start], rewrite.nodes[start:]
+    rewrite.nodes = [*before, *made, *(n.renamed({name: shifted}) if name in n.inputs else n for n in after)]
     return rewrite.build()
