@@ -3,8 +3,8 @@
 Channels-last sources (Keras) wrap every convolution in a permute to NCHW and one back.  As in
 `core.program.channels_last`, a tensor may exist in several *versions*, each the declared tensor with its axes
 in another order; a permute only names a version, and an element is moved when an operator asks for a version
-that nobody holds.  Of two ways that move as many elements, the one nearer to the convolution is taken, so that
-what follows it can be folded into it.
+that nobody holds.  Of two ways that move as many elements, the one nearer to the convolution is taken, so
+that what follows it can be folded into it.
 """
 
 from __future__ import annotations
@@ -195,7 +195,9 @@ class _Rewriter:
         order = order or plain
         name = declared
         if order != plain:
-            name = self._rewrite.unique(f"{declared}_moved") if declared in self._program.outputs else declared
+            name = (
+                self._rewrite.unique(f"{declared}_moved") if declared in self._program.outputs else declared
+            )
             self._rewrite.types[name] = _permuted(self._program.type(declared), order)
         called = node.name if name == declared else name
         self._nodes.append(replace(node, name=called, inputs=tuple(inputs), outputs=(name,)))

@@ -61,7 +61,7 @@ def _image_input(program: Program, prep: Preprocessing) -> str:
 
 
 def _behind_permute(program: Program, name: str, axis: int) -> tuple[str, int]:
-    """The input of a channels-last network after its permute to channels first, when that is its only reader."""
+    """A channels-last input after its permute to channels first, when that is its only reader."""
     reader = sole_consumer(program, name)
     if reader is None or reader.op != "permute":
         return name, axis

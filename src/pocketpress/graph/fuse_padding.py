@@ -11,7 +11,7 @@ from pocketpress.graph.rewrite import Rewrite
 
 
 def fuse_padding(program: Program) -> Program:
-    """Fuse ``pad`` along the image axes into every conv2d or max_pool2d that reads it and ignores its value."""
+    """Fuse ``pad`` along the image axes into every conv2d or max_pool2d that ignores its value."""
     producers = program.producers()
     changes: dict[str, tuple[Node, ...]] = {}
     for node in program.nodes:

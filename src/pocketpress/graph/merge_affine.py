@@ -1,7 +1,7 @@
 """A chain of constant scales and shifts becomes one scale and one shift.
 
-Keras writes batch-norm as ``(x - mean) * factor + beta``, and puts ``Rescaling`` before ``Normalization``: three
-and four operators where two say the same.
+Keras writes batch-norm as ``(x - mean) * factor + beta``, and puts ``Rescaling`` before ``Normalization``:
+three and four operators where two say the same.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def _merged(rewrite: Rewrite, program: Program, chain: list[Node]) -> tuple[Node
     if max(scale.size, shift.size) > max(constant.size for constant in constants):
         return None
     last = chain[-1]
-    kept = [(op, value) for op, value, none in (("mul", scale, 1.0), ("add", shift, 0.0)) if np.any(value != none)]
+    both = (("mul", scale, 1.0), ("add", shift, 0.0))
+    kept = [(op, value) for op, value, neutral in both if np.any(value != neutral)]
     if not kept or len(kept) >= len(chain):
         return None
     nodes: list[Node] = []
@@ -68,8 +69,8 @@ def _merged(rewrite: Rewrite, program: Program, chain: list[Node]) -> tuple[Node
         final = index == len(kept) - 1
         out = last.outputs[0] if final else rewrite.unique(f"{last.outputs[0]}_scaled")
         rewrite.types[out] = program.type(last.outputs[0])
-        constant = rewrite.constant(f"{last.name}_{op}", value.astype(np.float32))
+        operand = rewrite.constant(f"{last.name}_{op}", value.astype(np.float32))
         clamp = last.attrs["clamp"] if final else None
-        nodes.append(Node(op, out, (source, constant), (out,), {"clamp": clamp}, last.source))
+        nodes.append(Node(op, out, (source, operand), (out,), {"clamp": clamp}, last.source))
         source = out
     return tuple(nodes)

@@ -1,6 +1,7 @@
-"""A slice or reshape of a product moves behind the scale, shift or clamp after it, so that these reach the product.
+"""A slice or reshape of a product moves behind the scale, shift or clamp after it.
 
-Keras crops a transposed convolution before it adds the bias, and splits the heads of an attention before that.
+So these reach the product: Keras crops a transposed convolution before it adds the bias, and splits the heads
+of an attention before that.
 """
 
 from __future__ import annotations

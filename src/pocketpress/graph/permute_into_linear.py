@@ -12,7 +12,7 @@ from pocketpress.graph.rewrite import Rewrite
 
 
 def permute_into_linear(program: Program) -> Program:
-    """``linear(flatten(permute(x)))`` becomes ``linear(flatten(x))`` with the weight's columns in x's order."""
+    """``linear(flatten(permute(x)))`` becomes ``linear(flatten(x))``, the weight's columns in x's order."""
     producers, readers = program.producers(), program.consumers()
     rewrite = Rewrite(program)
     for flatten in program.nodes:
@@ -44,4 +44,6 @@ def _reordered(rewrite: Rewrite, layer: Node, shape: tuple[int, ...], axes: Axes
     weight = rewrite.constants[layer.inputs[1]]
     unfolded = weight.reshape(weight.shape[0], *shape[1:])
     moved = np.ascontiguousarray(np.transpose(unfolded, inverse(axes))).reshape(weight.shape)
-    return replace(layer, inputs=(layer.inputs[0], rewrite.constant(layer.inputs[1], moved), *layer.inputs[2:]))
+    return replace(
+        layer, inputs=(layer.inputs[0], rewrite.constant(layer.inputs[1], moved), *layer.inputs[2:])
+    )

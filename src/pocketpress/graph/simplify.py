@@ -9,9 +9,9 @@ from pocketpress.graph.fold_constants import Evaluate, fold_constants
 from pocketpress.graph.fuse_clamp import fuse_clamp
 from pocketpress.graph.fuse_padding import fuse_padding
 from pocketpress.graph.merge_affine import merge_affine
+from pocketpress.graph.movement_last import movement_last
 from pocketpress.graph.permute_into_linear import permute_into_linear
 from pocketpress.graph.remove_noops import remove_noops
-from pocketpress.graph.movement_last import movement_last
 
 
 def simplify(program: Program, evaluate: Evaluate) -> Program:

@@ -29,7 +29,7 @@ def load_source(spec: str, *, weights: Path | None = None, shapes: Shapes | None
     """Read a network as a float program.
 
     Args:
-        spec: ``package.module:factory``, ``path/to/file.py:factory``, or a ``.pt2``, ``.onnx``, ``.keras`` or ``.h5`` file.
+        spec: ``package.module:factory``, ``path/to/file.py:factory``, or a file (`SAVED`).
         weights: of a factory's network.
         shapes: input shapes, by name or in order.
 
@@ -42,7 +42,9 @@ def load_source(spec: str, *, weights: Path | None = None, shapes: Shapes | None
         return load_pytorch(spec, weights=weights, shapes=shapes)
     name, read = READERS[kind]
     if weights is not None:
-        raise SourceError(f"{name} holds its weights", got=f"--weights {weights}", next_step="leave --weights out")
+        raise SourceError(
+            f"{name} holds its weights", got=f"--weights {weights}", next_step="leave --weights out"
+        )
     network, examples = read(Path(spec), list(shapes.values()) if isinstance(shapes, Mapping) else shapes)
     with preserve_node_meta():  # keeps the names that the network annotates its steps with
         return export_module(network, examples, spec, name=Path(spec).stem)

@@ -11,6 +11,8 @@ import torch
 from pocketpress.sources.aten.bound import Bound
 from pocketpress.sources.aten.shapes import emit_permute
 
+Sizes = dict[str, int]
+
 
 def einsum(b: Bound) -> str:
     """aten::einsum of two operands, each letter once per operand and none summed in one operand alone."""
@@ -44,7 +46,7 @@ def _letters(b: Bound, operands: list[Any]) -> tuple[str, str, str]:
     return parts[0], parts[1], out
 
 
-def _sizes(b: Bound, operands: list[Any], left: str, right: str) -> dict[str, int]:
+def _sizes(b: Bound, operands: list[Any], left: str, right: str) -> Sizes:
     return dict(zip(left + right, (*b.shape(operands[0]), *b.shape(operands[1])), strict=True))
 
 
@@ -58,7 +60,13 @@ def _arranged(b: Bound, value: Any, letters: str, order: list[str], shape: tuple
 
 
 def _linear(
-    b: Bound, x: Any, weight: torch.Tensor, letters: str, rows: list[str], summed: list[str], size: dict[str, int]
+    b: Bound,
+    x: Any,
+    weight: torch.Tensor,
+    letters: str,
+    rows: list[str],
+    summed: list[str],
+    size: Sizes,
 ) -> str:
     inner = math.prod(size[c] for c in summed)
     outer = [size[c] for c in rows]
@@ -69,7 +77,11 @@ def _linear(
 
 
 def _product(
-    b: Bound, operands: list[Any], letters: tuple[str, str], groups: tuple[list[str], ...], size: dict[str, int]
+    b: Bound,
+    operands: list[Any],
+    letters: tuple[str, str],
+    groups: tuple[list[str], ...],
+    size: Sizes,
 ) -> str:
     batch, rows, columns, summed = groups
     outer = tuple(size[c] for c in batch)

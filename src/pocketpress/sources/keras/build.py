@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import tempfile
 import warnings
@@ -30,6 +31,7 @@ def build(file: KerasFile, where: str) -> Any:
     with _errors(f"{where} cannot be rebuilt"):
         with keras.device("meta"):
             sketch = _from_config(keras, file)
+        _check_built(sketch, where)
         _check_sizes(sketch, file, where)
         with keras.device("cpu"):
             model = _from_config(keras, file)
@@ -40,8 +42,6 @@ def build(file: KerasFile, where: str) -> Any:
 
 
 def _from_config(keras: ModuleType, file: KerasFile) -> Any:
-    import copy
-
     return keras.saving.deserialize_keras_object(copy.deepcopy(file.config), safe_mode=True)
 
 
@@ -73,13 +73,23 @@ def _check_inputs(config: Any, where: str) -> None:
         if isinstance(found, list):
             waiting.extend(found)
             if _is_shape(found) and math.prod(abs(d) for d in found if d) > MAX_ACTIVATION:
-                raise SourceError(f"{where}: a shape is too large", got=str(found)[:80], allowed=MAX_ACTIVATION)
+                raise SourceError(
+                    f"{where}: a shape is too large", got=str(found)[:80], allowed=MAX_ACTIVATION
+                )
         elif isinstance(found, dict):
             waiting.extend(found.values())
 
 
 def _is_shape(value: list[Any]) -> bool:
     return 0 < len(value) <= 8 and all(d is None or type(d) is int for d in value)
+
+
+def _check_built(model: Any, where: str) -> None:
+    if not model.built or not getattr(model, "inputs", None):
+        raise SourceError(
+            f"{where} does not say the shape of its input",
+            next_step="save the model with an Input layer, or after model.build(...)",
+        )
 
 
 def _check_sizes(sketch: Any, file: KerasFile, where: str) -> None:

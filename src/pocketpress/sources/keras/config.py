@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from pocketpress.core.errors import SourceError, UnsupportedError
@@ -22,6 +21,7 @@ from pocketpress.sources.keras.repairs import UNSET, Config, repaired
 
 MAX_BYTES = 64 << 20
 MAX_OBJECTS = 100_000
+OBJECTS = {**dict.fromkeys(LAYERS, "keras.layers"), **MODELS}
 STRUCTURE = ("name", "inbound_nodes", "build_config", "shared_object_id")
 """Keys beside ``class_name`` and ``config`` that say how objects are joined."""
 
@@ -43,7 +43,8 @@ def read_config(text: bytes | str, where: str) -> Config:
         parsed = json.loads(text)
         if not isinstance(parsed, dict) or parsed.get("class_name") not in MODELS:
             raise _unknown_network(parsed, where)
-        return _Cleaner(where).object(parsed)
+        found: Config = _Cleaner(where).object(parsed)
+        return found
     except RecursionError as error:
         raise SourceError(f"{where}: the configuration is nested too deeply") from error
     except ValueError as error:
@@ -105,15 +106,16 @@ class _Cleaner:
         if not isinstance(config, dict):
             raise SourceError(f"{self._where}: {name} has no configuration", got=type(config).__name__)
         plain = repaired(name, config)
-        cleaned = {
+        entries = {key: self._entry(key, value) for key, value in plain.items()}
+        cleaned: Config = {
             "module": module,
             "class_name": RENAMED.get(name, name),
-            "config": {key: self._entry(key, value) for key, value in plain.items()},
+            "config": entries,
             "registered_name": name if operation else None,
         }
         cleaned.update({key: self.value(found[key]) for key in STRUCTURE if key in found})
         if name in LAYERS or name in MODELS:
-            cleaned.setdefault("name", cleaned["config"].get("name"))
+            cleaned.setdefault("name", entries.get("name"))
         return cleaned
 
     def _entry(self, key: str, value: Any) -> Any:
@@ -124,7 +126,7 @@ class _Cleaner:
         return self.value(value)
 
     def _module(self, name: str, operation: bool, found: Config) -> str:
-        table: Mapping[str, str] = OPERATIONS if operation else {**dict.fromkeys(LAYERS, "keras.layers"), **MODELS}
+        table = OPERATIONS if operation else OBJECTS
         if name not in table:
             kind = "operation" if operation else "layer"
             raise self._refusal(kind, name, REFUSED.get(name, "it is none that is supported"))
@@ -154,4 +156,6 @@ class _Cleaner:
         return {key: self.value(item) for key, item in found.items()}
 
     def _refusal(self, kind: str, name: str, why: str) -> UnsupportedError:
-        return UnsupportedError(f"{self._where} has a {kind} that cannot be read", got=name[:80], next_step=why)
+        return UnsupportedError(
+            f"{self._where} has a {kind} that cannot be read", got=name[:80], next_step=why
+        )

@@ -78,7 +78,7 @@ def _check_dataset(dataset: h5py.Dataset, what: str) -> int:
     filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
     if not set(filters) <= FILTERS:
         raise SourceError(f"{what} is stored with unknown filters", got=filters, allowed=sorted(FILTERS))
-    size = math.prod(dataset.shape or ()) * dataset.dtype.itemsize
+    size = int(math.prod(dataset.shape or ()) * dataset.dtype.itemsize)
     stored = int(dataset.id.get_storage_size())
     if size > max(FREE_BYTES, MAX_RATIO * stored):
         raise SourceError(f"{what} claims more than it holds", got=f"{size} bytes in {stored}")

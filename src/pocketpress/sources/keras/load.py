@@ -38,18 +38,8 @@ def load_keras(path: Path, shapes: Shapes | None = None) -> tuple[KerasNetwork, 
     keras = import_keras()
     model = build(read_keras(path), str(path))
     with keras.device("cpu"):
-        examples = _examples(_with_inputs(model, shapes, path), shapes, path)
+        examples = _examples(model, shapes, path)
         return KerasNetwork(model).eval(), examples
-
-
-def _with_inputs(model: Any, shapes: Shapes | None, path: Path) -> Any:
-    """A sequential model without an input layer is built for the shape asked for."""
-    if not getattr(model, "built", False) or not getattr(model, "inputs", None):
-        raise SourceError(
-            f"{path} does not say the shape of its input",
-            next_step="save the model after model.build(...), or with an Input layer",
-        )
-    return model
 
 
 def _examples(model: Any, shapes: Shapes | None, path: Path) -> tuple[torch.Tensor, ...]:

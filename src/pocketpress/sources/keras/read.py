@@ -72,7 +72,8 @@ def _configuration(file: Any, where: str) -> bytes:
     found = file.attrs.get("model_config")
     if found is None:
         raise SourceError(
-            f"{where} holds weights without a network", next_step="save the whole model, as model.save('net.keras')"
+            f"{where} holds weights without a network",
+            next_step="save the whole model, as model.save('net.keras')",
         )
     if isinstance(found, str):
         return found.encode()

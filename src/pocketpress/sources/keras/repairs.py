@@ -1,7 +1,7 @@
 """What versions of Keras wrote into a layer's configuration, brought to what Keras 3 reads.
 
-Each row of `REPAIRS` is one difference.  Keys of Keras 2 that Keras 3 lacks may be left out only with the value
-that means what Keras 3 does; with any other value they stay, and Keras refuses the layer.
+Each row of `REPAIRS` is one difference.  Keys of Keras 2 that Keras 3 lacks may be left out only with the
+value that means what Keras 3 does; with any other value they stay, and Keras refuses the layer.
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ def _rows(*rows: tuple[str, str, Change, str]) -> tuple[Repair, ...]:
     return tuple(Repair(frozenset(layers.split()), key, change, why) for layers, key, change, why in rows)
 
 
-_FACTORED = "DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D SeparableConvolution1D SeparableConvolution2D"
+_SEPARABLE = "SeparableConv1D SeparableConv2D SeparableConvolution1D SeparableConvolution2D"
+_FACTORED = f"DepthwiseConv1D DepthwiseConv2D {_SEPARABLE}"
 _GROUPED = f"{_FACTORED} Conv1DTranspose Conv2DTranspose Convolution2DTranspose"
 _NORMS = "BatchNormalization LayerNormalization"
 

@@ -7,7 +7,6 @@ is made; what is left runs node by node.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
