@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pocketpress.core.errors import PocketpressError, SourceError
+from pocketpress.core.errors import PocketpressError, SourceError, UnsupportedError
 from pocketpress.sources.keras.backend import import_keras
 from pocketpress.sources.keras.read import KerasFile
 
@@ -32,6 +32,7 @@ def build(file: KerasFile, where: str) -> Any:
         with keras.device("meta"):
             sketch = _from_config(keras, file)
         _check_built(sketch, where)
+        _check_types(sketch, where)
         _check_sizes(sketch, file, where)
         with keras.device("cpu"):
             model = _from_config(keras, file)
@@ -90,6 +91,17 @@ def _check_built(model: Any, where: str) -> None:
             f"{where} does not say the shape of its input",
             next_step="save the model with an Input layer, or after model.build(...)",
         )
+
+
+def _check_types(model: Any, where: str) -> None:
+    for layer in model._flatten_layers(include_self=False):
+        computes = getattr(layer, "compute_dtype", "float32")
+        if computes != "float32" and type(layer).__name__ != "InputLayer":
+            raise UnsupportedError(
+                f"{where}: layer {layer.name} does not compute in float32",
+                got=computes,
+                next_step="save the network in float32",
+            )
 
 
 def _check_sizes(sketch: Any, file: KerasFile, where: str) -> None:

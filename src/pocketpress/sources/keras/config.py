@@ -41,8 +41,9 @@ def read_config(text: bytes | str, where: str) -> Config:
         raise SourceError(f"{where}: the configuration is too large", got=len(text), allowed=MAX_BYTES)
     try:
         parsed = json.loads(text)
-        if not isinstance(parsed, dict) or parsed.get("class_name") not in MODELS:
-            raise _unknown_network(parsed, where)
+        name = parsed.get("class_name") if isinstance(parsed, dict) else None
+        if not isinstance(name, str) or name not in MODELS:
+            raise _unknown_network(name, where)
         found: Config = _Cleaner(where).object(parsed)
         return found
     except RecursionError as error:
@@ -51,8 +52,7 @@ def read_config(text: bytes | str, where: str) -> Config:
         raise SourceError(f"{where}: the configuration is not JSON", got=str(error)[:100]) from error
 
 
-def _unknown_network(parsed: Any, where: str) -> SourceError | UnsupportedError:
-    name = parsed.get("class_name") if isinstance(parsed, dict) else None
+def _unknown_network(name: Any, where: str) -> SourceError | UnsupportedError:
     if not isinstance(name, str):
         return SourceError(f"{where} holds no configuration of a network", next_step="save the whole model")
     return UnsupportedError(
