@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from types import ModuleType
 
 from pocketpress.core.errors import MissingExtraError, SourceError
@@ -54,8 +53,3 @@ def _check(keras: ModuleType) -> None:
             allowed="torch",
             next_step=f"set {VARIABLE}=torch before keras is imported, or use the command line",
         )
-
-
-def is_imported() -> bool:
-    """Whether this process has imported Keras."""
-    return "keras" in sys.modules
