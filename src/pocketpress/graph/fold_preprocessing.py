@@ -33,7 +33,7 @@ def fold_preprocessing(program: Program, prep: Preprocessing) -> Program:
         UserError: the network has no single image input with as many channels as ``prep``.
     """
     name = _image_input(program, prep)
-    axis = 1 if prep.layout == "nchw" else len(program.type(name).shape) - 1
+    axis = _channel_axis(program.type(name).shape, prep)
     factor = np.asarray([prep.scale / s for s in prep.std], np.float64)
     shift = np.asarray([-m / s for m, s in zip(prep.mean, prep.std, strict=True)], np.float64)
     if axis == 1 and not program.type(name).shape[1] == factor.size:
@@ -58,6 +58,13 @@ def _image_input(program: Program, prep: Preprocessing) -> str:
     if len(prep.mean) not in program.type(images[0]).shape:
         raise UserError("preprocessing does not fit the input", got=f"{len(prep.mean)} channels")
     return images[0]
+
+
+def _channel_axis(shape: tuple[int, ...], prep: Preprocessing) -> int:
+    """Where the channels are: as ``prep`` says, or last when only the last axis can be."""
+    channels = len(prep.mean)
+    last = prep.layout != "nchw" or (shape[1] != channels and shape[-1] == channels)
+    return len(shape) - 1 if last else 1
 
 
 def _behind_permute(program: Program, name: str, axis: int) -> tuple[str, int]:
