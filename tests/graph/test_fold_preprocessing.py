@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.graph.same import ops
@@ -64,3 +66,20 @@ def test_other_channels_are_refused() -> None:
     net = Net()
     with pytest.raises(UserError, match="preprocessing does not fit the input"):
         fold_preprocessing(net.build(net.conv(net.input(1, 4, 5, 5), 2)), IMAGENET)
+
+
+@pytest.mark.parametrize(
+    ("pad", "kinds"), [(0, ["permute", "conv2d"]), (1, ["permute", "mul", "add", "conv2d"])]
+)
+def test_channels_last_images_fold_behind_their_permute(pad: int, kinds: list[str]) -> None:
+    net = Net()
+    x = net.op("permute", net.input(1, 6, 6, 3), axes=(0, 3, 1, 2))
+    before = net.build(net.conv(x, 4, pad=pad, name="y"))
+    after = fold_preprocessing(before, IMAGENET)
+    assert ops(after) == ops(fold_preprocessing(before, replace(IMAGENET, layout="nhwc"))) == kinds
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 6, 6, 3)).astype(np.float32)
+    normalised = (pixels / 255 - np.float32(IMAGENET.mean)) / np.float32(IMAGENET.std)
+    wanted = interpret(before, {"x": normalised.astype(np.float32)})["y"]
+    np.testing.assert_allclose(
+        interpret(after, {"x": pixels})["y"], wanted, atol=1e-5 * float(np.ptp(wanted))
+    )

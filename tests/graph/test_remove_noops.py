@@ -80,3 +80,14 @@ def test_idempotent() -> None:
     x = net.op("reshape", net.op("abs", net.input(1, 4)), shape=(4, 1))
     once = remove_noops(net.build(net.op("reshape", x, name="y", shape=(1, 4))))
     assert remove_noops(once).nodes == once.nodes
+
+
+def test_slices_in_a_row_are_one() -> None:
+    """Every second from 1, and of those every third from 1: every sixth from 3."""
+    net = Net()
+    x = net.op("slice", net.input(1, 20), starts=(0, 1), sizes=(1, 9), steps=(1, 2))
+    before = net.build(net.op("slice", x, starts=(0, 1), sizes=(1, 2), steps=(1, 3)))
+    after = remove_noops(before)
+    assert ops(after) == ["slice"]
+    assert (after.nodes[0].attrs["starts"], after.nodes[0].attrs["steps"]) == ((0, 3), (1, 6))
+    assert_same(before, after)

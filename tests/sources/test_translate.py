@@ -36,6 +36,7 @@ def translated(module: nn.Module, *inputs: torch.Tensor) -> Program:
 
 SHAPES = [
     (6, 4, 3, 3), (4, 2, 2, 2), (3,), (4,), (5, 3), (5, 4), (5, 6), (4, 1, 1), (1, 1, 6, 6), (4, 2), (1,) * 5,
+    (8, 2, 3), (2, 3, 8),
 ]  # fmt: skip
 PARAMETERS = {s: torch.randn(s, generator=torch.Generator().manual_seed(sum(s))) for s in SHAPES}
 W = PARAMETERS[6, 4, 3, 3]
@@ -71,6 +72,13 @@ CASES: dict[str, tuple[Function | nn.Module, tuple[tuple[int, ...], ...]]] = {
     "mm": (lambda x, y: torch.mm(x, y), (MATRIX, (5, 2))),
     "bmm": (lambda x, y: torch.bmm(x, y), ((2, 3, 4), (2, 4, 5))),
     "matmul": (lambda x, y: torch.matmul(x, y), ((1, 2, 3, 4), (2, 4, 5))),
+    "einsum-linear": (lambda x: torch.einsum("ncij,ck->nkij", x, parameter(4, 2)), (IMAGE,)),
+    "einsum-heads": (lambda x: torch.einsum("abc,cde->abde", x, PARAMETERS[8, 2, 3]), (SEQUENCE,)),
+    "einsum-joined": (lambda x: torch.einsum("abde,dec->abc", x, PARAMETERS[2, 3, 8]), ((1, 4, 2, 3),)),
+    "einsum-scores": (
+        lambda q, k: torch.einsum("aecd,abcd->acbe", q, k),
+        ((1, 5, 2, 3), (1, 4, 2, 3)),
+    ),
     # arithmetic
     "add": (lambda x, y: x + y, (IMAGE, (4, 1, 1))),
     "add-alpha": (lambda x, y: torch.add(x, y, alpha=0.5), (IMAGE, IMAGE)),
@@ -120,6 +128,12 @@ CASES: dict[str, tuple[Function | nn.Module, tuple[tuple[int, ...], ...]]] = {
         (IMAGE,),
     ),
     "abs-neg": (lambda x: -x.abs(), (IMAGE,)),
+    "other-names": (
+        lambda x, y: torch.negative(
+            torch.subtract(torch.multiply(x, y), torch.absolute(torch.divide(x, torch.clip(y, 1.0, 2.0))))
+        ).true_divide(3.0),
+        (IMAGE, IMAGE),
+    ),
     "square": (lambda x: torch.square(x), (IMAGE,)),
     "pow-2": (lambda x: x**2, (IMAGE,)),
     "pow-3": (lambda x: x**3, (IMAGE,)),
@@ -237,7 +251,7 @@ def test_the_table_reaches_every_handler(monkeypatch: pytest.MonkeyPatch) -> Non
         module = function if isinstance(function, nn.Module) else Wrapped(function)
         translated(module, *[torch.ones(shape) for shape in shapes])
     for name, refused in REFUSED.items():
-        if name in ("mish", "einsum"):
+        if name == "mish":
             with pytest.raises(UnsupportedError):
                 translated(Wrapped(refused[0]), *[torch.ones(s) for s in refused[1]])
     missing = {n.removeprefix("aten::").rstrip("_") for n in HANDLERS} - {
@@ -258,7 +272,10 @@ def test_the_table_reaches_every_handler(monkeypatch: pytest.MonkeyPatch) -> Non
 
 REFUSED: dict[str, tuple[Function, tuple[tuple[int, ...], ...], str]] = {
     "mish": (lambda x: F.mish(x), (IMAGE,), "no mobile kernel; use hardswish"),
-    "einsum": (lambda x: torch.einsum("ncij,ck->nkij", x, parameter(4, 2)), (IMAGE,), ""),
+    "einsum-diagonal": (lambda x: torch.einsum("ncii,ck->nki", x, parameter(4, 2)), (IMAGE,), "einsum ncii"),
+    "einsum-alone": (lambda x: torch.einsum("ncij,ck->nki", x, parameter(4, 2)), (IMAGE,), "as matmul"),
+    "einsum-dots": (lambda x: torch.einsum("nc...,ck->nk...", x, parameter(4, 2)), (IMAGE,), "as matmul"),
+    "einsum-one": (lambda x: torch.einsum("ncij->nijc", x), (IMAGE,), "as matmul"),
     "selu": (lambda x: F.selu(x), (IMAGE,), ""),
     "cumsum": (lambda x: torch.cumsum(x, 1), (IMAGE,), "operator aten::cumsum is not supported"),
     "computed-weight": (lambda x, w: F.conv2d(x, w), (IMAGE, W.shape), "convolution with a computed weight"),

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pocketpress.core.errors import UserError
 from pocketpress.core.program import Node, Program, TensorType
 from pocketpress.core.signature import Preprocessing
-from pocketpress.graph.rewrite import Rewrite
+from pocketpress.graph.rewrite import Rewrite, sole_consumer
 
 Vector = npt.NDArray[Any]
 
@@ -33,13 +33,14 @@ def fold_preprocessing(program: Program, prep: Preprocessing) -> Program:
         UserError: the network has no single image input with as many channels as ``prep``.
     """
     name = _image_input(program, prep)
-    axis = 1 if prep.layout == "nchw" else len(program.type(name).shape) - 1
+    axis = _channel_axis(program.type(name).shape, prep)
     factor = np.asarray([prep.scale / s for s in prep.std], np.float64)
     shift = np.asarray([-m / s for m, s in zip(prep.mean, prep.std, strict=True)], np.float64)
     if axis == 1 and not program.type(name).shape[1] == factor.size:
         raise UserError(
             "preprocessing does not fit the input", got=factor.size, allowed=program.type(name).shape[1]
         )
+    name, axis = _behind_permute(program, name, axis)
     readers = program.consumers().get(name, [])
     if axis == 1 and len(readers) == 1 and _can_absorb(program, readers[0], shift):
         return _absorb(program, readers[0], factor, shift)
@@ -57,6 +58,21 @@ def _image_input(program: Program, prep: Preprocessing) -> str:
     if len(prep.mean) not in program.type(images[0]).shape:
         raise UserError("preprocessing does not fit the input", got=f"{len(prep.mean)} channels")
     return images[0]
+
+
+def _channel_axis(shape: tuple[int, ...], prep: Preprocessing) -> int:
+    """Where the channels are: as ``prep`` says, or last when only the last axis can be."""
+    channels = len(prep.mean)
+    last = prep.layout != "nchw" or (shape[1] != channels and shape[-1] == channels)
+    return len(shape) - 1 if last else 1
+
+
+def _behind_permute(program: Program, name: str, axis: int) -> tuple[str, int]:
+    """A channels-last input after its permute to channels first, when that is its only reader."""
+    reader = sole_consumer(program, name)
+    if reader is None or reader.op != "permute":
+        return name, axis
+    return reader.outputs[0], tuple(reader.attrs["axes"]).index(axis)
 
 
 def _can_absorb(program: Program, node: Node, shift: Vector) -> bool:
@@ -100,9 +116,11 @@ def _prepend(
     scaled, shifted = rewrite.unique(f"{name}_scaled"), rewrite.unique(f"{name}_normalised")
     type_ = TensorType(program.type(name).shape)
     rewrite.types |= {scaled: type_, shifted: type_}
-    rewrite.nodes = [
+    made = [
         Node("mul", scaled, (name, a), (scaled,), {"clamp": None}, "preprocessing"),
         Node("add", shifted, (scaled, b), (shifted,), {"clamp": None}, "preprocessing"),
-        *(node.renamed({name: shifted}) if name in node.inputs else node for node in rewrite.nodes),
     ]
+    start = next((i + 1 for i, node in enumerate(rewrite.nodes) if name in node.outputs), 0)
+    before, after = rewrite.nodes[:start], rewrite.nodes[start:]
+    rewrite.nodes = [*before, *made, *(n.renamed({name: shifted}) if name in n.inputs else n for n in after)]
     return rewrite.build()

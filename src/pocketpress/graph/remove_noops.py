@@ -73,18 +73,30 @@ def is_noop(program: Program, node: Node) -> bool:
 
 
 def _merge_chains(program: Program) -> Program:
-    """reshape(reshape(x)) -> reshape(x); permute(permute(x)) -> permute(x)."""
+    """reshape(reshape(x)) -> reshape(x), and so for permute and slice."""
     producers = program.producers()
     changes: dict[str, tuple[Node, ...]] = {}
     for node in program.nodes:
-        first = producers.get(node.inputs[0]) if node.op in ("reshape", "permute") else None
+        first = producers.get(node.inputs[0]) if node.op in ("reshape", "permute", "slice") else None
         if first is None or first.op != node.op:
             continue
         merged = replace(node, inputs=first.inputs)
         if node.op == "permute":
             merged = merged.with_attrs(axes=tuple(first.attrs["axes"][a] for a in node.attrs["axes"]))
+        if node.op == "slice":
+            merged = merged.with_attrs(**_joined(first, node))
         changes[node.name] = (merged,)
         producers[node.outputs[0]] = merged
     rewrite = Rewrite(program)
     rewrite.replace_nodes(changes)
     return rewrite.build()
+
+
+def _joined(first: Node, then: Node) -> dict[str, tuple[int, ...]]:
+    """Attributes of one slice for two in a row; sizes are those of the second."""
+    steps = first.attrs["steps"]
+    starts = zip(first.attrs["starts"], then.attrs["starts"], steps, strict=True)
+    return {
+        "starts": tuple(start + step * more for start, more, step in starts),
+        "steps": tuple(step * more for step, more in zip(steps, then.attrs["steps"], strict=True)),
+    }

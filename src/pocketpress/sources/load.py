@@ -13,7 +13,10 @@ from pocketpress.core.errors import SourceError
 from pocketpress.sources.pytorch import Shapes, export_module, load_pytorch
 from pocketpress.sources.source import Source
 
-SAVED = {".pt2": "pt2", ".onnx": "onnx", ".tflite": "tflite"}
+SAVED = {
+    ".pt2": "pt2", ".onnx": "onnx", ".tflite": "tflite",
+    ".keras": "keras", ".h5": "keras", ".hdf5": "keras",
+}  # fmt: skip
 """Kind of the files that hold a whole network, by suffix."""
 
 Listed = Sequence[tuple[int, ...]] | None
@@ -31,8 +34,7 @@ def load_source(spec: str, *, weights: Path | None = None, shapes: Shapes | None
     """Read a network as a float program.
 
     Args:
-        spec: ``package.module:factory``, ``path/to/file.py:factory``, or a ``.pt2``, ``.onnx`` or
-            ``.tflite`` file.
+        spec: ``package.module:factory``, ``path/to/file.py:factory``, or a file (`SAVED`).
         weights: of a factory's network.
         shapes: input shapes, by name or in order.
 
@@ -70,8 +72,15 @@ def _read_tflite(path: Path, shapes: Listed) -> Live:
     return network, examples, network.graph.notes
 
 
+def _read_keras(path: Path, shapes: Listed) -> Live:
+    from pocketpress.sources.keras.load import load_keras
+
+    return (*load_keras(path, shapes), ())
+
+
 READERS: dict[str, tuple[str, Callable[[Path, Listed], Live]]] = {
     "onnx": ("an ONNX file", _read_onnx),
     "tflite": ("a TFLite file", _read_tflite),
+    "keras": ("a Keras file", _read_keras),
 }
 """Kinds of files that become a live network first: what to call one, and who reads it."""

@@ -78,7 +78,7 @@ def export_module(
 
 def _finish(exported: torch.export.ExportedProgram, spec: str, name: str) -> Source:
     program, skipped = to_program(exported)
-    count = sum(p.numel() for p in exported.parameters())
+    count = sum(p.numel() for p in exported.parameters() if p.is_floating_point())
     return Source(program, name, spec, int(count), skipped, exported)
 
 
@@ -93,7 +93,7 @@ def find_factory(spec: str) -> Callable[..., Any]:
         raise SourceError(
             "not a network",
             got=spec,
-            allowed="package.module:factory, path/to/file.py:factory, program.pt2, network.onnx",
+            allowed="package.module:factory, file.py:factory, program.pt2, network.onnx, network.keras",
         )
     module = _import_file(Path(where)) if where.endswith(".py") else _import_module(where)
     function = getattr(module, name, None)

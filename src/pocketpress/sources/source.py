@@ -16,7 +16,8 @@ class Source:
     """A network as a float program.
 
     Attributes:
-        program: float32, NCHW, batch-norm and dropout as the network had them at inference.
+        program: float32, images NCHW behind inputs as the network has them, batch-norm and dropout as the
+            network had them at inference.
         name: short name for files and tables.
         spec: what the user typed.
         parameters: number of trained numbers.

@@ -132,11 +132,6 @@ def matmul(b: Bound) -> str:
     return b.emit("matmul", [b.tensor(left), b.tensor(right)], b.out_shape)
 
 
-def einsum_refused(b: Bound) -> str:
-    """aten::einsum is not translated."""
-    raise b.refuse("einsum", "write it as matmul and permute")
-
-
 HANDLERS = {
     "aten::conv2d": conv2d,
     "aten::conv1d": conv1d,
@@ -147,5 +142,4 @@ HANDLERS = {
     "aten::matmul": matmul,
     "aten::mm": matmul,
     "aten::bmm": matmul,
-    "aten::einsum": einsum_refused,
 }
