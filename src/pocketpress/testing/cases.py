@@ -38,7 +38,7 @@ def all_cases() -> tuple[Case, ...]:
         for kind in kinds:
             builder = kind(op, name)
             found.append(builder.build(variant(builder)))
-    return (*found, *_borders(), *_dynamics())
+    return (*found, *_borders(), *_dynamics(), *_whole_numbers())
 
 
 def _case(op: str, name: str, variant: Variant, *, half: bool = False) -> None:
@@ -427,3 +427,36 @@ def _dynamic(
     result = real_result(op.removeprefix("dynamic_"), h.builder, inputs, h.values, attrs)
     y = h.builder.node(op, inputs, TensorType(result.shape), name="y", **attrs)
     return Case(name, op, DYNAMIC, h.builder.build([y]), h.feeds)
+
+
+def _whole_numbers() -> list[Case]:
+    """Operators on indices and masks, whose inputs are never quantised."""
+    return [
+        _embedding("int64", CaseBuilder, (1, 7), (11, 12), "int64"),
+        _embedding("int32", CaseBuilder, (1, 7), (11, 12), "int32"),
+        _embedding("int64", HalfBuilder, (1, 7), (11, 12), "int64"),
+        _embedding("vector", CaseBuilder, (5,), (9, 6), "int64"),
+        _embedding("image", CaseBuilder, (1, 3, 4), (9, 6), "int64"),
+        _cast("int64", (1, 16), "int64"),
+        _cast("int32", (1, 2, 8), "int32"),
+    ]
+
+
+def _embedding(
+    name: str, kind: type[CaseBuilder], index: tuple[int, ...], table: tuple[int, int], dtype: str
+) -> Case:
+    """Indices that meet the first and the last row."""
+    h = kind("embedding", name)
+    x = h.builder.input("x0", TensorType(index, dtype))
+    rows = h.rng.integers(0, table[0], index).astype(dtype)
+    rows.reshape(-1)[:2] = (0, table[0] - 1)
+    weight = h.constant(h.rng.standard_normal(table))
+    y = h.builder.node("embedding", [x, weight], TensorType((*index, table[1])), name="y")
+    return Case(name, "embedding", kind.precision, h.builder.build([y]), {x: rows})
+
+
+def _cast(name: str, shape: tuple[int, ...], dtype: str) -> Case:
+    h = CaseBuilder("cast", name)
+    x = h.builder.input("x0", TensorType(shape, dtype))
+    y = h.builder.node("cast", [x], TensorType(shape), name="y")
+    return Case(name, "cast", h.precision, h.builder.build([y]), {x: h.rng.integers(-9, 9, shape).astype(dtype)})

@@ -84,11 +84,22 @@ class Bound:
         return np.asarray(value.detach().cpu().numpy())
 
     def emit(
-        self, op: str, inputs: list[str], shape: tuple[int, ...], /, *, last: bool = True, **attrs: Any
+        self,
+        op: str,
+        inputs: list[str],
+        shape: tuple[int, ...],
+        /,
+        *,
+        last: bool = True,
+        dtype: str | None = None,
+        **attrs: Any,
     ) -> str:
-        """Append one node; ``last`` marks the one that stands for the ATen call itself."""
+        """Append one node; ``last`` marks the one that stands for the ATen call itself.
+
+        The result has the dtype of the first input unless ``dtype`` says otherwise.
+        """
         name = self.node.name if last else f"{self.node.name}_{op}"
-        dtype = self.builder.type(inputs[0]).dtype
+        dtype = dtype or self.builder.type(inputs[0]).dtype
         return self.builder.node(op, inputs, TensorType(shape, dtype), name=name, source=self.source, **attrs)
 
     def refuse(self, what: str, next_step: str | None = None) -> UnsupportedError:

@@ -18,7 +18,7 @@ import torch
 from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.program import Program, ProgramBuilder, TensorType
 from pocketpress.core.program.ir import Array
-from pocketpress.sources.aten import attention, elementwise, normalization, products, reductions, shapes
+from pocketpress.sources.aten import attention, elementwise, indices, normalization, products, reductions, shapes
 from pocketpress.sources.aten.bound import Bound
 
 Handler = Callable[[Bound], Any]
@@ -30,6 +30,7 @@ HANDLERS: dict[str, Handler] = {
     **reductions.HANDLERS,
     **shapes.HANDLERS,
     **attention.HANDLERS,
+    **indices.HANDLERS,
 }
 IGNORED_MODULES = ("_guards_fn",)
 _DTYPES = {torch.float32: "float32", torch.int64: "int64", torch.int32: "int32", torch.bool: "bool"}

@@ -53,6 +53,7 @@ REMARKS: dict[str, str] = {
         ),
         _NO_INT8,
     ),
+    **dict.fromkeys(("embedding", "cast"), "LiteRT's own kernel, outside XNNPACK, which has none"),
 }
 """Operator to what is special about it here."""
 
