@@ -148,15 +148,6 @@ def identity(b: Bound) -> str:
     return b.activation("input" if "input" in b.args else "self")
 
 
-def to_dtype(b: Bound) -> str:
-    """A cast to the dtype the tensor already has."""
-    x = b.activation()
-    wanted = b.args.get("dtype")
-    if wanted not in (None, torch.float32) or b.builder.type(x).dtype != "float32":
-        raise b.refuse(f"cast to {wanted}", "keep the network in float32")
-    return x
-
-
 def dropout(b: Bound) -> str:
     """Nothing at inference."""
     if b.args.get("train"):
@@ -211,6 +202,4 @@ HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::detach": identity,
     "aten::alias": identity,
     "aten::lift_fresh_copy": identity,
-    "aten::to": to_dtype,
-    "aten::_to_copy": to_dtype,
 }
