@@ -26,7 +26,7 @@ class Session:
         """Run one inference.
 
         Raises:
-            ArtifactError: an input is missing, unknown, of another shape, or not numeric.
+            ArtifactError: an input is missing, unknown, of another shape, not numeric, or no row of its table.
         """
         feeds = self._feeds(arrays, named)
         results = self._runner.run(feeds)
@@ -69,4 +69,11 @@ def _feed(spec: TensorSpec, value: Array | None) -> Array:
         raise ArtifactError(f"input {spec.name} is not numeric", got=array.dtype, allowed="float32")
     if spec.dtype in ("int32", "int64") and spec.scale is None and array.dtype.kind == "f":
         raise ArtifactError(f"input {spec.name} has another dtype", got=array.dtype, allowed=spec.dtype)
+    if spec.rows is not None and array.size and not (0 <= array.min() and array.max() < spec.rows):
+        wrong = array[(array < 0) | (array >= spec.rows)]
+        raise ArtifactError(
+            f"input {spec.name} is no row of its table",
+            got=wrong.reshape(-1)[0].item(),
+            allowed=f"0 to {spec.rows - 1}",
+        )
     return real_to_file(array, spec.dtype, spec.scale, spec.zero_point)

@@ -10,6 +10,7 @@ from pocketpress.core.target import Skipped
 
 BINARY = ("add", "sub", "mul")
 PRODUCTS = ("conv2d", "conv_transpose2d", "linear")
+WHOLE = ("embedding", "cast")
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ def without(program: Program, placement: Placement, kept_float: Mapping[str, str
 def _why_float(program: Program, node: Node, integer_ops: frozenset[str], held: set[str]) -> str | None:
     spec = OPS[node.op]
     tensors = [*node.inputs, *node.outputs]
+    if node.op in WHOLE:
+        return "it reads whole numbers, and its result is quantised by those who read it"
     if any(program.type(n).dtype != "float32" for n in tensors):
         return "its tensors are not float32"
     if spec.integer == "float":

@@ -53,7 +53,7 @@ REMARKS: dict[str, str] = {
         ),
         _NO_INT8,
     ),
-    **dict.fromkeys(("embedding", "cast"), "LiteRT's own kernel, outside XNNPACK, which has none"),
+    **dict.fromkeys(("embedding", "cast"), "XNNPACK has none for it"),
 }
 """Operator to what is special about it here."""
 
