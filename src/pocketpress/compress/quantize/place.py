@@ -11,6 +11,8 @@ from pocketpress.core.target import Skipped
 BINARY = ("add", "sub", "mul")
 PRODUCTS = ("conv2d", "conv_transpose2d", "linear")
 WHOLE = ("embedding", "cast")
+MASK_OPS = ("add", "sub", "mul", "neg", "abs", "clamp", "reshape", "permute", "slice", "concat")
+"""What makes a mask of what the caller gives."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def _masking(program: Program) -> dict[str, str]:
     readers = program.consumers()
     for node in program.nodes:
         computed = [n for n in node.inputs if n not in program.constants]
-        if node.op == "cast" or (computed and masks.issuperset(computed)):
+        if node.op == "cast" or (node.op in MASK_OPS and computed and masks.issuperset(computed)):
             masks |= set(node.outputs)
             reasons[node.name] = "it computes on a mask"
         elif node.op in ("add", "sub") and masks & set(computed):

@@ -18,6 +18,9 @@ from pocketpress.sources.aten.shapes import emit_slice
 
 MASKED = -1e4
 """What is added to the score of a masked key: its weight is 0 in float32, and float16 holds the number."""
+LOWEST = float(torch.finfo(torch.float32).min)
+_SOFTMAXES = ("aten::softmax", "aten::_softmax", "aten::scaled_dot_product_attention")
+_ON_THE_WAY = ("aten::add", "aten::view", "aten::reshape", "aten::expand", "aten::unsqueeze", "aten::slice")
 _WHOLE = ("int32", "int64")
 _WHOLE_TORCH = (torch.int32, torch.int64)
 
@@ -97,8 +100,8 @@ def opposite(b: Bound) -> str:
 
 
 def where(b: Bound) -> str:
-    """aten::where of two numbers: mask * a + (1 - mask) * b."""
-    truth, numbers = b["condition"], [_number(b["self"]), _number(b["other"])]
+    """aten::where of two numbers: mask * a + (1 - mask) * b; minus infinity is `MASKED` before a softmax."""
+    truth, numbers = b["condition"], [_number(b, b["self"]), _number(b, b["other"])]
     if not isinstance(truth, str) or not b.is_truth("condition") or None in numbers:
         raise b.refuse("where on computed values", "add or multiply by the mask")
     terms = [
@@ -111,11 +114,23 @@ def where(b: Bound) -> str:
     return emit_binary(b, "add", *terms)
 
 
-def _number(value: Any) -> float | None:
-    """A number, or the one number of a constant, if it is finite."""
+def _number(b: Bound, value: Any) -> float | None:
+    """A number, or the one number of a constant; None if there is none, or an infinite one."""
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         value = value.item()
-    return float(value) if isinstance(value, (int, float)) and np.isfinite(value) else None
+    if not isinstance(value, (int, float)):
+        return None
+    if value <= LOWEST and _masks_scores(b.node):
+        return MASKED
+    return float(value) if np.isfinite(value) else None
+
+
+def _masks_scores(node: torch.fx.Node) -> bool:
+    """Whether everything that reads a tensor is a move, a sum or a softmax, which ends the way."""
+    names = {user: getattr(getattr(user.target, "_schema", None), "name", "") for user in node.users}
+    return bool(names) and all(
+        name in _SOFTMAXES or (name in _ON_THE_WAY and _masks_scores(user)) for user, name in names.items()
+    )
 
 
 def index(b: Bound) -> str:
@@ -123,14 +138,30 @@ def index(b: Bound) -> str:
     x, chosen = b.activation(), b["indices"]
     if any(isinstance(i, str) for i in chosen):
         raise b.refuse("indices that are computed at run time", "use an embedding")
-    places = torch.arange(b.builder.type(x).elements).reshape(b.shape(x))
     picked = tuple(slice(None) if i is None else i for i in chosen)
-    flat = places[picked].reshape(-1).numpy()
+    return _picked(b, x, _places(b, x)[picked])
+
+
+def index_select(b: Bound) -> str:
+    """aten::index_select by constant indices that pick evenly spaced elements."""
+    x, chosen = b.activation(), b["index"]
+    if isinstance(chosen, str):
+        raise b.refuse("indices that are computed at run time", "use an embedding")
+    return _picked(b, x, _places(b, x).index_select(int(b["dim"]), chosen))
+
+
+def _places(b: Bound, x: str) -> torch.Tensor:
+    return torch.arange(b.builder.type(x).elements).reshape(b.shape(x))
+
+
+def _picked(b: Bound, x: str, places: torch.Tensor) -> str:
+    """The elements at ``places`` of the flat tensor, as a strided slice of it."""
+    flat, size = places.reshape(-1).numpy(), b.builder.type(x).elements
     steps = set(np.diff(flat).tolist())
     if flat.size == 0 or len(steps) > 1 or min(steps, default=1) < 1:
         raise b.refuse("indices that are not evenly spaced", "slice instead")
-    if flat.size < places.numel():
-        line = b.emit("reshape", [x], (places.numel(),), last=False, shape=(places.numel(),))
+    if flat.size < size:
+        line = b.emit("reshape", [x], (size,), last=False, shape=(size,))
         x = emit_slice(b, line, 0, int(flat[0]), flat.size, int(min(steps, default=1)), last=False)
     return b.emit("reshape", [x], b.out_shape, shape=b.out_shape)
 
@@ -159,4 +190,5 @@ HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::logical_not": opposite,
     "aten::where": where,
     "aten::index": index,
+    "aten::index_select": index_select,
 }
