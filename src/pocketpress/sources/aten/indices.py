@@ -167,7 +167,7 @@ def _picked(b: Bound, x: str, places: torch.Tensor) -> str:
 
 
 def additive_mask(b: Bound, name: str) -> Any:
-    """Argument ``name`` as what is added to scores: 0 where it is true, `MASKED` elsewhere; None for nothing."""
+    """Argument ``name`` as what is added to scores: 0 where true, else `MASKED`; None for nothing."""
     mask = b[name]
     if mask is None or not b.is_truth(name):
         return mask

@@ -18,7 +18,15 @@ import torch
 from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.program import Program, ProgramBuilder, TensorType
 from pocketpress.core.program.ir import Array
-from pocketpress.sources.aten import attention, elementwise, indices, normalization, products, reductions, shapes
+from pocketpress.sources.aten import (
+    attention,
+    elementwise,
+    indices,
+    normalization,
+    products,
+    reductions,
+    shapes,
+)
 from pocketpress.sources.aten.bound import Bound
 
 Handler = Callable[[Bound], Any]

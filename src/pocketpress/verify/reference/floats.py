@@ -79,11 +79,11 @@ def embedding(c: Context) -> Array:
         DataError: an index that is no row; no runtime is asked what it makes of one.
     """
     index, table = c.inputs[0], decode(c.inputs[1], c.in_type(1))
-    if index.size and not (0 <= int(index.min()) and int(index.max()) < len(table)):
-        wrong = index[(index < 0) | (index >= len(table))]
+    wrong = index[(index < 0) | (index >= len(table))]
+    if wrong.size:
         raise DataError(
             f"{c.node.inputs[0]} is no row of the table of {c.node.name}",
-            got=int(wrong.reshape(-1)[0]),
+            got=int(wrong[0]),
             allowed=f"0 to {len(table) - 1}",
         )
     return np.asarray(table[index])
