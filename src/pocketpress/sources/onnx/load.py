@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from pocketpress.core.errors import SourceError, UnsupportedError
+from pocketpress.sources.onnx.gelu import with_gelu
 from pocketpress.sources.onnx.graph import Graph, Input, parse
 from pocketpress.sources.onnx.network import OnnxNetwork
 from pocketpress.sources.onnx.quantized import without_rounding
@@ -29,7 +30,7 @@ def load_onnx(
         SourceError: the file is malformed, or the shape of an input is not known.
         UnsupportedError: an operator or a type that is not supported.
     """
-    graph = without_rounding(parse(read_model(path)))
+    graph = with_gelu(without_rounding(parse(read_model(path))))
     examples = _examples(graph, shapes, path)
     return OnnxNetwork(graph, examples).eval(), examples
 
