@@ -124,6 +124,7 @@ CASES: dict[str, tuple[Function | nn.Module, tuple[tuple[int, ...], ...]]] = {
     "square": (lambda x: torch.square(x), (IMAGE,)),
     "pow-2": (lambda x: x**2, (IMAGE,)),
     "pow-3": (lambda x: x**3, (IMAGE,)),
+    "pow-constant": (lambda x: torch.pow(x, torch.tensor(3.0)), (IMAGE,)),
     "pow-half": (lambda x: x.abs() ** 0.5, (IMAGE,)),
     # normalisation
     "batch_norm": (nn.BatchNorm2d(4), (IMAGE,)),

@@ -129,6 +129,8 @@ def prelu(b: Bound) -> str:
 def power(b: Bound) -> str:
     """x ** number; squares become products."""
     exponent = b["exponent"]
+    if isinstance(exponent, torch.Tensor) and exponent.ndim == 0:
+        exponent = exponent.item()
     if isinstance(exponent, (str, torch.Tensor)):
         raise b.refuse("power with a tensor exponent")
     if exponent == 2:
