@@ -29,7 +29,7 @@ def refused(pocketpress: Press, trained: Path, *argv: str | Path, code: int = 2)
 SOURCES = [
     ("missing.py:factory", "no such file: got missing.py; give the path of the Python file"),
     ("no.such.module:factory", "no such module: got no.such.module"),
-    ("net.py", "not a network: got net.py; allowed: package.module:factory, path/to/file.py:factory"),
+    ("net.py", "not a network: got net.py; allowed: package.module:factory, file.py:factory"),
     ("net.py:nothing", "net.py has no function nothing: got nothing; allowed: branching, factory"),
     ("net.py:raising", "net.py:raising failed: got RuntimeError: no such; see "),
     (

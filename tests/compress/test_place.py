@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.reference.networks import ALL_INTEGER, Net, residual_network
 
 from pocketpress.compress.quantize.place import place
+from pocketpress.core.program import TensorType
 
 
 def reasons(net: Net, out: str, integer_ops: frozenset[str] = ALL_INTEGER) -> dict[str, str]:
@@ -45,3 +46,36 @@ def test_a_computed_weight_and_groups_of_a_transposed_convolution() -> None:
         output_padding=(0, 0), groups=4,
     )  # fmt: skip
     assert "grouped transposed convolution" in next(iter(reasons(net, up).values()))
+
+
+def masked_attention(*, to_softmax: bool) -> tuple[Net, str]:
+    net = Net()
+    mask = net.op("cast", net.builder.input("mask", TensorType((1, 4), "int64")), name="m")
+    hidden = net.op("mul", net.op("add", mask, net.constant(-1.0), name="a"), net.constant(1e4), name="h")
+    scores = net.op("add", net.linear(net.input(1, 6), 4, name="l"), hidden, name="s")
+    return net, net.op("softmax", scores, name="p", axis=1) if to_softmax else net.linear(scores, 3, name="e")
+
+
+def test_a_mask_and_its_addition_before_a_softmax_stay_in_float() -> None:
+    assert reasons(*masked_attention(to_softmax=True)) == {
+        "cast m": "it computes on a mask",
+        "add a": "it computes on a mask",
+        "mul h": "it computes on a mask",
+        "add s": "it adds a mask to the scores of a softmax, which is computed in float",
+        "softmax p": "no runtime-independent integer form",
+    }
+
+
+def test_elsewhere_what_reads_a_mask_runs_in_integers() -> None:
+    net, out = masked_attention(to_softmax=False)
+    assert set(reasons(net, out)) == {"cast m", "add a", "mul h"}
+    net = Net()
+    pixels = net.op("cast", net.builder.input("x", TensorType((1, 4), "int64")), name="m")
+    assert set(reasons(net, net.linear(pixels, 3))) == {"cast m"}
+    net = Net()
+    table = net.constant(net.rng.normal(size=(5, 4)))
+    rows = net.builder.node("embedding", [net.builder.input("x", TensorType((2,), "int64")), table],
+                            TensorType((2, 4)), name="e")  # fmt: skip
+    assert reasons(net, net.linear(rows, 3)) == {
+        "embedding e": "it reads whole numbers, and its result is quantised by those who read it"
+    }

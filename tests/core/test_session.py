@@ -74,3 +74,17 @@ def test_wrong_inputs(args: tuple[Any, ...], named: dict[str, Any], text: str) -
     with pytest.raises(ArtifactError) as caught:
         Session(Recorder())(*args, **named)
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [5, -1, 2**40])
+def test_an_index_that_is_no_row_never_reaches_the_runtime(wrong: int) -> None:
+    runner = Recorder()
+    runner.signature = Signature((TensorSpec("ids", (1, 2), "int64", rows=5),), OUTPUTS)
+    session = Session(runner)
+    with pytest.raises(
+        ArtifactError, match=f"input ids is no row of its table: got {wrong}; allowed: 0 to 4"
+    ):
+        session(np.asarray([[0, wrong]]))
+    assert runner.feeds == []
+    session(np.asarray([[0, 4]]))
+    assert runner.feeds[0].tolist() == [[0, 4]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from tests.reference.networks import quantized, residual_network
 
 from pocketpress.compress.quantize.plan import QuantizationOptions
 from pocketpress.core.errors import ArtifactError
+from pocketpress.core.program import ProgramBuilder, TensorType
 from pocketpress.core.signature import MAX_JSON_BYTES, Preprocessing, Signature, TensorSpec, signature_of
 
 PREP = Preprocessing(resize=256, crop=(224, 224), mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 3.0), layout="nhwc")
@@ -97,3 +99,20 @@ def test_signature_of_a_quantised_program_knows_the_grid_behind_float_outputs() 
     )
     assert found.inputs == (TensorSpec("x", (1, 3, 8, 8), "float32"),)
     assert found.preprocessing == PREP and found.precision == "w8a8-static"
+
+
+def test_the_rows_of_the_smallest_table_bound_an_input_of_indices() -> None:
+    b = ProgramBuilder()
+    ids, other = b.input("ids", TensorType((1, 2), "int64")), b.input("other", TensorType((2,), "int64"))
+    turned = b.node("reshape", [ids], TensorType((2,), "int64"), shape=(2,))
+    tables = [b.constant("t", np.zeros((rows, 3), np.float32)) for rows in (9, 5)]
+    first = b.node("embedding", [ids, tables[0]], TensorType((1, 2, 3)))
+    second = b.node("embedding", [turned, tables[1]], TensorType((2, 3)))
+    real = b.node("cast", [other], TensorType((2,)))
+    found = signature_of(b.build([first, second, real]), precision="fp32")
+    assert found.inputs == (
+        TensorSpec("ids", (1, 2), "int64", rows=5),
+        TensorSpec("other", (2,), "int64"),
+    )
+    assert Signature.from_json(found.to_json()) == found
+    assert found.to_json().count("rows") == 1, "where there is no table, files stay as they were"

@@ -26,7 +26,8 @@ class Session:
         """Run one inference.
 
         Raises:
-            ArtifactError: an input is missing, unknown, of another shape, or not numeric.
+            ArtifactError: an input is missing, unknown, of another shape or not numeric, or is no row of the
+                table that it is looked up in.
         """
         feeds = self._feeds(arrays, named)
         results = self._runner.run(feeds)
@@ -69,4 +70,15 @@ def _feed(spec: TensorSpec, value: Array | None) -> Array:
         raise ArtifactError(f"input {spec.name} is not numeric", got=array.dtype, allowed="float32")
     if spec.dtype in ("int32", "int64") and spec.scale is None and array.dtype.kind == "f":
         raise ArtifactError(f"input {spec.name} has another dtype", got=array.dtype, allowed=spec.dtype)
+    if spec.rows is not None:
+        _check_rows(spec.name, array, spec.rows)
     return real_to_file(array, spec.dtype, spec.scale, spec.zero_point)
+
+
+def _check_rows(name: str, array: Array, rows: int) -> None:
+    """Runtimes differ about an index that is no row: an error, or a row counted from the end."""
+    wrong = array[(array < 0) | (array >= rows)]
+    if wrong.size:
+        raise ArtifactError(
+            f"input {name} is no row of its table", got=wrong[0].item(), allowed=f"0 to {rows - 1}"
+        )

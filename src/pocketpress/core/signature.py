@@ -61,6 +61,7 @@ class TensorSpec:
             (an int8 network with float borders), or None for a network computed in float.
         grid_zero_point: zero point of that grid.
         exact: float values that every runtime computes bit for bit (`core.program.exact`).
+        rows: whole numbers from 0 to ``rows - 1``, the rows of a table; None for no such limit.
     """
 
     name: str
@@ -71,6 +72,7 @@ class TensorSpec:
     grid_scale: float | None = None
     grid_zero_point: int = 0
     exact: bool = False
+    rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,11 @@ class Signature:
 
     def to_json(self) -> str:
         """Serialise to the JSON text that is embedded in artifacts."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, separators=(",", ":"))
+        described = asdict(self)
+        for tensor in (*described["inputs"], *described["outputs"]):
+            if tensor["rows"] is None:
+                del tensor["rows"]
+        return json.dumps({"format": FORMAT, **described}, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Signature:
@@ -132,6 +138,7 @@ def _tensor(item: Mapping[str, Any]) -> TensorSpec:
         grid_scale=None if item.get("grid_scale") is None else float(item["grid_scale"]),
         grid_zero_point=int(item.get("grid_zero_point", 0)),
         exact=bool(item.get("exact", False)),
+        rows=None if item.get("rows") is None else int(item["rows"]),
     )
 
 
@@ -151,7 +158,7 @@ def signature_of(
     program: Program, *, precision: str, preprocessing: Preprocessing | None = None
 ) -> Signature:
     """Derive the signature of the artifact that a program lowers to."""
-    producers, exact = program.producers(), exact_outputs(program)
+    producers, exact, rows = program.producers(), exact_outputs(program), _rows(program)
 
     def output(name: str) -> TensorSpec:
         node = producers.get(name)
@@ -161,11 +168,24 @@ def signature_of(
         return replace(_spec(name, program.type(name), grid), exact=name in exact)
 
     return Signature(
-        inputs=tuple(_spec(n, program.type(n), None) for n in program.inputs),
+        inputs=tuple(replace(_spec(n, program.type(n), None), rows=rows.get(n)) for n in program.inputs),
         outputs=tuple(output(n) for n in program.outputs),
         preprocessing=preprocessing,
         precision=precision,
     )
+
+
+def _rows(program: Program) -> dict[str, int]:
+    """Rows of the smallest table that is read by each tensor of indices, moved or not."""
+    found: dict[str, int] = {}
+    for node in reversed(program.nodes):
+        if node.op == "embedding":
+            rows = program.type(node.inputs[1]).shape[0]
+            found[node.inputs[0]] = min(rows, found.get(node.inputs[0], rows))
+        elif node.op in ("reshape", "permute") and node.outputs[0] in found:
+            rows = found[node.outputs[0]]
+            found[node.inputs[0]] = min(rows, found.get(node.inputs[0], rows))
+    return found
 
 
 def _spec(name: str, type_: TensorType, grid: TensorType | None) -> TensorSpec:

@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 
 from pocketpress.core.program import OPS, Quantization, TensorType
+from pocketpress.core.program.ir import Array
 from pocketpress.testing.case_builder import (
     DYNAMIC,
+    FLOAT,
+    HALF,
+    INTEGER,
     Case,
     CaseBuilder,
     HalfBuilder,
@@ -38,7 +42,7 @@ def all_cases() -> tuple[Case, ...]:
         for kind in kinds:
             builder = kind(op, name)
             found.append(builder.build(variant(builder)))
-    return (*found, *_borders(), *_dynamics())
+    return (*found, *_borders(), *_dynamics(), *_whole_numbers())
 
 
 def _case(op: str, name: str, variant: Variant, *, half: bool = False) -> None:
@@ -427,3 +431,48 @@ def _dynamic(
     result = real_result(op.removeprefix("dynamic_"), h.builder, inputs, h.values, attrs)
     y = h.builder.node(op, inputs, TensorType(result.shape), name="y", **attrs)
     return Case(name, op, DYNAMIC, h.builder.build([y]), h.feeds)
+
+
+def _whole_numbers() -> list[Case]:
+    """Operators on indices and masks, whose inputs are never quantised; in int8, what they write is."""
+    return [
+        _embedding("int64", (1, 7), (11, 12), "int64"),
+        _embedding("int64", (1, 7), (11, 12), "int64", HALF),
+        _embedding("int64", (1, 7), (11, 12), "int64", INTEGER),
+        _embedding("int32", (1, 7), (11, 12), "int32"),
+        _embedding("vector", (5,), (9, 6), "int64"),
+        _embedding("image", (1, 3, 4), (9, 6), "int64"),
+        _cast("int64", (1, 16), "int64"),
+        _cast("int64", (1, 16), "int64", INTEGER),
+        _cast("int32", (1, 2, 8), "int32"),
+    ]
+
+
+def _embedding(
+    name: str, index: tuple[int, ...], table: tuple[int, int], dtype: str, precision: str = FLOAT
+) -> Case:
+    """Indices that meet the first and the last row."""
+    h = HalfBuilder("embedding", name) if precision == HALF else CaseBuilder("embedding", name)
+    rows = h.rng.integers(0, table[0], index).astype(dtype)
+    rows.reshape(-1)[:2] = (0, table[0] - 1)
+    x = h.builder.input("x0", TensorType(index, dtype))
+    weight = h.constant(h.rng.standard_normal(table))
+    return _of_whole(h, [x, weight], {x: rows}, (*index, table[1]), precision)
+
+
+def _cast(name: str, shape: tuple[int, ...], dtype: str, precision: str = FLOAT) -> Case:
+    h = CaseBuilder("cast", name)
+    x = h.builder.input("x0", TensorType(shape, dtype))
+    return _of_whole(h, [x], {x: h.rng.integers(-9, 9, shape).astype(dtype)}, shape, precision)
+
+
+def _of_whole(
+    h: CaseBuilder, inputs: list[str], feeds: dict[str, Array], shape: tuple[int, ...], precision: str
+) -> Case:
+    integer = precision == INTEGER
+    y = h.builder.node(h.op, inputs, TensorType(shape), name="real" if integer else "y")
+    if integer:
+        type_ = TensorType(shape, "int8", Quantization.per_tensor(0.0371, -9))
+        y = h.builder.node("quantize", [y], type_, name="stored")
+        y = h.builder.node("dequantize", [y], TensorType(shape), name="y")
+    return Case(h.name, h.op, precision, h.builder.build([y]), feeds, island=integer)

@@ -33,7 +33,8 @@ def isolate(program: Program, node: Node) -> Program:
         if name in program.constants:
             inputs.append(builder.constant(name, program.constants[name], type_.quant))
             continue
-        border = builder.input(f"input_{index}", TensorType(type_.shape))
+        dtype = type_.dtype if type_.quant is None else "float32"
+        border = builder.input(f"input_{index}", TensorType(type_.shape, dtype))
         inputs.append(
             border if type_.quant is None else builder.node("quantize", [border], type_, name=f"q_{index}")
         )

@@ -105,6 +105,8 @@ _UNCLAMPED: dict[str, Operator] = {
     "abs": lambda i, a: torch.abs(i[0]),
     "neg": lambda i, a: torch.neg(i[0]),
     "prelu": lambda i, a: F.prelu(i[0], i[1]),
+    "embedding": lambda i, a: F.embedding(i[0], i[1]),
+    "cast": lambda i, a: i[0].float(),
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
     "mean": lambda i, a: i[0].mean(dim=tuple(a["axes"]), keepdim=a["keepdims"]),

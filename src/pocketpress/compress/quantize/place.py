@@ -10,6 +10,9 @@ from pocketpress.core.target import Skipped
 
 BINARY = ("add", "sub", "mul")
 PRODUCTS = ("conv2d", "conv_transpose2d", "linear")
+WHOLE = ("embedding", "cast")
+MASK_OPS = ("add", "sub", "mul", "neg", "abs", "clamp", "reshape", "permute", "slice", "concat")
+"""What makes a mask of what the caller gives."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,35 @@ def place(program: Program, integer_ops: frozenset[str]) -> Placement:
     integer: set[str] = set()
     skipped: list[Skipped] = []
     held = set(program.inputs)
+    masking = _masking(program)
     for node in program.nodes:
-        reason = _why_float(program, node, integer_ops, held)
+        reason = masking.get(node.name) or _why_float(program, node, integer_ops, held)
         if reason is None:
             integer.add(node.name)
             held |= set(node.outputs)
         elif OPS[node.op].integer != "move":
             skipped.append(Skipped(f"{node.op} {node.name}", reason))
     return Placement(frozenset(integer), tuple(skipped))
+
+
+def _masking(program: Program) -> dict[str, str]:
+    """Nodes that compute on masks alone, or add one before a softmax, with the reason to stay in float.
+
+    Their numbers are 0 and far below 0: one grid for them and the scores would leave the scores no steps.
+    """
+    masks: set[str] = set()
+    reasons: dict[str, str] = {}
+    readers = program.consumers()
+    for node in program.nodes:
+        computed = [n for n in node.inputs if n not in program.constants]
+        if node.op == "cast" or (node.op in MASK_OPS and computed and masks.issuperset(computed)):
+            masks |= set(node.outputs)
+            reasons[node.name] = "it computes on a mask"
+        elif node.op in ("add", "sub") and masks & set(computed):
+            users = readers.get(node.outputs[0], [])
+            if users and all(user.op == "softmax" for user in users):
+                reasons[node.name] = "it adds a mask to the scores of a softmax, which is computed in float"
+    return reasons
 
 
 def without(program: Program, placement: Placement, kept_float: Mapping[str, str]) -> Placement:
@@ -69,6 +93,8 @@ def without(program: Program, placement: Placement, kept_float: Mapping[str, str
 def _why_float(program: Program, node: Node, integer_ops: frozenset[str], held: set[str]) -> str | None:
     spec = OPS[node.op]
     tensors = [*node.inputs, *node.outputs]
+    if node.op in WHOLE:
+        return "it reads whole numbers, and its result is quantised by those who read it"
     if any(program.type(n).dtype != "float32" for n in tensors):
         return "its tensors are not float32"
     if spec.integer == "float":

@@ -81,6 +81,11 @@ OPS: dict[str, OpSpec] = {
     "abs": OpSpec((1, 1), (), "float", "absolute value"),
     "neg": OpSpec((1, 1), (), "float", "-x"),
     "prelu": OpSpec((2, 2), (), "float", "x if x > 0 else slope[c] * x, slope of shape (C,)"),
+    # from whole numbers to reals
+    "embedding": OpSpec(
+        (2, 2), (), "float", "out[..., :] = table[index]; index int32 or int64, table (rows, width) constant"
+    ),
+    "cast": OpSpec((1, 1), (), "float", "int32 or int64 numbers as float32"),
     # reductions
     "max_pool2d": OpSpec((1, 1), (*_POOL, "dilation"), "move", "maximum over windows, padding ignored"),
     "avg_pool2d": OpSpec((1, 1), (*_POOL, "count_include_pad"), "float", "mean over windows"),

@@ -6,6 +6,7 @@ import math
 
 from pocketpress.sources.aten.bound import Bound
 from pocketpress.sources.aten.elementwise import emit_binary
+from pocketpress.sources.aten.indices import additive_mask
 from pocketpress.sources.aten.shapes import emit_permute
 
 
@@ -21,8 +22,9 @@ def scaled_dot_product_attention(b: Bound) -> str:
     query = emit_binary(b, "mul", query, float(scale), last=False)
     shape = (*b.shape(query)[:-1], b.shape(key)[-1])
     scores = b.emit("matmul", [query, key], shape, last=False)
-    if b["attn_mask"] is not None:
-        scores = emit_binary(b, "add", scores, b["attn_mask"], last=False)
+    mask = additive_mask(b, "attn_mask")
+    if mask is not None:
+        scores = emit_binary(b, "add", scores, mask, last=False)
     weights = b.emit("softmax", [scores], shape, last=False, axis=rank - 1)
     return b.emit("matmul", [weights, value], b.out_shape)
 

@@ -17,12 +17,16 @@ Operand = str | torch.Tensor | float | int
 
 @dataclass
 class Bound:
-    """An ATen call.  Activations are tensor names (str); constants are torch tensors or numbers."""
+    """An ATen call.  Activations are tensor names (str); constants are torch tensors or numbers.
+
+    ``dtypes`` are those that torch gives to the arguments that are single tensors.
+    """
 
     node: torch.fx.Node
     args: dict[str, Any]
     builder: ProgramBuilder
     source: str
+    dtypes: dict[str, torch.dtype]
 
     @classmethod
     def of(
@@ -30,14 +34,18 @@ class Bound:
     ) -> Bound:
         """Bind positional and keyword arguments to the operator's schema, defaults included."""
         bound: dict[str, Any] = {}
+        dtypes: dict[str, torch.dtype] = {}
         for index, argument in enumerate(schema.arguments):
+            given: Any = None
             if index < len(args):
-                bound[argument.name] = args[index]
+                bound[argument.name], given = args[index], node.args[index]
             elif argument.name in kwargs:
-                bound[argument.name] = kwargs[argument.name]
+                bound[argument.name], given = kwargs[argument.name], node.kwargs[argument.name]
             else:
                 bound[argument.name] = argument.default_value
-        return cls(node, bound, builder, source)
+            if isinstance(given, torch.fx.Node) and isinstance(given.meta.get("val"), torch.Tensor):
+                dtypes[argument.name] = given.meta["val"].dtype
+        return cls(node, bound, builder, source, dtypes)
 
     def __getitem__(self, name: str) -> Any:
         return self.args[name]
@@ -55,6 +63,13 @@ class Bound:
         if isinstance(value, str):
             return self.builder.type(value).shape
         return tuple(value.shape) if isinstance(value, torch.Tensor) else ()
+
+    def is_truth(self, name: str) -> bool:
+        """Whether torch holds argument ``name`` as truth values; the program holds them as 1.0 and 0.0."""
+        value = self.args[name]
+        if isinstance(value, torch.Tensor):
+            return value.dtype is torch.bool
+        return self.dtypes.get(name) is torch.bool
 
     def activation(self, name: str = "self") -> str:
         """Argument ``name``, which must be computed at run time."""
@@ -84,11 +99,22 @@ class Bound:
         return np.asarray(value.detach().cpu().numpy())
 
     def emit(
-        self, op: str, inputs: list[str], shape: tuple[int, ...], /, *, last: bool = True, **attrs: Any
+        self,
+        op: str,
+        inputs: list[str],
+        shape: tuple[int, ...],
+        /,
+        *,
+        last: bool = True,
+        dtype: str | None = None,
+        **attrs: Any,
     ) -> str:
-        """Append one node; ``last`` marks the one that stands for the ATen call itself."""
+        """Append one node; ``last`` marks the one that stands for the ATen call itself.
+
+        The result has the dtype of the first input unless ``dtype`` says otherwise.
+        """
         name = self.node.name if last else f"{self.node.name}_{op}"
-        dtype = self.builder.type(inputs[0]).dtype
+        dtype = dtype or self.builder.type(inputs[0]).dtype
         return self.builder.node(op, inputs, TensorType(shape, dtype), name=name, source=self.source, **attrs)
 
     def refuse(self, what: str, next_step: str | None = None) -> UnsupportedError:

@@ -129,6 +129,8 @@ def prelu(b: Bound) -> str:
 def power(b: Bound) -> str:
     """x ** number; squares become products."""
     exponent = b["exponent"]
+    if isinstance(exponent, torch.Tensor) and exponent.ndim == 0:
+        exponent = exponent.item()
     if isinstance(exponent, (str, torch.Tensor)):
         raise b.refuse("power with a tensor exponent")
     if exponent == 2:
@@ -146,15 +148,6 @@ def square(b: Bound) -> str:
 def identity(b: Bound) -> str:
     """Nothing at inference."""
     return b.activation("input" if "input" in b.args else "self")
-
-
-def to_dtype(b: Bound) -> str:
-    """A cast to the dtype the tensor already has."""
-    x = b.activation()
-    wanted = b.args.get("dtype")
-    if wanted not in (None, torch.float32) or b.builder.type(x).dtype != "float32":
-        raise b.refuse(f"cast to {wanted}", "keep the network in float32")
-    return x
 
 
 def dropout(b: Bound) -> str:
@@ -218,6 +211,4 @@ HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::detach": identity,
     "aten::alias": identity,
     "aten::lift_fresh_copy": identity,
-    "aten::to": to_dtype,
-    "aten::_to_copy": to_dtype,
 }

@@ -22,6 +22,7 @@ from pocketpress.sources.aten import (
     attention,
     einsum,
     elementwise,
+    indices,
     normalization,
     products,
     reductions,
@@ -39,6 +40,7 @@ HANDLERS: dict[str, Handler] = {
     **shapes.HANDLERS,
     **attention.HANDLERS,
     **einsum.HANDLERS,
+    **indices.HANDLERS,
 }
 IGNORED_MODULES = ("_guards_fn",)
 _DTYPES = {torch.float32: "float32", torch.int64: "int64", torch.int32: "int32", torch.bool: "bool"}

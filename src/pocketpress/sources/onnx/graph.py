@@ -45,10 +45,10 @@ def parse(model: onnx_ir.Model) -> Graph:
 
 
 def without_nan_guards(steps: list[Step], known: Mapping[str, Known]) -> list[Step]:
-    """Drop ``Where(IsNaN(p), c, p)`` of a softmax p that has no fully masked row.
+    """Drop ``Where(IsNaN(p), c, p)`` of a softmax p that is never NaN here.
 
     Exporters add it for masks of minus infinity.  Where the softmax reads a product, or a sum or quotient of
-    it with finite constants, it is NaN only if the network's own numbers are.
+    it with finite constants or with a mask, it is NaN only if the network's own numbers are.
     """
     makers = {output: step for step in steps for output in step.outputs}
     readers = Counter(name for step in steps for name in step.inputs if name is not None)
@@ -73,6 +73,8 @@ def _stays_finite(name: str | None, makers: Mapping[str, Step], known: Mapping[s
     step = makers.get(name or "")
     if step is None or step.op == "MatMul":
         return step is not None
+    if step.op == "Where" and all(n in known for n in step.inputs[1:]):
+        return True  # a mask of numbers: it is translated to finite ones, or refused
     return step.op in ("Add", "Sub", "Mul", "Div") and all(
         _stays_finite(n, makers, known) for n in step.inputs if n is not None
     )

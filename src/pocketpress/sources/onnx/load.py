@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from pocketpress.sources.onnx.gelu import with_gelu
 from pocketpress.sources.onnx.graph import parse
 from pocketpress.sources.onnx.operators.table import OPERATORS
 from pocketpress.sources.onnx.quantized import without_rounding
@@ -28,6 +29,6 @@ def load_onnx(
         SourceError: the file is malformed, or the shape of an input is not known.
         UnsupportedError: an operator or a type that is not supported.
     """
-    graph = without_rounding(parse(read_model(path)))
+    graph = with_gelu(without_rounding(parse(read_model(path))))
     examples = examples_of(graph, shapes, path)
     return StepNetwork(graph, examples, OPERATORS).eval(), examples

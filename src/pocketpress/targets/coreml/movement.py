@@ -53,6 +53,19 @@ def _pad_value(e: Emission, node: Node) -> float:
     return float(np.float32(np.clip(grid, low, high) - type_.quant.zero_point) * type_.quant.step)
 
 
+def embedding(e: Emission, node: Node) -> Value:
+    """``gather`` along the rows of the table."""
+    index, table = e.x(node), e.x(node, 1)
+    return e.graph.op(
+        "gather", e.shape(node), x=table, indices=index, axis=0, batch_dims=0, validate_indices=False
+    )
+
+
+def cast(e: Emission, node: Node) -> Value:
+    """``cast`` to float32."""
+    return e.graph.op("cast", e.shape(node), x=e.x(node), dtype="fp32")
+
+
 def resize_nearest(e: Emission, node: Node) -> Value:
     """``upsample_nearest_neighbor`` for whole factors, else rows and columns gathered by index."""
     x, (height, width) = e.x(node), node.attrs["size"]
@@ -87,6 +100,8 @@ def resize_bilinear(e: Emission, node: Node) -> Value:
 
 
 HANDLERS: dict[str, Handler] = {
+    "embedding": embedding,
+    "cast": cast,
     "concat": concat,
     "reshape": reshape,
     "permute": permute,

@@ -1,4 +1,4 @@
-"""Write and read the .pte container: a program of one delegate call, and the embedded signature.
+"""Write and read the .pte container: kernel calls, one delegate call, and the embedded signature.
 
 Layout: FlatBuffer program with the extended header ``eh00`` behind its first eight bytes, then the segments
 (constants read in place, the delegate), then a trailer of our own with the SHA-256 of everything before it.
@@ -17,6 +17,7 @@ from pocketpress.core.errors import ArtifactError
 from pocketpress.core.program.ir import Array, TensorType
 from pocketpress.targets.executorch.flatbuffer import Record, decode, encode
 from pocketpress.targets.executorch.graph import Blob
+from pocketpress.targets.executorch.kernels import Argument, KernelCall
 from pocketpress.targets.executorch.schema import program_schema
 
 BACKEND = "XnnpackBackend"
@@ -27,7 +28,7 @@ MAX_PROGRAM_BYTES = 1 << 26
 
 _HEADER_MAGIC, _HEADER_SIZE = b"eh00", 32
 _SEGMENT_ALIGNMENT, _TENSOR_ALIGNMENT = 64, 16
-_SCALAR_TYPES = {"uint8": 0, "int8": 1, "float16": 5, "float32": 6}
+_SCALAR_TYPES = {"uint8": 0, "int8": 1, "int32": 3, "int64": 4, "float16": 5, "float32": 6}
 
 
 @dataclass(frozen=True)
@@ -52,21 +53,24 @@ def write_container(
     inputs: Sequence[str],
     outputs: Sequence[str],
     signature: str,
+    calls: Sequence[KernelCall] = (),
 ) -> bytes:
     """Serialise the file.
 
     Args:
         blob: the delegate.
-        types: of every name in ``blob``, ``inputs`` and ``outputs``.
-        constants: of the names in ``blob.inputs`` that are constants.
+        types: of every name in ``blob``, ``inputs``, ``outputs`` and ``calls``.
+        constants: of the names in ``blob.inputs`` and ``calls`` that are constants.
         inputs: of the method ``forward``, in order.
         outputs: of the method ``forward``, in order.
         signature: JSON text returned by the method ``pocketpress_signature``.
+        calls: of kernels, before the delegate's.
     """
-    held = [name for name in dict.fromkeys((*blob.inputs, *outputs)) if name in constants]
+    read = [a for call in calls for a in call.arguments if isinstance(a, str)]
+    held = [name for name in dict.fromkeys((*read, *blob.inputs, *outputs)) if name in constants]
     data, offsets = _constant_segment([constants[name] for name in held])
     segments = [data, blob.data]
-    plan = _forward(blob, types, held, inputs, outputs)
+    plan = _forward(blob, types, held, inputs, outputs, calls)
     table: Record = {
         "version": 0,
         "execution_plan": [plan, _constant_method(SIGNATURE_METHOD, signature)],
@@ -103,9 +107,14 @@ def _segment_table(segments: list[bytes]) -> list[Record]:
 
 
 def _forward(
-    blob: Blob, types: dict[str, TensorType], held: list[str], inputs: Sequence[str], outputs: Sequence[str]
+    blob: Blob,
+    types: dict[str, TensorType],
+    held: list[str],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    calls: Sequence[KernelCall],
 ) -> Record:
-    names = list(dict.fromkeys((*inputs, *blob.inputs, *blob.outputs, *outputs)))
+    names = list(dict.fromkeys((*inputs, *blob.inputs, *blob.outputs, *outputs, *held)))
     position = {name: index for index, name in enumerate(names)}
     values, planned = [], 0
     for name in names:
@@ -115,11 +124,38 @@ def _forward(
         values.append(_tensor(types[name], offset=planned))
         planned += _storage_bytes(types[name])
     call = {"delegate_index": 0, "args": [position[name] for name in (*blob.inputs, *blob.outputs)]}
+    operators = list(dict.fromkeys(kernel.operator for kernel in calls))
+    instructions: list[Record] = [
+        {"instr_args": ("KernelCall", _kernel_call(kernel, operators, position, values))} for kernel in calls
+    ]
+    instructions.append({"instr_args": ("DelegateCall", call)})
     return {
         **_plan("forward", values, [position[n] for n in inputs], [position[n] for n in outputs], planned),
-        "chains": [{"inputs": [], "outputs": [], "instructions": [{"instr_args": ("DelegateCall", call)}]}],
+        "operators": [{"name": name, "overload": overload} for name, overload in operators],
+        "chains": [{"inputs": [], "outputs": [], "instructions": instructions}],
         "delegates": [{"id": BACKEND, "processed": {"location": 1, "index": 1}, "compile_specs": []}],
     }
+
+
+def _kernel_call(
+    call: KernelCall, operators: list[tuple[str, str]], position: dict[str, int], values: list[Record]
+) -> Record:
+    """Indices of the arguments, then twice that of the output: as an argument and as what is returned."""
+    args = []
+    for argument in call.arguments:
+        if not isinstance(argument, str):
+            values.append(_immediate(argument))
+        args.append(position[argument] if isinstance(argument, str) else len(values) - 1)
+    out = position[call.out]
+    return {"op_index": operators.index(call.operator), "args": [*args, out, out]}
+
+
+def _immediate(value: Argument) -> Record:
+    if value is None:
+        return {"val": ("Null", {})}
+    if isinstance(value, bool):
+        return {"val": ("Bool", {"bool_val": value})}
+    return {"val": ("Int", {"int_val": value})}
 
 
 def _constant_method(name: str, text: str) -> Record:

@@ -1,4 +1,7 @@
-"""Translate a program into a .pte file of one XNNPACK delegate call, and check such a file."""
+"""Translate a program into a .pte file of one XNNPACK delegate call, and check such a file.
+
+Operators on whole numbers are calls of portable kernels before it (`kernels`).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from pocketpress.targets.executorch.emit import EMITTERS, Site
 from pocketpress.targets.executorch.emit.filters import stored_wider
 from pocketpress.targets.executorch.flatbuffer import Record
 from pocketpress.targets.executorch.graph import FP16, FP32, Blob, Graph, read_graph
+from pocketpress.targets.executorch.kernels import KERNEL_OPS, OPERATORS, split
 from pocketpress.targets.executorch.run import open_runner
 from pocketpress.targets.executorch.spec import SPEC
 
@@ -36,7 +40,8 @@ def lower(program: Program, signature: Signature, path: Path) -> Lowered:
     Raises:
         UnsupportedError: an operator that XNNPACK lacks.
     """
-    graph = Graph(to_channels_last(program).program)
+    delegated, calls = split(to_channels_last(program).program)
+    graph = Graph(delegated)
     blob = _emit(graph)
     data = write_container(
         blob,
@@ -45,6 +50,7 @@ def lower(program: Program, signature: Signature, path: Path) -> Lowered:
         program.inputs,
         program.outputs,
         signature.to_json(),
+        calls,
     )
     path.write_bytes(data)
     return Lowered(skipped=(*_float_islands(program), *stored_wider(program)))
@@ -75,6 +81,8 @@ def _float_islands(program: Program) -> tuple[Skipped, ...]:
 
 
 def _float_reason(op: str) -> str:
+    if op in KERNEL_OPS:
+        return SPEC.remarks[op]
     if OPS[op].integer == "float":
         return "the numeric contract has no integer form of it"
     return SPEC.remarks.get(op, "the program leaves it in float")
@@ -85,19 +93,19 @@ def _in_integers(program: Program, node: Node) -> bool:
 
 
 def audit(path: Path, program: Program) -> tuple[Skipped, ...]:
-    """Check that the file is one delegate call, load it, and name what does not compute in integers.
+    """Check that all but whole numbers is one delegate call, load the file, name what is not in integers.
 
     Raises:
         ArtifactError: a part of the graph lies outside the delegate, or the runtime refuses the file.
     """
     container = read_container(path.read_bytes())
-    _check_one_delegate_call(container.program)
+    _check_one_delegate_call(container.program, sum(node.op in KERNEL_OPS for node in program.nodes))
     open_runner(path, 1).close()
     floats = _float_products(container.delegate, program)
     return (*_float_islands(program), *stored_wider(program), *floats)
 
 
-def _check_one_delegate_call(program: Record) -> None:
+def _check_one_delegate_call(program: Record, kernels: int) -> None:
     plans = [plan for plan in program["execution_plan"] if plan["name"] == "forward"]
     kinds = [
         instruction["instr_args"][0]
@@ -105,8 +113,13 @@ def _check_one_delegate_call(program: Record) -> None:
         for chain in plan["chains"]
         for instruction in chain["instructions"]
     ]
-    if len(plans) != 1 or kinds != ["DelegateCall"]:
-        raise ArtifactError("not the whole graph is delegated to XNNPACK", got=kinds, allowed="DelegateCall")
+    operators = {(op["name"], op["overload"]) for plan in plans for op in plan["operators"]}
+    if len(plans) != 1 or kinds != ["KernelCall"] * kernels + ["DelegateCall"] or operators - OPERATORS:
+        raise ArtifactError(
+            "not the whole graph is delegated to XNNPACK",
+            got=kinds,
+            allowed=f"{kernels} KernelCall, one DelegateCall" if kernels else "DelegateCall",
+        )
 
 
 def _float_products(delegate: bytes, program: Program) -> tuple[Skipped, ...]:

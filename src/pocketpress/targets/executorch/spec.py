@@ -5,6 +5,11 @@ XNNPACK has neither 16-bit integers (``w8a16``) nor codebooks (``palette``).
 
 from pocketpress.core.target import TargetSpec
 
+_KERNEL = (
+    "of an input of the network; the portable kernel, before XNNPACK: the app's runtime must hold the "
+    "portable operators"
+)
+
 _FLOAT_OPS = frozenset(
     {
         *("conv2d", "conv_transpose2d", "linear", "matmul", "add", "sub", "mul", "div", "minimum", "maximum"),
@@ -12,6 +17,7 @@ _FLOAT_OPS = frozenset(
         *("log", "sqrt", "rsqrt", "abs", "neg", "prelu", "max_pool2d", "avg_pool2d", "mean", "softmax"),
         *("layer_norm", "concat", "reshape", "permute", "slice", "pad", "resize_nearest", "resize_bilinear"),
         *("quantize", "dequantize", "dynamic_conv2d", "dynamic_linear"),
+        *("embedding", "cast"),
     }
 )
 
@@ -49,6 +55,7 @@ SPEC = TargetSpec(
         "matmul": "XNNPACK's int8 batch product needs zero point 0 in its second factor",
         "conv2d": "integer weights between float activations and 4-bit weights are products over windows, "
         "which are copied together first; in products of several groups they are stored wider",
+        **dict.fromkeys(("embedding", "cast"), _KERNEL),
         "pow": "whole exponents beyond 16 are refused",
     },
 )

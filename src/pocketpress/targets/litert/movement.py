@@ -48,6 +48,17 @@ def reshape(e: Emission, node: Node) -> None:
     reshape_to(e, e.index(node.inputs[0]), e.out(node))
 
 
+def embedding(e: Emission, node: Node) -> None:
+    """GATHER along the rows of the table."""
+    index, table = e.inputs(node)
+    e.graph.operator("GATHER", [table, index], [e.out(node)], schema.GatherOptionsT(axis=0))
+
+
+def cast(e: Emission, node: Node) -> None:
+    """CAST to float32."""
+    e.graph.operator("CAST", e.inputs(node), [e.out(node)])
+
+
 def permute(e: Emission, node: Node) -> None:
     """TRANSPOSE."""
     order = e.graph.integers("order", [int(a) for a in node.attrs["axes"]])
@@ -262,6 +273,8 @@ def _runtime_pixels(image: int, size: int) -> Array:
 
 
 EMITTERS = {
+    "embedding": embedding,
+    "cast": cast,
     "concat": concat,
     "reshape": reshape,
     "permute": permute,

@@ -53,6 +53,7 @@ REMARKS: dict[str, str] = {
         ),
         _NO_INT8,
     ),
+    **dict.fromkeys(("embedding", "cast"), "XNNPACK has none for it"),
 }
 """Operator to what is special about it here."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from onnx import TensorProto
 
 from pocketpress.core.program import Node
 from pocketpress.targets.onnxruntime.writer import GraphWriter
@@ -52,6 +53,19 @@ def prelu(w: GraphWriter, node: Node) -> None:
     shape = w.int64([-1, *([1] * (rank - 2))])
     turned = w.emit("Reshape", [w.value(slope), shape], name=out)
     w.emit("PRelu", [w.value(x), turned], name=out, out=w.value(out))
+
+
+def embedding(w: GraphWriter, node: Node) -> None:
+    """Gather along the rows of the table."""
+    index, table = (w.value(name) for name in node.inputs)
+    out = node.outputs[0]
+    w.emit("Gather", [table, index], name=out, out=w.value(out), axis=0)
+
+
+def cast(w: GraphWriter, node: Node) -> None:
+    """Cast to float32."""
+    out = node.outputs[0]
+    w.emit("Cast", [w.value(node.inputs[0])], name=out, out=w.value(out), to=TensorProto.FLOAT)
 
 
 def avg_pool2d(w: GraphWriter, node: Node) -> None:

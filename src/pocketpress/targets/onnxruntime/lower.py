@@ -70,6 +70,8 @@ _TRANSLATE: dict[str, Callable[[GraphWriter, Node], None]] = {
     "pow": floats.pow_,
     "gelu": floats.gelu,
     "prelu": floats.prelu,
+    "embedding": floats.embedding,
+    "cast": floats.cast,
     "avg_pool2d": floats.avg_pool2d,
     "softmax": floats.softmax,
     "layer_norm": floats.layer_norm,

@@ -162,6 +162,8 @@ OPERATORS: dict[str, Operator] = {
     "abs": _unary(torch.abs),
     "neg": _unary(torch.neg),
     "prelu": lambda inputs, _: F.prelu(inputs[0], inputs[1]),
+    "embedding": lambda inputs, _: F.embedding(inputs[0], inputs[1]),
+    "cast": lambda inputs, _: inputs[0].float(),
     "max_pool2d": max_pool2d,
     "avg_pool2d": avg_pool2d,
     "mean": mean,

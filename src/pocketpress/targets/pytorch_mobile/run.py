@@ -48,7 +48,7 @@ class PyTorchMobileRunner:
                 torch.set_num_threads(self._threads)
             with torch.no_grad():
                 out = self._module(*(torch.from_numpy(np.ascontiguousarray(feed)) for feed in feeds))
-        except (RuntimeError, TypeError) as error:
+        except (RuntimeError, TypeError, IndexError) as error:
             raise DeviceError("PyTorch Mobile failed to run the artifact", got=_first_line(error)) from error
         finally:
             if threads != self._threads:

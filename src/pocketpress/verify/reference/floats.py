@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from pocketpress.core.errors import DataError
 from pocketpress.core.program.decode import decode
 from pocketpress.core.program.ir import Array, TensorType
 from pocketpress.verify.reference import dynamic, movement
@@ -69,6 +70,28 @@ def conv_transpose2d(c: Context) -> Array:
 def linear(c: Context) -> Array:
     """Fully connected layer over the last axis."""
     return _clamped(c, F.linear(*_inputs(c)))
+
+
+def embedding(c: Context) -> Array:
+    """Rows of a table.
+
+    Raises:
+        DataError: an index that is no row; no runtime is asked what it makes of one.
+    """
+    index, table = c.inputs[0], decode(c.inputs[1], c.in_type(1))
+    wrong = index[(index < 0) | (index >= len(table))]
+    if wrong.size:
+        raise DataError(
+            f"{c.node.inputs[0]} is no row of the table of {c.node.name}",
+            got=int(wrong[0]),
+            allowed=f"0 to {len(table) - 1}",
+        )
+    return np.asarray(table[index])
+
+
+def cast(c: Context) -> Array:
+    """Whole numbers as float32."""
+    return np.asarray(c.inputs[0].astype(np.float32))
 
 
 def avg_pool2d(c: Context) -> Array:
@@ -145,6 +168,8 @@ KERNELS: dict[str, Callable[[Context], Array]] = {
     "abs": _unary(lambda x, a: torch.abs(x)),
     "neg": _unary(lambda x, a: torch.neg(x)),
     "prelu": prelu,
+    "embedding": embedding,
+    "cast": cast,
     "avg_pool2d": avg_pool2d,
     "mean": _unary(_mean),
     "softmax": _unary(lambda x, a: torch.softmax(x, a["axis"])),

@@ -1,0 +1,194 @@
+"""Whole numbers and truth values that depend on the input: token indices and masks.
+
+A program computes on float32.  A truth value is a float32 that is 1 or 0; whole numbers keep their dtype and
+are only moved, looked up (`embedding`) or made real (`cast`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from pocketpress.sources.aten.bound import Bound
+from pocketpress.sources.aten.elementwise import emit_binary
+from pocketpress.sources.aten.shapes import emit_slice
+
+MASKED = -1e4
+"""What is added to the score of a masked key: its weight is 0 in float32, and float16 holds the number."""
+LOWEST = float(torch.finfo(torch.float32).min)
+_SOFTMAXES = ("aten::softmax", "aten::_softmax", "aten::scaled_dot_product_attention")
+_ON_THE_WAY = ("aten::add", "aten::view", "aten::reshape", "aten::expand", "aten::unsqueeze", "aten::slice")
+_WHOLE = ("int32", "int64")
+_WHOLE_TORCH = (torch.int32, torch.int64)
+
+
+def embedding(b: Bound) -> str:
+    """aten::embedding: rows of a constant float table."""
+    table, index = b["weight"], b["indices"]
+    if not isinstance(table, torch.Tensor):
+        raise b.refuse("embedding in a table that is computed at run time", "make the table a parameter")
+    if not isinstance(index, str) or b.builder.type(index).dtype not in _WHOLE:
+        raise b.refuse("embedding of numbers that are not whole", "make the indices int64")
+    return b.emit("embedding", [index, b.tensor(table, "table")], b.out_shape, dtype="float32")
+
+
+def to_dtype(b: Bound) -> str:
+    """A cast to float32, to a truth value, or to the dtype that the tensor has."""
+    x, wanted = b.activation(), b.args.get("dtype")
+    whole = b.builder.type(x).dtype in _WHOLE
+    if wanted is None or (whole and wanted in _WHOLE_TORCH):
+        return x
+    if wanted is torch.float32:
+        return _real(b, x)
+    if wanted is torch.bool and b.is_truth("self"):
+        return x
+    if wanted is torch.bool and whole:
+        return _differs(b, x, 0)
+    raise b.refuse(f"cast to {wanted}", "keep the network in float32")
+
+
+def _real(b: Bound, x: str, *, last: bool = True) -> str:
+    if b.builder.type(x).dtype not in _WHOLE:
+        return x
+    return b.emit("cast", [x], b.shape(x), last=last, dtype="float32")
+
+
+def _differs(b: Bound, x: str, number: float, *, last: bool = True) -> str:
+    """1 where a whole number is another than ``number``, as min(|x - number|, 1)."""
+    distance = _real(b, x, last=False)
+    if number:
+        distance = emit_binary(b, "add", distance, -float(number), last=False)
+    size = b.emit("abs", [distance], b.shape(x), last=False)
+    return b.emit("clamp", [size], b.shape(x), last=last, low=None, high=1.0)
+
+
+def _not(b: Bound, truth: str, *, last: bool = True) -> str:
+    return emit_binary(b, "add", emit_binary(b, "mul", truth, -1.0, last=False), 1.0, last=last)
+
+
+def _compared(*, equal: bool) -> Callable[[Bound], str]:
+    def handler(b: Bound) -> str:
+        x, number = b["self"], b["other"]
+        if not isinstance(x, str) or b.builder.type(x).dtype not in _WHOLE or not isinstance(number, int):
+            raise b.refuse("comparison of tensors", "compare whole numbers of the input with one number")
+        differs = _differs(b, x, number, last=not equal)
+        return _not(b, differs) if equal else differs
+
+    return handler
+
+
+def both(b: Bound) -> str:
+    """aten::logical_and and ``&`` of truth values: their product."""
+    if not (b.is_truth("self") and b.is_truth("other")):
+        raise b.refuse("bitwise operation on whole numbers")
+    known = next((v for v in (b["self"], b["other"]) if isinstance(v, torch.Tensor)), None)
+    held = next(v for v in (b["self"], b["other"]) if isinstance(v, str))
+    if known is not None and bool(known.all()) and b.shape(held) == b.out_shape:
+        return held
+    left, right = (v if isinstance(v, str) else v.float() for v in (b["self"], b["other"]))
+    return emit_binary(b, "mul", left, right)
+
+
+def opposite(b: Bound) -> str:
+    """aten::logical_not and ``~`` of a truth value."""
+    if not b.is_truth("self"):
+        raise b.refuse("bitwise operation on whole numbers")
+    return _not(b, b.activation())
+
+
+def where(b: Bound) -> str:
+    """aten::where of two numbers: mask * a + (1 - mask) * b; minus infinity is `MASKED` before a softmax."""
+    truth, numbers = b["condition"], [_number(b, b["self"]), _number(b, b["other"])]
+    if not isinstance(truth, str) or not b.is_truth("condition") or None in numbers:
+        raise b.refuse("where on computed values", "add or multiply by the mask")
+    terms = [
+        emit_binary(b, "mul", value, number, last=False)
+        for value, number in ((truth, numbers[0]), (_not(b, truth, last=False), numbers[1]))
+        if number
+    ]
+    if len(terms) < 2:
+        return terms[0] if terms else emit_binary(b, "mul", truth, 0.0)
+    return emit_binary(b, "add", *terms)
+
+
+def _number(b: Bound, value: Any) -> float | None:
+    """A number, or the one number of a constant; None if there is none, or an infinite one."""
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        value = value.item()
+    if not isinstance(value, (int, float)):
+        return None
+    if value <= LOWEST and _masks_scores(b.node):
+        return MASKED
+    return float(value) if np.isfinite(value) else None
+
+
+def _masks_scores(node: torch.fx.Node) -> bool:
+    """Whether everything that reads a tensor is a move, a sum or a softmax, which ends the way."""
+    names = {user: getattr(getattr(user.target, "_schema", None), "name", "") for user in node.users}
+    return bool(names) and all(
+        name in _SOFTMAXES or (name in _ON_THE_WAY and _masks_scores(user)) for user, name in names.items()
+    )
+
+
+def index(b: Bound) -> str:
+    """aten::index by constant indices that pick evenly spaced elements."""
+    x, chosen = b.activation(), b["indices"]
+    if any(isinstance(i, str) for i in chosen):
+        raise b.refuse("indices that are computed at run time", "use an embedding")
+    picked = tuple(slice(None) if i is None else i for i in chosen)
+    return _picked(b, x, _places(b, x)[picked])
+
+
+def index_select(b: Bound) -> str:
+    """aten::index_select by constant indices that pick evenly spaced elements."""
+    x, chosen = b.activation(), b["index"]
+    if isinstance(chosen, str):
+        raise b.refuse("indices that are computed at run time", "use an embedding")
+    return _picked(b, x, _places(b, x).index_select(int(b["dim"]), chosen))
+
+
+def _places(b: Bound, x: str) -> torch.Tensor:
+    return torch.arange(b.builder.type(x).elements).reshape(b.shape(x))
+
+
+def _picked(b: Bound, x: str, places: torch.Tensor) -> str:
+    """The elements at ``places`` of the flat tensor, as a strided slice of it."""
+    flat, size = places.reshape(-1).numpy(), b.builder.type(x).elements
+    steps = set(np.diff(flat).tolist())
+    if flat.size == 0 or len(steps) > 1 or min(steps, default=1) < 1:
+        raise b.refuse("indices that are not evenly spaced", "slice instead")
+    if flat.size < size:
+        line = b.emit("reshape", [x], (size,), last=False, shape=(size,))
+        x = emit_slice(b, line, 0, int(flat[0]), flat.size, int(min(steps, default=1)), last=False)
+    return b.emit("reshape", [x], b.out_shape, shape=b.out_shape)
+
+
+def additive_mask(b: Bound, name: str) -> Any:
+    """Argument ``name`` as what is added to scores: 0 where true, else `MASKED`; None for nothing."""
+    mask = b[name]
+    if mask is None or not b.is_truth(name):
+        return mask
+    if isinstance(mask, torch.Tensor):
+        return None if bool(mask.all()) else torch.where(mask, 0.0, MASKED)
+    hidden = emit_binary(b, "add", mask, -1.0, last=False)
+    return emit_binary(b, "mul", hidden, -MASKED, last=False)
+
+
+HANDLERS: dict[str, Callable[[Bound], Any]] = {
+    "aten::embedding": embedding,
+    "aten::to": to_dtype,
+    "aten::_to_copy": to_dtype,
+    "aten::ne": _compared(equal=False),
+    "aten::eq": _compared(equal=True),
+    "aten::__and__": both,
+    "aten::bitwise_and": both,
+    "aten::logical_and": both,
+    "aten::bitwise_not": opposite,
+    "aten::logical_not": opposite,
+    "aten::where": where,
+    "aten::index": index,
+    "aten::index_select": index_select,
+}

@@ -1,0 +1,156 @@
+"""Whole numbers and truth values of the input: look-ups, casts, masks, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from onnx import TensorProto, helper
+from tests.sources.onnx.models import model
+from torch import nn
+
+from pocketpress.core.errors import UnsupportedError
+from pocketpress.core.program import Program
+from pocketpress.sources.aten import indices
+from pocketpress.sources.aten.translate import HANDLERS, to_program
+from pocketpress.sources.onnx.graph import parse
+from pocketpress.sources.onnx.operators.table import OPERATORS
+from pocketpress.sources.steps.network import StepNetwork
+from pocketpress.verify.reference import interpret
+
+Function = Callable[..., Any]
+TABLE = torch.arange(12, dtype=torch.float32).reshape(4, 3)
+SCORES = torch.linspace(-2, 2, 20).reshape(1, 1, 4, 5)
+LOWEST = torch.finfo(torch.float32).min
+
+
+class Wrapped(nn.Module):
+    def __init__(self, function: Function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        return self.function(*inputs)
+
+
+def translated(function: Function, *inputs: torch.Tensor) -> Program:
+    return to_program(torch.export.export(Wrapped(function).eval(), inputs))[0]
+
+
+def attention(mask: Any) -> torch.Tensor:
+    q = SCORES.reshape(1, 1, 5, 4)
+    return F.scaled_dot_product_attention(q, q.flip(2), q + 1, attn_mask=mask)
+
+
+CASES: dict[str, Function] = {
+    "embedding": lambda x: F.embedding(x, TABLE),
+    "embedding-int32": lambda x: F.embedding(x.int(), TABLE),
+    "embedding-of-a-window": lambda x: F.embedding(x[:, 1:4].reshape(3, 1).t(), TABLE),
+    "to-float": lambda x: x.float() * 2,
+    "to-float-copy": lambda x: torch.ops.aten._to_copy(x, dtype=torch.float32) * 2,
+    "to-bool": lambda x: x.to(torch.bool).float(),
+    "not-equal": lambda x: (x != 2).float(),
+    "equal": lambda x: (x == 3).float(),
+    "not": lambda x: (~(x == 0)).float(),
+    "logical-not": lambda x: torch.logical_not(x != 0).float(),
+    "and": lambda x: ((x != 0) & (x != 3)).float(),
+    "and-bitwise": lambda x: torch.bitwise_and(x != 0, x != 3).float(),
+    "and-logical": lambda x: torch.logical_and(x != 0, torch.tensor([True, False, True, True, True])).float(),
+    "and-true": lambda x: ((x != 0) & torch.ones(1, 5, dtype=torch.bool)).float(),
+    "where": lambda x: torch.where(x != 0, 0.5, -3.0),
+    "where-none": lambda x: torch.where(x != 0, 0.0, 0.0),
+    "where-lowest": lambda x: torch.where(x != 0, 0.0, LOWEST),
+    "where-infinity": lambda x: torch.softmax(
+        SCORES + torch.where(x != 0, 0.0, -torch.inf)[:, None, None], -1
+    ),
+    "index": lambda x: x.bool()[torch.zeros(1, 1, dtype=torch.int64), torch.arange(5)[None]].float(),
+    "index-every-second": lambda x: x.float()[:, torch.tensor([1, 3])],
+    "index-select": lambda x: x.float().index_select(1, torch.tensor([2, 3, 4])),
+    "attention-truth": lambda x: attention((x != 0)[:, None, None].expand(1, 1, 5, 5)),
+    "attention-added": lambda x: attention((1.0 - x.bool().float())[:, None, None] * LOWEST),
+    "attention-known": lambda x: attention(torch.ones(5, 5, dtype=torch.bool).tril()) + x[0, 0].float(),
+    "attention-all": lambda x: attention(torch.ones(5, 5, dtype=torch.bool)) + x[0, 0].float(),
+}
+
+
+@pytest.mark.parametrize("function", CASES.values(), ids=CASES.keys())
+def test_the_program_computes_what_torch_computes(function: Function) -> None:
+    x = torch.tensor([[1, 0, 3, 2, 1]])
+    program = translated(function, torch.zeros_like(x))
+    assert program.type(program.inputs[0]).dtype == "int64"
+    got = interpret(program, {program.inputs[0]: x.numpy()})["output"]
+    np.testing.assert_allclose(got, function(x).numpy(), rtol=1e-6, atol=1e-6)
+
+
+REFUSED: dict[str, tuple[Function, str]] = {
+    "computed-table": (lambda x: F.embedding(x, x.float().t() * 2), "computed at run time"),
+    "cast-to-half": (lambda x: x.to(torch.float16).float(), "cast to torch.float16"),
+    "cast-back": (lambda x: (x.float() * 2).long().float(), "cast to torch.int64"),
+    "real-to-truth": (lambda x: (x.float() * 2).bool().float(), "cast to torch.bool"),
+    "compared-tensors": (lambda x: (x == x[:, :1]).float(), "comparison of tensors"),
+    "bits": (lambda x: (x & 1).float(), "bitwise operation on whole numbers"),
+    "not-bits": (lambda x: (~x).float(), "bitwise operation on whole numbers"),
+    "where-computed": (lambda x: torch.where(x != 0, x.float(), 0.0), "where on computed values"),
+    "where-infinity-kept": (lambda x: torch.where(x != 0, 0.0, -torch.inf), "where on computed values"),
+    "index-computed": (lambda x: TABLE.float()[x] + x.float()[x].sum(), ""),
+    "index-uneven": (lambda x: x.float()[:, torch.tensor([0, 1, 3])], "not evenly spaced"),
+    "select-computed": (lambda x: x.float().index_select(1, x[0]), "computed at run time"),
+    "sum-of-whole": (lambda x: x + 1, "add of integer tensors"),
+}
+
+
+@pytest.mark.parametrize(("function", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_is_refused_names_the_line(function: Function, message: str) -> None:
+    with pytest.raises(UnsupportedError, match=message) as caught:
+        translated(function, torch.zeros(1, 5, dtype=torch.int64))
+    assert "test_indices.py:" in str(caught.value) or "operator" in str(caught.value)
+
+
+def test_the_table_reaches_every_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+    reached: set[str] = set()
+    for name in indices.HANDLERS:
+
+        def noted(b: Any, name: str = name, handler: Any = HANDLERS[name]) -> Any:
+            reached.add(name)
+            return handler(b)
+
+        monkeypatch.setitem(HANDLERS, name, noted)
+    for function in CASES.values():
+        translated(function, torch.zeros(1, 5, dtype=torch.int64))
+    assert reached == set(indices.HANDLERS)
+
+
+def test_a_masked_key_has_no_weight() -> None:
+    """Whatever the values of masked keys are, the result is the same."""
+
+    def function(x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        q = SCORES.reshape(1, 1, 5, 4)
+        return F.scaled_dot_product_attention(q, q, v, attn_mask=(x != 0)[:, None, None].expand(1, 1, 5, 5))
+
+    x, v = torch.tensor([[1, 0, 1, 1, 0]]), torch.ones(1, 1, 5, 2)
+    program = translated(function, x, v)
+    wild = v.clone()
+    wild[0, 0, [1, 4]] = 1e6
+    first, second = program.inputs
+    got = [interpret(program, {first: x.numpy(), second: w.numpy()})["output"] for w in (v, wild)]
+    np.testing.assert_array_equal(got[0], got[1])
+    np.testing.assert_allclose(got[0], np.ones((1, 1, 5, 2)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32"])
+def test_an_onnx_gather_of_a_table_is_a_look_up(dtype: str) -> None:
+    proto = model([helper.make_node("Gather", ["t", "x"], ["y"], "rows")], {}, ["y"], {"t": TABLE.numpy()})
+    kind = getattr(TensorProto, dtype.upper())
+    proto.graph.input.append(helper.make_tensor_value_info("x", kind, (1, 3)))
+    x = torch.tensor([[3, 0, 2]], dtype=getattr(torch, dtype))
+    from onnx_ir import serde
+
+    network = StepNetwork(parse(serde.deserialize_model(proto)), (x,), OPERATORS).eval()
+    program = to_program(torch.export.export(network, (x,)))[0]
+    assert next(n.op for n in program.nodes) == "embedding"
+    got = interpret(program, {"x": x.numpy()})["y"]
+    assert got.tolist() == [[[9, 10, 11], [0, 1, 2], [6, 7, 8]]]
