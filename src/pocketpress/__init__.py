@@ -36,7 +36,7 @@ def press(source: str, **options: Any) -> Record:
     """Compress, lower, prove and measure.
 
     Args:
-        source: factory specification, or a ``.pt2`` or ``.onnx`` file.
+        source: factory specification, or a ``.pt2``, ``.onnx`` or ``.tflite`` file.
         options: the fields of `pipeline.options.PressOptions`; ``shrink`` may be a dictionary of fields of
             `pipeline.shrink_options.ShrinkOptions` (prune, finetune, loss, ...).
     """

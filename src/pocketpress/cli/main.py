@@ -31,7 +31,10 @@ INTERRUPTED = 130
 _verbose = False
 
 Source = Annotated[
-    str, typer.Argument(help="package.module:factory, file.py:factory, program.pt2 or network.onnx")
+    str,
+    typer.Argument(
+        help="package.module:factory, file.py:factory, program.pt2, network.onnx or network.tflite"
+    ),
 ]
 Weights = Annotated[Path | None, typer.Option(help="weights: .safetensors, or a .pt state dict")]
 InputShape = Annotated[

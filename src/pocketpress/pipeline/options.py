@@ -19,7 +19,7 @@ class PressOptions:
     """What to press, how, and what is promised.
 
     Attributes:
-        source: factory specification, or a ``.pt2`` or ``.onnx`` file.
+        source: factory specification, or a ``.pt2``, ``.onnx`` or ``.tflite`` file.
         targets: comma-separated target or group names.
         out: folder for the artifacts, ``record.json`` and ``report.html``.
         weights: weights file for the factory's network.

@@ -98,7 +98,7 @@ def grid(scale: float, zero_point: int = 0) -> Quantization:
     return Quantization.per_tensor(scale, zero_point)
 
 
-def classifier(folder: Path) -> Path:
+def classifier(folder: Path, channels: int = 6, classes: int = 5) -> Path:
     """Convolution of stride 2, depthwise convolution, mean, linear layer, softmax: 7 x 9 images."""
     rng = np.random.default_rng(0)
     conv = {"strideH": 2, "strideW": 2, "fusedActivationFunction": 3}
@@ -111,13 +111,13 @@ def classifier(folder: Path) -> Path:
         Op("SOFTMAX", ["l"], ["scores"], "Softmax", {"beta": 1.0}),
     ]  # fmt: skip
     constants = {
-        "w": rng.normal(0, 0.4, (6, 3, 3, 3)).astype(np.float32),
-        "b": rng.normal(0, 0.4, 6).astype(np.float32),
-        "d": rng.normal(0, 0.4, (1, 3, 3, 6)).astype(np.float32),
-        "e": rng.normal(0, 0.4, 6).astype(np.float32),
+        "w": rng.normal(0, 0.4, (channels, 3, 3, 3)).astype(np.float32),
+        "b": rng.normal(0, 0.4, channels).astype(np.float32),
+        "d": rng.normal(0, 0.4, (1, 3, 3, channels)).astype(np.float32),
+        "e": rng.normal(0, 0.4, channels).astype(np.float32),
         "axes": np.array([1, 2], np.int32),
-        "f": rng.normal(0, 0.4, (5, 6)).astype(np.float32),
-        "g": rng.normal(0, 0.4, 5).astype(np.float32),
+        "f": rng.normal(0, 0.4, (classes, channels)).astype(np.float32),
+        "g": rng.normal(0, 0.4, classes).astype(np.float32),
     }
-    middle = {"_a": (1, 4, 5, 6)}
-    return saved(folder, ops, {"image": (1, 7, 9, 3)}, {"scores": (1, 5), **middle}, constants)
+    middle = {"_a": (1, 4, 5, channels)}
+    return saved(folder, ops, {"image": (1, 7, 9, 3)}, {"scores": (1, classes), **middle}, constants)

@@ -16,6 +16,8 @@ from pocketpress.core.program import Quantization, TensorType
 from pocketpress.core.signature import signature_of
 from pocketpress.sources.load import load_source, saved_kind
 from pocketpress.sources.tflite.load import load_tflite
+from pocketpress.sources.tflite.read import FileTensor
+from pocketpress.sources.tflite.values import constant
 from pocketpress.targets.litert.lower import lower
 from pocketpress.verify.reference import interpret
 
@@ -50,6 +52,17 @@ def test_what_our_own_target_writes_comes_back(name: str, tmp_path: Path) -> Non
     assert source.program.inputs == program.inputs and source.program.outputs == program.outputs
     found = interpret(source.program, feeds)
     for output, value in zip(source.program.outputs, wanted, strict=True):
+        np.testing.assert_allclose(found[output], value, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["vision", "attention"])
+def test_what_litert_torch_writes(name: str) -> None:
+    path = Path(__file__).parent / "files" / f"{name}.tflite"
+    program = load_source(str(path)).program
+    rng = np.random.default_rng(0)
+    feeds = [rng.normal(size=program.type(n).shape).astype(np.float32) for n in program.inputs]
+    found = interpret(program, dict(zip(program.inputs, feeds, strict=True)))
+    for output, value in zip(program.outputs, litert(path, *feeds), strict=True):
         np.testing.assert_allclose(found[output], value, atol=1e-4)
 
 
@@ -129,11 +142,6 @@ def test_four_bits_and_halves_are_unpacked(tmp_path: Path) -> None:
     half = np.array([[0.5, -2.0]], np.float16)
     network, _ = load_tflite(saved(tmp_path, ops, {"x": (1, 2)}, {"y": (1, 1)}, {"h": half}))
     assert network(torch.tensor([[4.0, 1.0]]))["y"].tolist() == [[0.0]]
-    program = float_program("encoder")
-    assert program  # the precisions of few bits are read back below
-    from pocketpress.sources.tflite.read import FileTensor
-    from pocketpress.sources.tflite.values import constant
-
     tensor = FileTensor("w", "INT4", (3,), None, (0.5,), (0,))
     assert constant(tensor, np.array([0x87, 0x0F], np.uint8), real=True).tolist() == [3.5, -4.0, -0.5]
 
