@@ -93,7 +93,8 @@ def find_factory(spec: str) -> Callable[..., Any]:
         raise SourceError(
             "not a network",
             got=spec,
-            allowed="package.module:factory, path/to/file.py:factory, program.pt2, network.onnx, network.tflite",
+            allowed="package.module:factory, path/to/file.py:factory, program.pt2, network.onnx, "
+            "network.tflite",
         )
     module = _import_file(Path(where)) if where.endswith(".py") else _import_module(where)
     function = getattr(module, name, None)

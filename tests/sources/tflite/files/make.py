@@ -1,4 +1,4 @@
-"""How the files beside this were made, with litert-torch 0.10 (its converter takes 20 s, so tests read the files).
+"""How the files beside this were made, with litert-torch 0.10 (it takes 20 s, so tests read the files).
 
 python tests/sources/tflite/files/make.py
 """
