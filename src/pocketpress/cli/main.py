@@ -98,7 +98,10 @@ def press(
         ),
     ] = "w8a8-static",
     estimator: Annotated[
-        str, typer.Option(help="range estimator: auto, l3, min-max, percentile or mse")
+        str,
+        typer.Option(
+            help="range estimator: auto, l3, min-max, percentile or mse; file: the scales of an 8-bit file"
+        ),
     ] = "auto",
     tied_scales: Annotated[
         bool, typer.Option("--tied-scales/--no-tied-scales", help="scales on which all runtimes round alike")

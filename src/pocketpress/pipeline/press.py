@@ -206,7 +206,9 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
         program = job.program if shrunk is None else shrunk.program
         evaluation, judge = _judge(job, cache, events)
         train = trainer(options, job.training, events)
-        prepared = prepare(program, job.targets, options, job.calibration, cache, events, judge, train)
+        prepared = prepare(
+            program, job.targets, options, job.calibration, cache, events, judge, train, job.source.given
+        )
         prepared = with_original(prepared, job) if shrunk is not None else prepared
         stem = stem_of(options.source)
         builds = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pocketpress.core.given import GivenScales
 from pocketpress.core.program.ir import Program
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class Source:
         spec: what the user typed.
         parameters: number of trained numbers.
         skipped: what was left out of the program, and why (for example unused inputs).
+        given: scales of an 8-bit file.
         exported: the graph the program was translated from.
     """
 
@@ -29,4 +31,5 @@ class Source:
     spec: str
     parameters: int
     skipped: tuple[tuple[str, str], ...] = ()
+    given: GivenScales | None = None
     exported: torch.export.ExportedProgram | None = field(default=None, repr=False, compare=False)
