@@ -100,7 +100,7 @@ def press(
     estimator: Annotated[
         str,
         typer.Option(
-            help="range estimator: auto, l3, min-max, percentile or mse; file: the scales of an 8-bit file"
+            help="range estimator: auto, l3, min-max, percentile or mse; or file, an 8-bit file's own"
         ),
     ] = "auto",
     tied_scales: Annotated[

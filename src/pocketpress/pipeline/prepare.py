@@ -89,7 +89,7 @@ def prepare(
     train: Train | None = None,
     given: GivenScales | None = None,
 ) -> Prepared:
-    """Bring a simplified float program to the asked precision; ``judge``, ``train``, ``given`` as `quantize`."""
+    """Bring a simplified float program to the asked precision; the last three arguments as `quantize`."""
     lowered = with_raw_input(program, options.input_uint8)
     precision = parse_precision(options.precision)
     if precision.activations in ("float", "dynamic"):
@@ -115,7 +115,8 @@ def prepare(
     key = Cache.key(
         "quantized", program_hash(ready), drawn.digest, sorted(common_integer_ops(targets)),
         options.estimator, options.tied, options.input_uint8, precision.name, options.rounding_steps,
-        options.seed, repr(given) if options.estimator == GIVEN else None, mixed_key(options.limits, judge, targets) if precision.name == "mixed" else None,
+        options.seed, repr(given) if options.estimator == GIVEN else None,
+        mixed_key(options.limits, judge, targets) if precision.name == "mixed" else None,
     )  # fmt: skip
     hit = cache.get(key) if train is None else None
     if hit is not None:

@@ -26,7 +26,8 @@ def given_plan(program: Program, placement: Placement, given: GivenScales) -> Qu
         given: the file's scales.
 
     Raises:
-        UnsupportedError: a node reads another scale than its input has, or a fixed scale differs.
+        UnsupportedError: a node reads another scale than its input has, a fixed scale differs, or no weight
+            can be kept.
     """
     return _Given(program, placement, given).plan()
 
@@ -54,6 +55,12 @@ class _Given:
         for node in self.program.nodes:
             if node.name in placement.integer:
                 self._check(node)
+        if not self.weights:
+            raise UnsupportedError(
+                "none of the file's weights can be kept",
+                allowed="int8 weights without zero points, as converters write them since 2019",
+                next_step=NEXT_STEP,
+            )
         return QuantizationPlan(
             placement.integer, self.grids, self.weights, self.edges, placement.left_in_float
         )

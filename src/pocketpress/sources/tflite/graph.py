@@ -26,7 +26,8 @@ ELEMENTS_PER_BYTE = 8
 RELU, RELU6 = 1, 3
 QUANTIZED_NOTE = (
     "quantized",
-    "its 8-bit weights were made real numbers and its activation scales dropped: it is compressed anew",
+    "8-bit weights were made real numbers; the network is compressed anew unless --estimator file keeps its "
+    "scales",
 )
 
 
