@@ -36,7 +36,7 @@ def given(**changes: object) -> GivenScales:
 
 
 def test_integers_by_hand() -> None:
-    """The inputs are whole steps, so the results are exact: 2 - 3 + 1, 1 - 9 + 1; the last saturates at 127."""
+    """The inputs are whole steps, so the results are exact: 2 - 3 + 1, 1 - 9 + 1; the last saturates."""
     float_ = program()
     plan = given_plan(float_, place(float_, EXACT), given())
     assert plan.integer_nodes == {"l", "y"} and plan.weights["l"].scale == (0.5,)
@@ -57,7 +57,5 @@ def test_what_the_file_does_not_say_stays_in_float() -> None:
 
 def test_another_scale_than_the_input_has_is_refused() -> None:
     float_ = program()
-    with pytest.raises(
-        UnsupportedError, match=r"node l: it reads another scale than .* got 0\.5"
-    ):
+    with pytest.raises(UnsupportedError, match=r"node l: it reads another scale than .* got 0\.5"):
         given_plan(float_, place(float_, EXACT), given(operands={"node l": (NARROW, None, None)}))

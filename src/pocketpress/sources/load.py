@@ -30,8 +30,7 @@ def load_source(spec: str, *, weights: Path | None = None, shapes: Shapes | None
     """Read a network as a float program.
 
     Args:
-        spec: ``package.module:factory``, ``path/to/file.py:factory``, or a ``.pt2``, ``.onnx`` or
-            ``.tflite`` file.
+        spec: ``package.module:factory``, ``path/to/file.py:factory``, or a file (`SAVED`).
         weights: of a factory's network.
         shapes: input shapes, by name or in order.
 

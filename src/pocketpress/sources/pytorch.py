@@ -79,7 +79,7 @@ def export_module(
 def _finish(exported: torch.export.ExportedProgram, spec: str, name: str) -> Source:
     program, skipped = to_program(exported)
     count = sum(p.numel() for p in exported.parameters())
-    return Source(program, name, spec, int(count), skipped, exported=exported)
+    return Source(program, name, spec, int(count), skipped, exported)
 
 
 def find_factory(spec: str) -> Callable[..., Any]:

@@ -22,8 +22,8 @@ class Source:
         spec: what the user typed.
         parameters: number of trained numbers.
         skipped: what was left out of the program, and why (for example unused inputs).
-        given: scales of an 8-bit file.
         exported: the graph the program was translated from.
+        given: scales of an 8-bit file.
     """
 
     program: Program
@@ -31,5 +31,5 @@ class Source:
     spec: str
     parameters: int
     skipped: tuple[tuple[str, str], ...] = ()
-    given: GivenScales | None = None
     exported: torch.export.ExportedProgram | None = field(default=None, repr=False, compare=False)
+    given: GivenScales | None = None
