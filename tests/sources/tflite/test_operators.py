@@ -109,6 +109,8 @@ CASES = [
     pool("same even", "AVERAGE_POOL_2D", filterHeight=2, filterWidth=4),
     pool("stride 1", "AVERAGE_POOL_2D", strideH=1, strideW=1, fusedActivationFunction=3),
     pool("valid", "AVERAGE_POOL_2D", padding=1),
+    pool("whole", "AVERAGE_POOL_2D", padding=1, filterHeight=7, filterWidth=9),
+    pool("whole same", "AVERAGE_POOL_2D", filterHeight=7, filterWidth=9, strideH=7, strideW=9),
     pool("same", "L2_POOL_2D"),
     *[
         Case(str(shapes), code, shapes, kind, {"fusedActivationFunction": act} if kind else {}, positive=True)
