@@ -10,9 +10,13 @@ import os
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from pocketpress.sources.tflite.read import FileTensor, read_file
+from pocketpress.sources.tflite.values import constant
 
 STRIDES = (2, 1, 1, 1, 2, 1, 1, 1, 2, 1, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 1)
 
@@ -64,30 +68,21 @@ Layer = tuple[torch.Tensor, torch.Tensor, bool]
 
 
 def _read(path: Path) -> tuple[list[Layer], Layer]:
-    from ai_edge_litert import schema_py_generated as schema
-
-    content = path.read_bytes()
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    graph = model.subgraphs[0]
+    file = read_file(path)
     found = []
-    for op in graph.operators:
-        code = model.operatorCodes[op.opcodeIndex]
-        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
-        if kind not in (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.DEPTHWISE_CONV_2D):
+    for op in file.operators:
+        if op.op not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
             continue
-        depthwise = kind == schema.BuiltinOperator.DEPTHWISE_CONV_2D
-        weight, bias = (_real(model, graph.tensors[i]) for i in op.inputs[1:3])  # type: ignore[no-untyped-call]
+        depthwise = op.op == "DEPTHWISE_CONV_2D"
+        weight, bias = (_real(file.tensors[i]) for i in op.inputs[1:3])
         weight = weight.transpose(3, 0, 1, 2) if depthwise else weight.transpose(0, 3, 1, 2)
         found.append((torch.from_numpy(weight.copy()), torch.from_numpy(bias.copy()), depthwise))
     return found[:-1], found[-1]
 
 
-def _real(model, tensor):  # type: ignore[no-untyped-def]
-    raw = bytes(model.buffers[tensor.buffer].data)
-    dtype = np.uint8 if tensor.type == 3 else np.int32
-    q = tensor.quantization
-    values = np.frombuffer(raw, dtype).reshape(tensor.shape).astype(np.float64)
-    return ((values - q.zeroPoint[0]) * q.scale[0]).astype(np.float32)
+def _real(tensor: FileTensor) -> npt.NDArray[np.float32]:
+    assert tensor.data is not None
+    return constant(tensor, tensor.data, real=True)
 
 
 def mobilenet_v1_075_192() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:

@@ -36,7 +36,7 @@ def press(source: str, **options: Any) -> Record:
     """Compress, lower, prove and measure.
 
     Args:
-        source: factory specification, or a ``.pt2``, ``.onnx``, ``.keras`` or ``.h5`` file.
+        source: factory specification, or a ``.pt2``, ``.onnx``, ``.tflite``, ``.keras`` or ``.h5`` file.
         options: the fields of `pipeline.options.PressOptions`; ``shrink`` may be a dictionary of fields of
             `pipeline.shrink_options.ShrinkOptions` (prune, finetune, loss, ...).
     """

@@ -32,7 +32,7 @@ _verbose = False
 
 Source = Annotated[
     str,
-    typer.Argument(help="module:factory, file.py:factory, program.pt2, network.onnx or network.keras"),
+    typer.Argument(help="module:factory, file.py:factory, or a .pt2, .onnx, .tflite, .keras or .h5 file"),
 ]
 Weights = Annotated[Path | None, typer.Option(help="weights: .safetensors, or a .pt state dict")]
 InputShape = Annotated[
@@ -96,7 +96,10 @@ def press(
         ),
     ] = "w8a8-static",
     estimator: Annotated[
-        str, typer.Option(help="range estimator: auto, l3, min-max, percentile or mse")
+        str,
+        typer.Option(
+            help="range estimator: auto, l3, min-max, percentile or mse; or file, an 8-bit file's own"
+        ),
     ] = "auto",
     tied_scales: Annotated[
         bool, typer.Option("--tied-scales/--no-tied-scales", help="scales on which all runtimes round alike")

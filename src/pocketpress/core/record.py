@@ -68,7 +68,7 @@ class RecipeEntry(Part):
 
     precision: Name = Field(description="`fp32`, `fp16` or `w8a8-static`")
     estimator: Name | None = Field(
-        default=None, description="range estimator: `l3`, `min-max`, `percentile`, `mse`"
+        default=None, description="range estimator: `l3`, `min-max`, `percentile`, `mse`, or `file`"
     )
     options: dict[Name, Option] = Field(default_factory=dict, description="every other choice, by name")
     seed: int | None = Field(default=None, description="of everything random in the press")

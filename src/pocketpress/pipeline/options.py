@@ -19,7 +19,7 @@ class PressOptions:
     """What to press, how, and what is promised.
 
     Attributes:
-        source: factory specification, or a ``.pt2``, ``.onnx``, ``.keras`` or ``.h5`` file.
+        source: factory specification, or a ``.pt2``, ``.onnx``, ``.tflite``, ``.keras`` or ``.h5`` file.
         targets: comma-separated target or group names.
         out: folder for the artifacts, ``record.json`` and ``report.html``.
         weights: weights file for the factory's network.
@@ -28,7 +28,8 @@ class PressOptions:
         evaluation: evaluation data; the calibration data when None.
         metric: metric name or callable; chosen from the data when None.
         precision: a name of `core.precision`.
-        estimator: range estimator, or "auto" to let the calibration data choose.
+        estimator: range estimator, "auto" to let the calibration data choose, or "file" for the scales of an
+            8-bit TFLite file.
         tied: scales on which all runtimes round alike.
         preprocess: preprocessing text; None for what the data needs.
         input_uint8: the artifact takes raw pixels.

@@ -10,6 +10,7 @@ from typing import Any
 
 from pocketpress.compress.quantize.apply import apply_plan
 from pocketpress.compress.quantize.plan import QuantizationPlan
+from pocketpress.core.given import GivenScales
 from pocketpress.core.precision import parse_precision
 from pocketpress.core.program import Program
 from pocketpress.core.program.serialize import from_bytes, program_hash, to_bytes
@@ -27,7 +28,7 @@ from pocketpress.pipeline.costs import quantized_costs, stored_costs
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.mixed import Judge, mixed_key
 from pocketpress.pipeline.options import PressOptions
-from pocketpress.pipeline.quantization import PIXELS, Train, common_integer_ops, quantize, stored
+from pocketpress.pipeline.quantization import GIVEN, PIXELS, Train, common_integer_ops, quantize, stored
 from pocketpress.pipeline.weights import smaller_weights
 from pocketpress.verify.reference import interpret_node
 
@@ -86,8 +87,9 @@ def prepare(
     events: Events,
     judge: Judge | None = None,
     train: Train | None = None,
+    given: GivenScales | None = None,
 ) -> Prepared:
-    """Bring a simplified float program to the asked precision; ``judge`` and ``train`` as `quantize`."""
+    """Bring a simplified float program to the asked precision; the last three arguments as `quantize`."""
     lowered = with_raw_input(program, options.input_uint8)
     precision = parse_precision(options.precision)
     if precision.activations in ("float", "dynamic"):
@@ -113,12 +115,13 @@ def prepare(
     key = Cache.key(
         "quantized", program_hash(ready), drawn.digest, sorted(common_integer_ops(targets)),
         options.estimator, options.tied, options.input_uint8, precision.name, options.rounding_steps,
-        options.seed, mixed_key(options.limits, judge, targets) if precision.name == "mixed" else None,
+        options.seed, repr(given) if options.estimator == GIVEN else None,
+        mixed_key(options.limits, judge, targets) if precision.name == "mixed" else None,
     )  # fmt: skip
     hit = cache.get(key) if train is None else None
     if hit is not None:
         return _restored(hit, program, lowered)
-    found = quantize(ready, targets, options, drawn, events, judge, train)
+    found = quantize(ready, targets, options, drawn, events, judge, train, given)
     skipped = found.plan.skipped
     costs = quantized_costs(found.program, found.mirrored, found.plan, found.stats, drawn.ranges, events)
     choices = {"equalized": found.equalized, "learned_rounding": found.learned, **found.choices}

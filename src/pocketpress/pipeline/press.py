@@ -65,6 +65,7 @@ from pocketpress.pipeline.outputs import Outputs, cached
 from pocketpress.pipeline.prepare import Prepared, prepare, simplified, stored
 from pocketpress.pipeline.prove import prove
 from pocketpress.pipeline.qat import trainer
+from pocketpress.pipeline.quantization import GIVEN
 from pocketpress.pipeline.stack import check_source, open_training, shrink_job, with_original, with_steps
 from pocketpress.pipeline.synthesis import SynthesisReader, synthesised
 from pocketpress.report.render import render
@@ -206,7 +207,9 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
         program = job.program if shrunk is None else shrunk.program
         evaluation, judge = _judge(job, cache, events)
         train = trainer(options, job.training, events)
-        prepared = prepare(program, job.targets, options, job.calibration, cache, events, judge, train)
+        prepared = prepare(
+            program, job.targets, options, job.calibration, cache, events, judge, train, job.source.given
+        )
         prepared = with_original(prepared, job) if shrunk is not None else prepared
         stem = stem_of(options.source)
         builds = []
@@ -357,7 +360,7 @@ def _record(
             precision=options.precision,
             estimator=prepared.estimator,
             options={
-                "tied_scales": options.tied,
+                "tied_scales": options.tied and prepared.estimator != GIVEN,
                 "input_uint8": options.input_uint8,
                 **prepared.choices,
             },

@@ -14,6 +14,7 @@ import numpy as np
 from pocketpress.compress.quantize.absorb import apply_absorption, plan_absorption
 from pocketpress.compress.quantize.apply import apply_plan
 from pocketpress.compress.quantize.equalize import apply_equalization, plan_equalization
+from pocketpress.compress.quantize.given import given_plan
 from pocketpress.compress.quantize.observe import TensorStats, observe
 from pocketpress.compress.quantize.place import Placement, place
 from pocketpress.compress.quantize.plan import (
@@ -24,6 +25,8 @@ from pocketpress.compress.quantize.plan import (
 )
 from pocketpress.compress.quantize.split_concat import split_concats
 from pocketpress.compress.weight_only.integers import coarse_nodes
+from pocketpress.core.errors import UserError
+from pocketpress.core.given import GivenScales
 from pocketpress.core.precision import Precision, parse_precision
 from pocketpress.core.program import OPS, Program, Quantization, TensorType
 from pocketpress.core.program.ir import Array
@@ -38,6 +41,8 @@ from pocketpress.verify.reference import interpret
 
 PIXELS = Quantization.per_tensor(1.0, 0)
 PIXELS_INT8 = Quantization.per_tensor(1.0, -128)
+GIVEN = "file"
+"""As estimator: the scales of an 8-bit file, as they are."""
 CANDIDATES = ("l3", "min-max", "mse")
 CLEARLY_BETTER_DB = 0.3
 """A later candidate wins only by this much: less is noise of the few samples it is judged on."""
@@ -91,6 +96,7 @@ def quantize(
     events: Events,
     judge: Judge | None = None,
     train: Train | None = None,
+    given: GivenScales | None = None,
 ) -> Quantized:
     """Bring a float program to integer activations as the precision says.
 
@@ -102,9 +108,10 @@ def quantize(
         events: told about progress.
         judge: of drops, for mixed precision.
         train: quantisation-aware training, after everything else.
+        given: scales that the network brings with it, for the estimator `GIVEN`.
     """
     search = _Search(program, targets, options, samples, events, judge)
-    found = search.run()
+    found = search.run() if options.estimator != GIVEN else search.given(given)
     return found if train is None else search.trained(found, train)
 
 
@@ -156,6 +163,19 @@ class _Search:
         if self.precision.name == "mixed":
             return self._mixed(best)
         return self._learned(best, self._score(best.program))
+
+    def given(self, scales: GivenScales | None) -> Quantized:
+        """The integers of the file, and nothing decided anew."""
+        if scales is None or self.precision.name != "w8a8-static" or self.raw:
+            raise UserError(
+                "there are no scales to keep",
+                got=f"--estimator {GIVEN} --precision {self.precision.name}",
+                allowed="an 8-bit TFLite file, --precision w8a8-static, no --input-uint8",
+                next_step="leave --estimator out",
+            )
+        plan = given_plan(self.program, self.placement, scales)
+        stats = self._observed(self.program, "observe")
+        return Quantized(self._applied(self.program, plan), self.program, plan, GIVEN, stats=stats)
 
     def _mixed(self, base: Quantized) -> Quantized:
         """Other bits for some layers and float for others, as the promises ask, then learned rounding.

@@ -66,7 +66,7 @@ def check_source(options: PressOptions) -> None:
     """Refuse a saved program where a live network is needed, before anything is read.
 
     Raises:
-        SourceError: the source is a ``.pt2``, ``.onnx``, ``.keras`` or ``.h5`` file.
+        SourceError: the source is a ``.pt2``, ``.onnx``, ``.tflite``, ``.keras`` or ``.h5`` file.
     """
     if options.shrink.wanted and saved_kind(options.source) is not None:
         raise SourceError(

@@ -12,6 +12,7 @@ from torch.fx.traceback import preserve_node_meta
 from pocketpress.core.errors import SourceError
 from pocketpress.sources.pytorch import Shapes, export_module, load_pytorch
 from pocketpress.sources.source import Source
+from pocketpress.sources.steps.network import StepNetwork
 
 SAVED = {
     ".pt2": "pt2", ".onnx": "onnx", ".tflite": "tflite",
@@ -20,9 +21,7 @@ SAVED = {
 """Kind of the files that hold a whole network, by suffix."""
 
 Listed = Sequence[tuple[int, ...]] | None
-Notes = tuple[tuple[str, str], ...]
-Live = tuple[torch.nn.Module, tuple[torch.Tensor, ...], Notes]
-"""A network, example inputs, and what was left out of the file, with reasons."""
+Live = tuple[torch.nn.Module, tuple[torch.Tensor, ...]]
 
 
 def saved_kind(spec: str) -> str | None:
@@ -50,32 +49,30 @@ def load_source(spec: str, *, weights: Path | None = None, shapes: Shapes | None
         raise SourceError(
             f"{name} holds its weights", got=f"--weights {weights}", next_step="leave --weights out"
         )
-    network, examples, notes = read(
-        Path(spec), list(shapes.values()) if isinstance(shapes, Mapping) else shapes
-    )
+    network, examples = read(Path(spec), list(shapes.values()) if isinstance(shapes, Mapping) else shapes)
     with preserve_node_meta():  # keeps the names that the network annotates its steps with
         source = export_module(network, examples, spec, name=Path(spec).stem)
-    return replace(source, skipped=(*source.skipped, *notes))
+    if not isinstance(network, StepNetwork):
+        return source
+    return replace(source, skipped=(*source.skipped, *network.graph.notes), given=network.graph.given)
 
 
 def _read_onnx(path: Path, shapes: Listed) -> Live:
     from pocketpress.sources.onnx.load import load_onnx
 
-    network, examples = load_onnx(path, shapes)
-    return network, examples, network.graph.notes
+    return load_onnx(path, shapes)
 
 
 def _read_tflite(path: Path, shapes: Listed) -> Live:
     from pocketpress.sources.tflite.load import load_tflite
 
-    network, examples = load_tflite(path, shapes)
-    return network, examples, network.graph.notes
+    return load_tflite(path, shapes)
 
 
 def _read_keras(path: Path, shapes: Listed) -> Live:
     from pocketpress.sources.keras.load import load_keras
 
-    return (*load_keras(path, shapes), ())
+    return load_keras(path, shapes)
 
 
 READERS: dict[str, tuple[str, Callable[[Path, Listed], Live]]] = {

@@ -93,7 +93,7 @@ def find_factory(spec: str) -> Callable[..., Any]:
         raise SourceError(
             "not a network",
             got=spec,
-            allowed="package.module:factory, file.py:factory, program.pt2, network.onnx, network.keras",
+            allowed="package.module:factory, file.py:factory, or a .pt2, .onnx, .tflite, .keras or .h5 file",
         )
     module = _import_file(Path(where)) if where.endswith(".py") else _import_module(where)
     function = getattr(module, name, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pocketpress.core.given import GivenScales
 from pocketpress.core.program.ir import Program
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Source:
         parameters: number of trained numbers.
         skipped: what was left out of the program, and why (for example unused inputs).
         exported: the graph the program was translated from.
+        given: scales of an 8-bit file.
     """
 
     program: Program
@@ -31,3 +33,4 @@ class Source:
     parameters: int
     skipped: tuple[tuple[str, str], ...] = ()
     exported: torch.export.ExportedProgram | None = field(default=None, repr=False, compare=False)
+    given: GivenScales | None = None

@@ -53,7 +53,7 @@ def saved(
         folder: where to.
         ops: in order.
         inputs: shape, or type, by name.
-        outputs: the same, of whatever operators make.
+        outputs: the same, of whatever operators make; "_a" says it of "a", which is no output.
         constants: arrays, or (array, quantisation), by name.
         name: of the file.
     """
@@ -66,7 +66,7 @@ def saved(
         array, quant = value if isinstance(value, tuple) else (value, None)
         index[key] = graph.constant(key, np.asarray(array), quant)
     for key in made:
-        index[key] = graph.tensor(key, _type(outputs.get(key, ())))
+        index[key] = graph.tensor(key, _type(outputs.get(key, outputs.get(f"_{key}", ()))))
     for op in ops:
         graph.operator(
             op.code, [index[i] for i in op.inputs], [index[i] for i in op.outputs],
@@ -98,7 +98,7 @@ def grid(scale: float, zero_point: int = 0) -> Quantization:
     return Quantization.per_tensor(scale, zero_point)
 
 
-def classifier(folder: Path) -> Path:
+def classifier(folder: Path, channels: int = 6, classes: int = 5) -> Path:
     """Convolution of stride 2, depthwise convolution, mean, linear layer, softmax: 7 x 9 images."""
     rng = np.random.default_rng(0)
     conv = {"strideH": 2, "strideW": 2, "fusedActivationFunction": 3}
@@ -111,13 +111,52 @@ def classifier(folder: Path) -> Path:
         Op("SOFTMAX", ["l"], ["scores"], "Softmax", {"beta": 1.0}),
     ]  # fmt: skip
     constants = {
-        "w": rng.normal(0, 0.4, (6, 3, 3, 3)).astype(np.float32),
-        "b": rng.normal(0, 0.4, 6).astype(np.float32),
-        "d": rng.normal(0, 0.4, (1, 3, 3, 6)).astype(np.float32),
-        "e": rng.normal(0, 0.4, 6).astype(np.float32),
+        "w": rng.normal(0, 0.4, (channels, 3, 3, 3)).astype(np.float32),
+        "b": rng.normal(0, 0.4, channels).astype(np.float32),
+        "d": rng.normal(0, 0.4, (1, 3, 3, channels)).astype(np.float32),
+        "e": rng.normal(0, 0.4, channels).astype(np.float32),
         "axes": np.array([1, 2], np.int32),
-        "f": rng.normal(0, 0.4, (5, 6)).astype(np.float32),
-        "g": rng.normal(0, 0.4, 5).astype(np.float32),
+        "f": rng.normal(0, 0.4, (classes, channels)).astype(np.float32),
+        "g": rng.normal(0, 0.4, classes).astype(np.float32),
     }
-    middle = {"_a": (1, 4, 5, 6)}
-    return saved(folder, ops, {"image": (1, 7, 9, 3)}, {"scores": (1, 5), **middle}, constants)
+    middle = {"_a": (1, 4, 5, channels)}
+    return saved(folder, ops, {"image": (1, 7, 9, 3)}, {"scores": (1, classes), **middle}, constants)
+
+
+def int8_network(folder: Path, channels: int = 8, classes: int = 6) -> Path:
+    """As converters write: int8 from input to output, weights per channel, a residual block."""
+    rng = np.random.default_rng(1)
+
+    def weight(shape: tuple[int, ...], axis: int) -> tuple[Array, Quantization]:
+        scales = rng.uniform(0.002, 0.006, shape[axis])
+        return rng.integers(-127, 128, shape).astype(np.int8), Quantization.per_channel(scales, axis)
+
+    def bias(step: float, of: tuple[Array, Quantization]) -> tuple[Array, Quantization]:
+        scales = np.float32(step) * of[1].scales()
+        return rng.integers(-500, 500, scales.size).astype(np.int32), Quantization.per_channel(scales, 0)
+
+    def tensor(shape: tuple[int, ...], scale: float, zero_point: int = 0) -> TensorType:
+        return TensorType(shape, "int8", grid(scale, zero_point))
+
+    first, deep = weight((channels, 3, 3, 3), 0), weight((1, 3, 3, channels), 3)
+    last, dense = weight((channels, 1, 1, channels), 0), weight((classes, channels), 0)
+    stride = {"strideH": 2, "strideW": 2, "fusedActivationFunction": 3}
+    ops = [
+        Op("CONV_2D", ["image", "w", "b"], ["a"], "Conv2D", stride),
+        Op("DEPTHWISE_CONV_2D", ["a", "d", "e"], ["c"], "DepthwiseConv2D",
+           {"strideH": 1, "strideW": 1, "depthMultiplier": 1}),
+        Op("CONV_2D", ["c", "f", "g"], ["h"], "Conv2D", {"strideH": 1, "strideW": 1}),
+        Op("ADD", ["a", "h"], ["s"], "Add", {"fusedActivationFunction": 1}),
+        Op("MEAN", ["s", "axes"], ["m"], "Reducer"),
+        Op("FULLY_CONNECTED", ["m", "j", "k"], ["scores"], "FullyConnected"),
+    ]  # fmt: skip
+    constants = {
+        "w": first, "b": bias(1 / 64, first), "d": deep, "e": bias(6 / 255, deep), "f": last,
+        "g": bias(0.03119, last), "axes": np.array([1, 2], np.int32), "j": dense, "k": bias(0.01717, dense),
+    }  # fmt: skip
+    made = {
+        "scores": tensor((1, classes), 1 / 16, 5), "_a": tensor((1, 4, 5, channels), 6 / 255, -128),
+        "_c": tensor((1, 4, 5, channels), 0.03119, -128), "_h": tensor((1, 4, 5, channels), 0.02371, 10),
+        "_s": tensor((1, 4, 5, channels), 0.04193, -128), "_m": tensor((1, channels), 0.01717, -128),
+    }  # fmt: skip
+    return saved(folder, ops, {"image": tensor((1, 7, 9, 3), 1 / 64, -3)}, made, constants)

@@ -14,7 +14,7 @@ from tests.sources.tflite.models import Op, classifier, saved
 from pocketpress.core.errors import PocketpressError, SourceError, UnsupportedError
 from pocketpress.sources.tflite.load import load_tflite
 
-MUTANTS = 300
+MUTANTS = 200
 
 
 def test_truncated_files(tmp_path: Path) -> None:

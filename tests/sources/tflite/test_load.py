@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import copy
+import os
 import tracemalloc
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import flatbuffers
 import numpy as np
 import pytest
 import torch
+from ai_edge_litert import schema_py_generated as schema
 from tests.sources.tflite.models import Op, classifier, grid, litert, saved
 from tests.targets.small_networks import float_program
 
 from pocketpress.core.errors import SourceError, UnsupportedError
 from pocketpress.core.program import Quantization, TensorType
 from pocketpress.core.signature import signature_of
+from pocketpress.graph.simplify import simplify
 from pocketpress.sources.load import load_source, saved_kind
 from pocketpress.sources.tflite.load import load_tflite
+from pocketpress.sources.tflite.read import FileTensor, read_file
+from pocketpress.sources.tflite.values import constant
 from pocketpress.targets.litert.lower import lower
-from pocketpress.verify.reference import interpret
+from pocketpress.verify.reference import interpret, interpret_node
 
 
 def test_a_network_computes_what_litert_does(tmp_path: Path) -> None:
@@ -48,8 +58,24 @@ def test_what_our_own_target_writes_comes_back(name: str, tmp_path: Path) -> Non
     feeds = {n: rng.normal(size=program.type(n).shape).astype(np.float32) for n in program.inputs}
     wanted = litert(path, *feeds.values())
     assert source.program.inputs == program.inputs and source.program.outputs == program.outputs
+    again = tmp_path / "again.tflite"
+    lower(simplify(source.program, interpret_node), signature_of(source.program, precision="fp32"), again)
+    assert Counter(o.op for o in read_file(again).operators) == Counter(
+        o.op for o in read_file(path).operators
+    )
     found = interpret(source.program, feeds)
     for output, value in zip(source.program.outputs, wanted, strict=True):
+        np.testing.assert_allclose(found[output], value, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["vision", "attention"])
+def test_what_litert_torch_writes(name: str) -> None:
+    path = Path(__file__).parent / "files" / f"{name}.tflite"
+    program = load_source(str(path)).program
+    rng = np.random.default_rng(0)
+    feeds = [rng.normal(size=program.type(n).shape).astype(np.float32) for n in program.inputs]
+    found = interpret(program, dict(zip(program.inputs, feeds, strict=True)))
+    for output, value in zip(program.outputs, litert(path, *feeds), strict=True):
         np.testing.assert_allclose(found[output], value, atol=1e-4)
 
 
@@ -79,6 +105,43 @@ def test_everything_unsupported_is_listed_at_once(tmp_path: Path) -> None:
         load_tflite(path)
     assert "TOPK_V2 (best), UNIQUE (b), custom (mine)" in str(caught.value)
     assert "RELU" not in str(caught.value)
+
+
+def _changed(path: Path, change: Callable[[Any], None]) -> Path:
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    change(model)
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+    return path
+
+
+def test_open_sizes_are_set_by_input_or_are_a_batch_of_one(tmp_path: Path) -> None:
+    def open_(*signature: int) -> Callable[[Any], None]:
+        def change(model: Any) -> None:
+            model.subgraphs[0].tensors[0].shapeSignature = np.array(signature, np.int32)
+
+        return change
+
+    path = _changed(classifier(tmp_path), open_(-1, 7, 9, 3))
+    assert load_tflite(path)[1][0].shape == (1, 7, 9, 3)
+    path = _changed(path, open_(-1, -1, -1, 3))
+    with pytest.raises(SourceError, match=r"the shape of input image is open: got \?,\?,\?,3"):
+        load_tflite(path)
+    network, (example,) = load_tflite(path, [(2, 12, 8, 3)])
+    assert network(example)["scores"].shape == (2, 5)
+
+
+def test_the_first_signature_is_read_and_the_others_are_named(tmp_path: Path) -> None:
+    def change(model: Any) -> None:
+        model.signatureDefs.append(copy.deepcopy(model.signatureDefs[0]))
+        model.signatureDefs[1].signatureKey = "decode"
+        model.signatureDefs[0].outputs[0].name = "probabilities"
+        model.subgraphs[0].tensors[0].name = "serving_default_image:0"
+
+    source = load_source(str(_changed(classifier(tmp_path), change)))
+    assert (source.program.inputs, source.program.outputs) == (("image",), ("probabilities",))
+    assert source.skipped == (("signature decode", "the first signature is read"),)
 
 
 def test_another_shape_and_weights_beside_the_file(tmp_path: Path) -> None:
@@ -129,13 +192,37 @@ def test_four_bits_and_halves_are_unpacked(tmp_path: Path) -> None:
     half = np.array([[0.5, -2.0]], np.float16)
     network, _ = load_tflite(saved(tmp_path, ops, {"x": (1, 2)}, {"y": (1, 1)}, {"h": half}))
     assert network(torch.tensor([[4.0, 1.0]]))["y"].tolist() == [[0.0]]
-    program = float_program("encoder")
-    assert program  # the precisions of few bits are read back below
-    from pocketpress.sources.tflite.read import FileTensor
-    from pocketpress.sources.tflite.values import constant
-
     tensor = FileTensor("w", "INT4", (3,), None, (0.5,), (0,))
     assert constant(tensor, np.array([0x87, 0x0F], np.uint8), real=True).tolist() == [3.5, -4.0, -0.5]
+
+
+def test_scales_are_told_by_node(tmp_path: Path) -> None:
+    """uint8 is int8 with a zero point 128 higher; weights with a zero point are not of the contract."""
+    x, y = TensorType((1, 2), "uint8", grid(0.125, 130)), TensorType((1, 2), "uint8", grid(0.5, 0))
+    weight = np.array([[2, 4], [8, 0]], np.int8)
+    for zero_point, told in ((0, {"node y (FULLY_CONNECTED)": (0.5,)}), (1, {})):
+        constants = {"w": (weight, grid(0.5, zero_point))}
+        op = Op("FULLY_CONNECTED", ["x", "w", ""], ["y"], "FullyConnected")
+        given = load_source(str(saved(tmp_path, [op], {"x": x}, {"y": y}, constants))).given
+        assert given is not None and given.inputs == (grid(0.125, 2),) and given.weights == told
+        assert given.results == {"node y (FULLY_CONNECTED)": grid(0.5, -128)}
+    assert load_source(str(classifier(tmp_path))).given is None
+
+
+MOBILENET = Path(os.environ.get("POCKETPRESS_DATA", "../shared/data")) / "mobilenet"
+
+
+@pytest.mark.skipif(not MOBILENET.is_dir(), reason="the public MobileNet files are not there")
+def test_a_public_8_bit_network_is_made_real(tmp_path: Path) -> None:
+    """Its own integers are about a percent of the largest probability away from real numbers."""
+    path = MOBILENET / "mobilenet_v1_0.25_128_quant.tflite"
+    network, _ = load_tflite(path)
+    rng = np.random.default_rng(0)
+    pixels = np.kron(rng.integers(0, 256, (1, 16, 16, 3)), np.ones((1, 8, 8, 1))).astype(np.uint8)
+    (wanted,) = litert(path, pixels)
+    real = (pixels.astype(np.float32) - 128) / 128
+    found = network(torch.from_numpy(real))["MobilenetV1/Predictions/Reshape_1"].numpy()
+    np.testing.assert_allclose(found, wanted.astype(np.float32) / 256, atol=0.03)
 
 
 # --- hostile files ------------------------------------------------------------------------------------
@@ -163,8 +250,13 @@ def test_a_few_bytes_cannot_ask_for_a_huge_tensor(tmp_path: Path) -> None:
     given = saved(tmp_path, add, {"x": (1 << 20, 1 << 20)}, {"y": (1,)}, name="x.tflite")
     outer = [Op("ADD", ["a", "b"], ["y"], "Add")]
     spread = saved(tmp_path, outer, {"a": (1 << 16, 1), "b": (1 << 16,)}, {"y": (1,)}, name="o.tflite")
+    window = {"strideH": 1, "strideW": 1, "filterHeight": 1 << 30, "filterWidth": (1 << 30) - 1}
+    wide = [Op("MAX_POOL_2D", ["x"], ["y"], "Pool2D", window)]
+    pooled = saved(tmp_path, wide, {"x": (1, 8, 8, 3)}, {"y": (1,)}, name="pool.tflite")
+    joined = [Op("CONCATENATION", ["x"] * 600, ["y"], "Concatenation")]
+    many = saved(tmp_path, joined, {"x": (1 << 19,)}, {"y": (1,)}, name="concat.tflite")
     tracemalloc.start()
-    for hostile in (path, tiled, resized, given, spread):
+    for hostile in (path, tiled, resized, given, spread, pooled, many):
         with pytest.raises((SourceError, UnsupportedError), match=r"size|too large"):
             load_tflite(hostile)
     assert tracemalloc.get_traced_memory()[1] < 50e6

@@ -13,6 +13,7 @@ from tests.sources.tflite.models import Array, Op, litert, saved
 
 from pocketpress.core.errors import UnsupportedError
 from pocketpress.sources.load import load_source
+from pocketpress.sources.pytorch import export_module
 from pocketpress.sources.tflite.load import load_tflite
 from pocketpress.verify.reference import interpret
 
@@ -109,6 +110,8 @@ CASES = [
     pool("same even", "AVERAGE_POOL_2D", filterHeight=2, filterWidth=4),
     pool("stride 1", "AVERAGE_POOL_2D", strideH=1, strideW=1, fusedActivationFunction=3),
     pool("valid", "AVERAGE_POOL_2D", padding=1),
+    pool("whole", "AVERAGE_POOL_2D", padding=1, filterHeight=7, filterWidth=9),
+    pool("whole same", "AVERAGE_POOL_2D", filterHeight=7, filterWidth=9, strideH=7, strideW=9),
     pool("same", "L2_POOL_2D"),
     *[
         Case(str(shapes), code, shapes, kind, {"fusedActivationFunction": act} if kind else {}, positive=True)
@@ -209,25 +212,53 @@ def written(case: Case, folder: Path) -> Path:
     return saved(folder, [op], dict(zip(names, case.shapes, strict=True)), outputs, case.constants)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.code} {case.label}".strip())
-def test_the_numbers_of_litert(case: Case, tmp_path: Path) -> None:
-    path = written(case, tmp_path)
+def feeds_of(case: Case) -> list[Array]:
     rng = np.random.default_rng(0)
     feeds = [(rng.normal(size=shape) * 2).astype(np.float32) for shape in case.shapes]
-    if case.positive:
-        feeds = [np.abs(feed) + np.float32(0.1) for feed in feeds]
-    wanted = litert(path, *feeds)
+    return [np.abs(feed) + np.float32(0.1) for feed in feeds] if case.positive else feeds
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.code} {case.label}".strip())
+def test_the_numbers_of_litert(case: Case, tmp_path: Path) -> None:
+    path, feeds = written(case, tmp_path), feeds_of(case)
     network, _ = load_tflite(path)
     found = network(*map(torch.from_numpy, feeds))
-    for name, value in zip(found, wanted, strict=True):
+    for name, value in zip(found, litert(path, *feeds), strict=True):
         assert found[name].shape == value.shape
         np.testing.assert_allclose(found[name], value, atol=1e-4, rtol=1e-5)
-    if not case.exported:
-        return
-    program = load_source(str(path)).program
-    values = interpret(program, dict(zip(program.inputs, feeds, strict=True)))
-    for name, value in zip(program.outputs, wanted, strict=True):
-        np.testing.assert_allclose(values[name], value, atol=1e-4, rtol=1e-5)
+
+
+class Together(torch.nn.Module):
+    """Many networks side by side: one export is much faster than one each."""
+
+    def __init__(self, networks: list[torch.nn.Module], inputs: list[int]) -> None:
+        super().__init__()
+        self.networks, self.inputs = torch.nn.ModuleList(networks), inputs
+
+    def forward(self, *values: torch.Tensor) -> list[torch.Tensor]:
+        rest, found = list(values), []
+        for network, count in zip(self.networks, self.inputs, strict=True):
+            found += network(*rest[:count]).values()
+            rest = rest[count:]
+        return found
+
+
+def test_the_numbers_of_litert_as_a_program(tmp_path: Path) -> None:
+    cases = [case for case in CASES if case.exported]
+    networks, feeds, wanted = [], [], []
+    for case in cases:
+        path, own = written(case, tmp_path), feeds_of(case)
+        networks.append(load_tflite(path)[0])
+        feeds.append(own)
+        wanted += [(case, value) for value in litert(path, *own)]
+    flat = [feed for own in feeds for feed in own]
+    together = Together(networks, [len(own) for own in feeds]).eval()
+    program = export_module(together, tuple(map(torch.from_numpy, flat)), "forms").program
+    values = interpret(program, dict(zip(program.inputs, flat, strict=True)))
+    for name, (case, value) in zip(program.outputs, wanted, strict=True):
+        np.testing.assert_allclose(
+            values[name], value, atol=1e-4, rtol=1e-5, err_msg=f"{case.code} {case.label}"
+        )
 
 
 def test_what_programs_lack_is_named_by_its_node(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pocketpress.core.errors import UnsupportedError
+from pocketpress.core.given import GivenScales
 from pocketpress.sources.steps.call import Known
 
 MOST_NAMED = 8
@@ -42,6 +43,7 @@ class Graph:
         known: arrays by name.
         steps: in order.
         notes: what was left out or changed, and why.
+        given: scales of an 8-bit file.
     """
 
     inputs: tuple[Input, ...]
@@ -49,6 +51,7 @@ class Graph:
     known: dict[str, Known]
     steps: tuple[Step, ...]
     notes: tuple[tuple[str, str], ...] = ()
+    given: GivenScales | None = None
 
 
 def check_supported(steps: Sequence[Step], operators: Container[str]) -> None:

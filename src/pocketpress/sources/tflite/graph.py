@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from pocketpress.core.errors import SourceError
 from pocketpress.sources.steps.call import Known
 from pocketpress.sources.steps.graph import Graph, Input, Step, check_supported
+from pocketpress.sources.tflite.given import given_scales
 from pocketpress.sources.tflite.operators.table import OPERATORS
 from pocketpress.sources.tflite.read import FileGraph, FileOperator, FileTensor, check_readable
 from pocketpress.sources.tflite.values import QUANTIZED, constant
@@ -24,7 +26,8 @@ ELEMENTS_PER_BYTE = 8
 RELU, RELU6 = 1, 3
 QUANTIZED_NOTE = (
     "quantized",
-    "its 8-bit weights were made real numbers and its activation scales dropped: it is compressed anew",
+    "8-bit weights were made real numbers; the network is compressed anew unless --estimator file keeps its "
+    "scales",
 )
 
 
@@ -40,7 +43,7 @@ def parse(file: FileGraph, size_bytes: int) -> Graph:
         UnsupportedError: operators that are not supported, all at once.
     """
     names = _names(file)
-    steps = [_step(operator, position, file, names) for position, operator in enumerate(file.operators)]
+    steps = _steps(file, names)
     check_supported(steps, OPERATORS)
     known = _constants(file, names, size_bytes)
     notes = [QUANTIZED_NOTE] if any(_is_quantized(t) for t in file.tensors) else []
@@ -51,6 +54,7 @@ def parse(file: FileGraph, size_bytes: int) -> Graph:
         known,
         tuple(steps),
         tuple(notes),
+        given_scales(file, steps),
     )
 
 
@@ -63,6 +67,16 @@ def _names(file: FileGraph) -> list[str]:
     first.update({name: i for i, name in public.items()})
     return [
         name if count[name] == 1 or first.get(name) == i else f"{name}:{i}" for i, name in enumerate(wanted)
+    ]
+
+
+def _steps(file: FileGraph, names: list[str]) -> list[Step]:
+    """One per operator, of different names."""
+    found = [_step(operator, position, file, names) for position, operator in enumerate(file.operators)]
+    count = Counter(step.name for step in found)
+    return [
+        step if count[step.name] == 1 else replace(step, name=f"{step.name}:{position}")
+        for position, step in enumerate(found)
     ]
 
 

@@ -76,7 +76,8 @@ def _select(call: Call) -> Tensor:
 
 
 def _squared_difference(a: Tensor, b: Tensor) -> Tensor:
-    return (a - b) * (a - b)
+    difference = a - b
+    return difference * difference
 
 
 def _floor_divide(a: Tensor, b: Tensor) -> Tensor:

@@ -19,19 +19,28 @@ MOST_MIRRORED = 64
 """Rows that are mirrored one by one."""
 
 
+def _parts(call: Call) -> list[Tensor]:
+    parts = [call.input(i) for i in range(max(1, len(call.inputs)))]
+    call.bounded([sum(part.numel() for part in parts)])
+    return parts
+
+
 def _concatenation(call: Call) -> Tensor:
-    parts = [v for v in call.inputs if v is not None]
+    parts = _parts(call)
     axis = axis_of(call, int(call.attribute("axis")), parts[0].ndim)
     return activated(call, torch.cat(parts, axis), allowed=(NONE,))  # LiteRT would ignore any other
 
 
 def _pack(call: Call) -> Tensor:
-    parts = [v for v in call.inputs if v is not None]
+    parts = _parts(call)
     return torch.stack(parts, axis_of(call, int(call.attribute("axis")), parts[0].ndim + 1))
 
 
 def _unpack(call: Call) -> Sequence[Tensor]:
-    return call.x.unbind(axis_of(call, int(call.attribute("axis")), call.x.ndim))
+    axis = axis_of(call, int(call.attribute("axis")), call.x.ndim)
+    if call.x.shape[axis] != call.outputs:
+        raise call.refuse("outputs", call.outputs, f"the {call.x.shape[axis]} of the axis")
+    return call.x.unbind(axis)
 
 
 def _split(call: Call) -> Sequence[Tensor]:

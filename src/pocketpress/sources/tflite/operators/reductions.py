@@ -16,6 +16,8 @@ from pocketpress.sources.tflite.operators.layout import TO_NCHW, TO_NHWC, narrow
 Reduction = Callable[[Tensor, list[int], bool], Tensor]
 SMALLEST_NORM = 1e-6
 """LiteRT divides by no smaller number (reference_ops::L2Normalization)."""
+MOST_NEIGHBOURS = 16
+"""Channels on either side that a local response adds up one by one."""
 
 
 def reduce(function: Reduction) -> Operator:
@@ -78,7 +80,8 @@ def _l2_normalization(call: Call) -> Tensor:
 def _local_response(call: Call, x: Tensor) -> Tensor:
     """x / (bias + alpha * sum of squares of the neighbouring channels) ** beta."""
     radius, channels = int(call.attribute("radius")), x.shape[1]
-    call.bounded([channels, 2 * radius + 1])
+    if not 0 <= radius <= MOST_NEIGHBOURS:
+        raise call.refuse("radius", radius, f"0 to {MOST_NEIGHBOURS}")
     wide = F.pad(x * x, [0, 0, 0, 0, radius, radius])
     sums = narrowed(call, wide, 1, 0, channels)
     for start in range(1, 2 * radius + 1):

@@ -12,6 +12,8 @@ from pocketpress.sources.steps.call import Call, Operator
 from pocketpress.sources.tflite.operators.layout import on_image
 
 Matrix = npt.NDArray[np.float32]
+MAX_WEIGHTS = 1 << 22
+"""Of a matrix that resizes."""
 
 
 def _sizes(call: Call, x: Tensor) -> list[int]:
@@ -19,8 +21,6 @@ def _sizes(call: Call, x: Tensor) -> list[int]:
     if sizes is None or len(sizes) != 2 or min(sizes) < 1:
         raise call.refuse("size", sizes, "two numbers")
     call.bounded([*x.shape[:2], *sizes])
-    for before, after in zip(x.shape[2:], sizes, strict=True):
-        call.bounded([before, after])
     return sizes
 
 
@@ -42,11 +42,17 @@ def linear_weights(call: Call, before: int, after: int) -> Matrix:
     low = np.minimum(low, before - 1)
     high = np.clip(np.ceil(where), 0, before - 1).astype(np.int64)
     share = (where - low).astype(np.float32)
-    found = np.zeros((after, before), np.float32)
+    found = _matrix(call, before, after)
     rows = np.arange(after)
     np.add.at(found, (rows, low), 1 - share)
     np.add.at(found, (rows, high), share)
     return found
+
+
+def _matrix(call: Call, before: int, after: int) -> Matrix:
+    if before * after > MAX_WEIGHTS:
+        raise call.refuse("sizes", (before, after), f"a product of at most {MAX_WEIGHTS}")
+    return np.zeros((after, before), np.float32)
 
 
 def nearest_places(call: Call, before: int, after: int) -> npt.NDArray[np.int64]:
@@ -86,10 +92,11 @@ def _nearest(call: Call, x: Tensor) -> Tensor:
     plain = [np.arange(after) * before // after for before, after in pairs]
     if all(np.array_equal(a, b) for a, b in zip(chosen, plain, strict=True)):
         return F.interpolate(x, size=sizes, mode="nearest")
-    high, wide = (
-        np.eye(before, dtype=np.float32)[places] for (before, _), places in zip(pairs, chosen, strict=True)
-    )
-    return _by_matrices(x, high, wide)
+    matrices = []
+    for (before, after), places in zip(pairs, chosen, strict=True):
+        matrices.append(_matrix(call, before, after))
+        matrices[-1][np.arange(after), places] = 1
+    return _by_matrices(x, *matrices)
 
 
 TABLE: dict[str, Operator] = {

@@ -28,12 +28,15 @@ def _strides(call: Call) -> Pair:
 
 
 def _sides(call: Call, sizes: Pair, kernel: Pair, strides: Pair, dilations: Pair) -> Sides:
+    """Paddings of an image of these sizes."""
     kind = int(call.attribute("padding"))
     if kind == VALID:
         return [(0, 0), (0, 0)]
     if kind != SAME:
         raise call.refuse("padding", kind, [SAME, VALID])
-    return [same_side(s, k, t, d) for s, k, t, d in zip(sizes, kernel, strides, dilations, strict=True)]
+    found = [same_side(s, k, t, d) for s, k, t, d in zip(sizes, kernel, strides, dilations, strict=True)]
+    call.bounded([size + sum(side) for size, side in zip(sizes, found, strict=True)])
+    return found
 
 
 def _spatial(x: Tensor) -> Pair:
@@ -44,6 +47,7 @@ def _convolution(call: Call, x: Tensor, weight: Tensor, groups: int) -> Tensor:
     """``weight`` is (O, I / groups, H, W)."""
     strides, dilations = _strides(call), _pair(call, "dilationHFactor", "dilationWFactor")
     sides = _sides(call, _spatial(x), _spatial(weight), strides, dilations)
+    call.bounded([*x.shape[:2], *(n + sum(side) for n, side in zip(_spatial(x), sides, strict=True))])
     places = [
         -(-(size + sum(side)) // stride)
         for size, side, stride in zip(_spatial(x), sides, strides, strict=True)
@@ -104,7 +108,9 @@ def _cut(call: Call, x: Tensor, weight: Tensor, strides: Pair, sides: Sides, end
 
 def _window(call: Call, x: Tensor) -> tuple[Pair, Pair, Sides]:
     kernel, strides = _pair(call, "filterHeight", "filterWidth"), _strides(call)
-    return kernel, strides, _sides(call, _spatial(x), kernel, strides, (1, 1))
+    sides = _sides(call, _spatial(x), kernel, strides, (1, 1))
+    call.bounded([*x.shape[:2], *(n + sum(side) for n, side in zip(_spatial(x), sides, strict=True))])
+    return kernel, strides, sides
 
 
 def _max_pool(call: Call, x: Tensor) -> Tensor:
@@ -116,8 +122,10 @@ def _max_pool(call: Call, x: Tensor) -> Tensor:
 
 
 def _mean_pool(call: Call, x: Tensor) -> Tensor:
-    """The mean over what lies inside the image."""
+    """The mean over what lies inside the image; over all of it, the one that runtimes have in integers."""
     kernel, strides, sides = _window(call, x)
+    if kernel == _spatial(x) and not any(map(any, sides)):
+        return x.mean((2, 3), keepdim=True)
     pads = evened(sides)
     if pads is not None and all(2 * p <= k for p, k in zip(pads, kernel, strict=True)):
         return F.avg_pool2d(x, kernel, strides, pads, count_include_pad=False)

@@ -1,0 +1,62 @@
+"""The scales of an 8-bit file, for those who want them kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pocketpress.core.given import GivenScales
+from pocketpress.core.program.ir import Quantization
+from pocketpress.sources.steps.graph import Step
+from pocketpress.sources.tflite.read import FileGraph, FileOperator, FileTensor
+
+SIGNED = {"INT8": 0, "UINT8": 128}
+"""What is taken off the zero point of integers that become int8."""
+WEIGHT_AT = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 1, "TRANSPOSE_CONV": 1}
+
+
+def given_scales(file: FileGraph, steps: Sequence[Step]) -> GivenScales | None:
+    """Scales by step; None when no activation of the file is in 8 bits.
+
+    Args:
+        file: as read.
+        steps: made of its operators, one each, in order.
+    """
+    results, operands, weights = {}, {}, {}
+    for operator, step in zip(file.operators, steps, strict=True):
+        source = f"node {step.name} ({step.op})"
+        grid = _grid(file.tensors[operator.outputs[0]]) if operator.outputs else None
+        if grid is not None:
+            results[source] = grid
+        if operator.op in WEIGHT_AT:
+            scales = _weight(operator, file)
+            if scales is not None:
+                weights[source] = scales
+        read = [None if i < 0 else _grid(file.tensors[i]) for i in operator.inputs]
+        operands[source] = tuple(read)
+    if not results:
+        return None
+    inputs = tuple(_grid(file.tensors[i]) or _quantized_first(i, file) for _, i in file.inputs)
+    return GivenScales(inputs, results, operands, weights)
+
+
+def _grid(tensor: FileTensor) -> Quantization | None:
+    if tensor.kind not in SIGNED or len(tensor.scale) != 1 or tensor.scale[0] <= 0:
+        return None
+    return Quantization.per_tensor(tensor.scale[0], tensor.zero_point[0] - SIGNED[tensor.kind])
+
+
+def _quantized_first(index: int, file: FileGraph) -> Quantization | None:
+    """The scale of a float input that is quantised before anything else, always alike."""
+    readers = [operator for operator in file.operators if index in operator.inputs]
+    found = {_grid(file.tensors[r.outputs[0]]) for r in readers if r.op == "QUANTIZE"}
+    return found.pop() if len(found) == 1 and all(r.op == "QUANTIZE" for r in readers) else None
+
+
+def _weight(operator: FileOperator, file: FileGraph) -> tuple[float, ...] | None:
+    """Scales of int8 weights without zero points; others are not of our contract."""
+    place = WEIGHT_AT[operator.op]
+    index = operator.inputs[place] if place < len(operator.inputs) else -1
+    weight = file.tensors[index] if index >= 0 else None
+    if weight is None or weight.kind != "INT8" or not weight.scale or any(weight.zero_point):
+        return None
+    return weight.scale if min(weight.scale) > 0 else None
