@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.compress.rows import OURS, Row, StackRow
 
@@ -29,6 +29,7 @@ class Bar:
         met: whether the measured number keeps it.
         sure: None where there is no interval; else whether the interval lies on one side of the limit, so
             that more pictures would not change the answer.
+        recipe: what was asked for, where a network has several.
     """
 
     claim: str
@@ -38,6 +39,7 @@ class Bar:
     limit: float
     met: bool
     sure: bool | None = None
+    recipe: str = ""
 
 
 def judge(rows: Sequence[Row]) -> tuple[Bar, ...]:
@@ -70,7 +72,7 @@ def judge_stacks(rows: Sequence[StackRow]) -> tuple[Bar, ...]:
     for network, recipe in dict.fromkeys((row.network, row.recipe) for row in rows):
         chosen = [row for row in rows if (row.network, row.recipe) == (network, recipe)]
         if network == PRUNED and chosen[-1].multiply_accumulates <= PRUNED_SHARE:
-            found += _stack(chosen)
+            found += [replace(bar, recipe=recipe) for bar in _stack(chosen)]
     return tuple(found)
 
 

@@ -153,12 +153,16 @@ def promises(bars: Sequence[Bar]) -> str:
 
 
 def _same(one: Bar, other: Bar) -> bool:
-    return (one.claim, one.network) == (other.claim, other.network)
+    return _key(one) == _key(other)
+
+
+def _key(bar: Bar) -> tuple[str, str, str]:
+    return bar.claim, bar.network, bar.recipe
 
 
 def _worst(bars: Sequence[Bar]) -> Iterator[Bar]:
-    for claim, network in dict.fromkeys((bar.claim, bar.network) for bar in bars):
-        found = [bar for bar in bars if (bar.claim, bar.network) == (claim, network)]
+    for key in dict.fromkeys(_key(bar) for bar in bars):
+        found = [bar for bar in bars if _key(bar) == key]
         yield max(found, key=lambda bar: bar.limit - bar.got if _at_least(bar) else bar.got - bar.limit)
 
 
@@ -174,7 +178,7 @@ def _judged(bar: Bar, alike: Sequence[Bar]) -> tuple[str, ...]:
     where = NAMES.get(bar.target, bar.target)
     return (
         bar.claim,
-        NAMES.get(bar.network, bar.network),
+        ", ".join(filter(None, (NAMES.get(bar.network, bar.network), bar.recipe))),
         where if len(alike) == 1 else f"{where}, the worst",
         f"**{verdict}**: {bar.got:.3g}, {wanted}{doubt}",
     )
