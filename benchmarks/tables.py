@@ -249,6 +249,7 @@ def stacks(result: Result) -> str:
             low, high = worst["drop_ci95"]
             lines.append(
                 (
+                    run["recipe"] if step == "float" else "",
                     step,
                     f"{rows[0]['multiply_accumulates']:.2f}x",
                     f"{max(row['size_ratio'] for row in rows):.3f}x",
@@ -260,7 +261,7 @@ def stacks(result: Result) -> str:
         "**Prune, fine-tune, quantise** in one command: ResNet-56 on CIFAR-10, over the float network in "
         "LiteRT, ExecuTorch and ONNX Runtime."
     )
-    head = ("Step", "multiply-accumulates", "size", "latency", "top-1 (points lost; 95 %)")
+    head = ("Recipe", "step", "multiply-accumulates", "size", "latency", "top-1 (points lost; 95 %)")
     return "\n".join([intro, "", table(head, lines)])
 
 
