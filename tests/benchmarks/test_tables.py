@@ -116,10 +116,10 @@ def test_few_bits_show_the_best_peer_and_the_largest_file() -> None:
 
 
 def test_stacks_show_the_worst_runtime() -> None:
-    step = {"step": "w8a8-static", "multiply_accumulates": 0.5, "top1": 86.0, "drop_ci95": [-0.2, 0.4]}
+    step = {"step": "float", "multiply_accumulates": 0.5, "top1": 86.0, "drop_ci95": [-0.2, 0.4]}
     rows = [
         {**step, "size_ratio": 0.14, "latency_ratio": 0.2, "drop": 0.1},
         {**step, "size_ratio": 0.15, "latency_ratio": 0.4, "drop": 0.1},
     ]
-    line = render([{"benchmark": "stack", "runs": [{"rows": rows}]}]).strip().splitlines()[-1]
-    assert line == "| w8a8-static | 0.50x | 0.150x | 0.20x to 0.40x | 86.00 % (0.10; -0.20 to 0.40) |"
+    line = render([{"benchmark": "stack", "runs": [{"recipe": "2x", "rows": rows}]}]).strip().splitlines()[-1]
+    assert line == "| 2x | float | 0.50x | 0.150x | 0.20x to 0.40x | 86.00 % (0.10; -0.20 to 0.40) |"
