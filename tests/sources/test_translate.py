@@ -206,7 +206,10 @@ CASES: dict[str, tuple[Function | nn.Module, tuple[tuple[int, ...], ...]]] = {
     "expand": (lambda x: x.expand(2, 4, 6, 6), (IMAGE,)),
     "expand-new-axis": (lambda x: x.expand(3, 2, 5) * 1.0, (MATRIX,)),
     # nothing at inference
-    "dropout": (nn.Sequential(nn.Dropout(0.5), nn.Dropout2d(), nn.Identity(), nn.ReLU()), (IMAGE,)),
+    "dropout": (
+        nn.Sequential(nn.Dropout(0.5), nn.Dropout(inplace=True), nn.Dropout2d(), nn.Identity(), nn.ReLU()),
+        (IMAGE,),
+    ),
     "identities": (lambda x: x.contiguous().clone().detach().float().to(torch.float32) * 1.0, (IMAGE,)),
     # attention
     "attention": (

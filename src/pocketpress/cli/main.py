@@ -32,7 +32,9 @@ _verbose = False
 
 Source = Annotated[
     str,
-    typer.Argument(help="module:factory, file.py:factory, or a .pt2, .onnx, .tflite, .keras or .h5 file"),
+    typer.Argument(
+        help="module:factory, file.py:factory, or a .pt2, .onnx, .tflite, .keras, .h5 file, or hf:ORG/NAME"
+    ),
 ]
 Weights = Annotated[Path | None, typer.Option(help="weights: .safetensors, or a .pt state dict")]
 InputShape = Annotated[

@@ -69,6 +69,7 @@ from pocketpress.pipeline.quantization import GIVEN
 from pocketpress.pipeline.stack import check_source, open_training, shrink_job, with_original, with_steps
 from pocketpress.pipeline.synthesis import SynthesisReader, synthesised
 from pocketpress.report.render import render
+from pocketpress.sources.huggingface.names import is_checkpoint, parse
 from pocketpress.sources.load import load_source, saved_kind
 from pocketpress.sources.source import Source
 from pocketpress.verify.layers import layer_errors
@@ -109,7 +110,9 @@ def open_job(options: PressOptions, events: Events | None = None) -> Job:
     with events.stage("read network"):
         source = load_source(options.source, weights=options.weights, shapes=options.shapes)
         signature = signature_of(source.program, precision="fp32")
-        prep = parse_preprocessing(options.preprocess, signature) if options.preprocess else None
+        prep = source.preprocessing
+        if options.preprocess:
+            prep = parse_preprocessing(options.preprocess, signature)
         calibration: Dataset | None
         synthesis = None
         if options.data == SYNTHESISED:
@@ -347,7 +350,7 @@ def _record(
         source=SourceEntry(
             reference=options.source,
             kind=saved_kind(options.source) or "pytorch",
-            sha256=_file_hash(options.source),
+            sha256=job.source.sha256 or _file_hash(options.source),
             weights_sha256=None if options.weights is None else _file_hash(str(options.weights)),
             weights=None if options.weights is None else str(options.weights),
             parameters=job.source.parameters,
@@ -433,6 +436,8 @@ def multiply_accumulates(program: Program) -> int:
 def stem_of(source: str) -> str:
     """File stem of the artifacts: the function's name, or the file's when that says nothing."""
     where, _, function = source.rpartition(":")
+    if is_checkpoint(source):
+        return parse(source).name
     if saved_kind(source) is not None:
         return Path(source).stem
     generic = function in ("factory", "model", "network", "net", "build", "main")

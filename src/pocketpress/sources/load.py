@@ -10,6 +10,7 @@ import torch
 from torch.fx.traceback import preserve_node_meta
 
 from pocketpress.core.errors import SourceError
+from pocketpress.sources.huggingface.names import TIMM, is_checkpoint, parse
 from pocketpress.sources.pytorch import Shapes, export_module, load_pytorch
 from pocketpress.sources.source import Source
 from pocketpress.sources.steps.network import StepNetwork
@@ -25,7 +26,9 @@ Live = tuple[torch.nn.Module, tuple[torch.Tensor, ...]]
 
 
 def saved_kind(spec: str) -> str | None:
-    """Kind of a file that holds a whole network; None for a factory."""
+    """Kind of a file, or of a checkpoint, that holds a whole network; None for a factory."""
+    if is_checkpoint(spec):
+        return "huggingface"
     return SAVED.get(Path(spec).suffix.lower()) if ":" not in Path(spec).name else None
 
 
@@ -33,7 +36,8 @@ def load_source(spec: str, *, weights: Path | None = None, shapes: Shapes | None
     """Read a network as a float program.
 
     Args:
-        spec: ``package.module:factory``, ``path/to/file.py:factory``, or a file (`SAVED`).
+        spec: ``package.module:factory``, ``path/to/file.py:factory``, a file (`SAVED`), ``hf:ORG/NAME``,
+            ``hf:./folder`` or ``timm:NAME``.
         weights: of a factory's network.
         shapes: input shapes, by name or in order.
 
@@ -41,6 +45,8 @@ def load_source(spec: str, *, weights: Path | None = None, shapes: Shapes | None
         SourceError: there is no such network, or it cannot be read.
         UnsupportedError: an operator or type in it is not supported.
     """
+    if is_checkpoint(spec):
+        return _load_checkpoint(spec, weights, shapes)
     kind = saved_kind(spec)
     if kind not in READERS:
         return load_pytorch(spec, weights=weights, shapes=shapes)
@@ -55,6 +61,27 @@ def load_source(spec: str, *, weights: Path | None = None, shapes: Shapes | None
     if not isinstance(network, StepNetwork):
         return source
     return replace(source, skipped=(*source.skipped, *network.graph.notes), given=network.graph.given)
+
+
+def _load_checkpoint(spec: str, weights: Path | None, shapes: Shapes | None) -> Source:
+    checkpoint = parse(spec)
+    if weights is not None:
+        raise SourceError(
+            "a checkpoint holds its weights", got=f"--weights {weights}", next_step="leave --weights out"
+        )
+    from pocketpress.sources.huggingface.load import load_checkpoint
+    from pocketpress.sources.huggingface.timm_network import load_timm
+
+    listed = list(shapes.values()) if isinstance(shapes, Mapping) else shapes
+    read = load_timm if spec.startswith(TIMM) else load_checkpoint
+    loaded = read(checkpoint, listed)
+    source = export_module(loaded.module, loaded.examples, spec, name=checkpoint.name)
+    return replace(
+        source,
+        skipped=source.skipped + loaded.notes,
+        preprocessing=loaded.preprocessing,
+        sha256=loaded.sha256,
+    )
 
 
 def _read_onnx(path: Path, shapes: Listed) -> Live:

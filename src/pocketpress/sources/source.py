@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pocketpress.core.given import GivenScales
 from pocketpress.core.program.ir import Program
+from pocketpress.core.signature import Preprocessing
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +26,8 @@ class Source:
         skipped: what was left out of the program, and why (for example unused inputs).
         exported: the graph the program was translated from.
         given: scales of an 8-bit file.
+        preprocessing: how images become its input, where the source says so.
+        sha256: of the weights, where the source is no file that the user named.
     """
 
     program: Program
@@ -34,3 +37,5 @@ class Source:
     skipped: tuple[tuple[str, str], ...] = ()
     exported: torch.export.ExportedProgram | None = field(default=None, repr=False, compare=False)
     given: GivenScales | None = None
+    preprocessing: Preprocessing | None = None
+    sha256: str | None = None

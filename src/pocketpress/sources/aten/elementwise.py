@@ -154,7 +154,7 @@ def dropout(b: Bound) -> str:
     """Nothing at inference."""
     if b.args.get("train"):
         raise b.refuse("dropout in training mode", "call .eval() on the network")
-    return b.activation("input")
+    return b.activation("input" if "input" in b.args else "self")  # of the form that works in place
 
 
 _UNARY = ("sigmoid", "tanh", "hardswish", "hardsigmoid", "exp", "log", "sqrt", "rsqrt", "abs", "neg")

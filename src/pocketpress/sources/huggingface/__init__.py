@@ -1,0 +1,1 @@
+"""Checkpoints of the Hugging Face hub, from its cache or a folder: data only, never code, never pickles."""
