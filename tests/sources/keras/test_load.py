@@ -104,6 +104,7 @@ def test_the_suffix_does_not_matter(net: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_another_backend_in_the_process_is_said(net: Path) -> None:
+    pytest.importorskip("jax", reason="Keras' NumPy backend imports it")
     code = (
         "import keras\nfrom pocketpress.core.errors import SourceError\n"
         "from pocketpress.sources.keras.backend import import_keras\n"
