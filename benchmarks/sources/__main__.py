@@ -31,7 +31,7 @@ from pocketpress.measure.latency import summarise
 FACTORY = "examples.cifar.networks:mobilenet_v2"
 PYTORCH = "pytorch"
 RUNTIMES = ("litert", "executorch", "onnxruntime")
-PRECISIONS = ("fp32", "w8a8-static")
+PRECISIONS = ("fp32", "w8a8-fast")
 Made = dict[str, tuple[Path, Child]]
 CALIBRATION, JUDGED = 1280, 1000
 
