@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,6 @@ from torch import nn
 
 from pocketpress.sources.tflite.read import FileTensor, read_file
 from pocketpress.sources.tflite.values import constant
-
-STRIDES = (2, 1, 1, 1, 2, 1, 1, 1, 2, 1, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 1)
 
 
 def data_folder() -> Path:
@@ -43,6 +42,15 @@ class SameConv(nn.Module):
         return F.relu6(F.conv2d(x, self.weight, self.bias, self.stride, groups=self.groups))
 
 
+class Layer(NamedTuple):
+    """A convolution of the file: weights (out, in / groups, height, width)."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    stride: int
+    depthwise: bool
+
+
 class MobileNetV1(nn.Module):
     """Input (1, 3, S, S) in [-1, 1]; output 1,001 logits, 0 is background."""
 
@@ -50,21 +58,18 @@ class MobileNetV1(nn.Module):
         super().__init__()
         layers, classifier = _read(path)
         blocks: list[nn.Module] = []
-        for stride, (weight, bias, depthwise) in zip(STRIDES, layers, strict=True):
+        for weight, bias, stride, depthwise in layers:
             groups = weight.shape[0] if depthwise else 1
             blocks.append(SameConv(weight, bias, stride, groups, size))
             size = -(-size // stride)
         self.features = nn.Sequential(*blocks)
-        self.classifier = nn.Linear(classifier[0].shape[1], classifier[0].shape[0])
-        self.classifier.weight = nn.Parameter(classifier[0].flatten(1))
-        self.classifier.bias = nn.Parameter(classifier[1])
+        self.classifier = nn.Linear(classifier.weight.shape[1], classifier.weight.shape[0])
+        self.classifier.weight = nn.Parameter(classifier.weight.flatten(1))
+        self.classifier.bias = nn.Parameter(classifier.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits of shape (1, 1001)."""
         return self.classifier(self.features(x).mean((2, 3)))  # type: ignore[no-any-return]
-
-
-Layer = tuple[torch.Tensor, torch.Tensor, bool]
 
 
 def _read(path: Path) -> tuple[list[Layer], Layer]:
@@ -76,7 +81,8 @@ def _read(path: Path) -> tuple[list[Layer], Layer]:
         depthwise = op.op == "DEPTHWISE_CONV_2D"
         weight, bias = (_real(file.tensors[i]) for i in op.inputs[1:3])
         weight = weight.transpose(3, 0, 1, 2) if depthwise else weight.transpose(0, 3, 1, 2)
-        found.append((torch.from_numpy(weight.copy()), torch.from_numpy(bias.copy()), depthwise))
+        stride = int(op.attributes["strideH"])
+        found.append(Layer(torch.from_numpy(weight.copy()), torch.from_numpy(bias.copy()), stride, depthwise))
     return found[:-1], found[-1]
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks.networks.mobilenet_v1 import data_folder
+from ai_edge_litert.interpreter import Interpreter
+from benchmarks.networks.mobilenet_v1 import data_folder, mobilenet_v1_075_192
 from benchmarks.networks.mobilenet_v2 import initialised, mobilenet_v2_224
 from benchmarks.subjects import SUBJECTS, Pixels, read_pictures
 from PIL import Image
@@ -72,3 +73,24 @@ def test_saved_weights_come_back(tmp_path: Path) -> None:
     loaded, _ = subject.load(tmp_path / "w.safetensors")
     with torch.no_grad():
         assert torch.equal(original(*examples), loaded(*examples))
+
+
+def test_mobilenet_v1_is_the_network_of_its_file() -> None:
+    """The 8-bit file in LiteRT and the dequantised network see the same thing in a photo."""
+    path = data_folder() / "mobilenet" / "mobilenet_v1_0.75_192_quant.tflite"
+    if not path.is_file():
+        pytest.skip(f"no data at {data_folder()}; set POCKETPRESS_DATA")
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    into, out = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]
+    photo = Image.open(next(iter(sorted(data_folder().rglob("*.jpg"))))).convert("RGB").resize((192, 192))
+    pixels = np.array(photo)
+    interpreter.set_tensor(into, pixels[None])
+    interpreter.invoke()
+    scale, zero_point = out["quantization"]
+    expected = scale * (interpreter.get_tensor(out["index"])[0].astype(np.float64) - zero_point)
+    network, _ = mobilenet_v1_075_192()
+    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        got = network(image)[0].softmax(0).numpy()
+    assert np.corrcoef(got, expected)[0, 1] > 0.97
