@@ -25,7 +25,7 @@ _LOWEST_HZ, _HIGHEST_HZ, _BINS = 60.0, 3800.0, 512
 _FLOOR = 1e-5
 """Power below which everything is silence; full scale has a power of about 100."""
 _CENTRE, _SPREAD = -4.0, 4.0
-"""Bring the logarithms near to [-2, 2]; the same two numbers for all sounds, so that a stream can use them."""
+"""Bring the logarithms near to [-2, 2]; the same numbers for all sounds, so that a stream can use them."""
 
 
 def log_mel(sound: Array) -> Array:

@@ -2,8 +2,9 @@
 
 Adam with a one-cycle learning rate and label smoothing.  Every recording is heard at five speeds, anywhere
 within the second, louder or softer, with a run of frames and of bands left out (Park et al., SpecAugment,
-arXiv:1904.08779).  After training the weights are rounded to float16, saved, loaded again, and measured on the
-test recordings, which are used for nothing else.  Same seed, thread count and library versions: same result.
+arXiv:1904.08779).  After training the weights are rounded to float16, saved, loaded again, and measured on
+the test recordings, which are used for nothing else.  Same seed, thread count and library versions: same
+result.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def with_silence(sound: Array) -> Array:
 
 
 def placements(sound: Array) -> tuple[int, int]:
-    """First and last frame at which a second may start so that the recording lies within it, or its middle."""
+    """First and last frame at which a second may start that holds the recording, or its middle."""
     frames = min(FRAMES, -(-len(sound) // HOP))
     slack = (FRAMES - frames) // 2
     return LEAD - slack, LEAD + slack
