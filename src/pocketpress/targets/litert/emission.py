@@ -35,7 +35,7 @@ class Emission:
     ) -> None:
         self.program = program
         self.graph = graph or Graph()
-        self.loading = Graph(self.graph) if within is None else within.loading
+        self.loading: Graph = Graph(self.graph) if within is None else within.loading
         self.skipped: list[Skipped] = [] if within is None else within.skipped
         self._index: dict[str, int] = dict(given or {})
         self._widened: dict[int, int] = {}

@@ -163,7 +163,9 @@ def _condition(outer: Graph, types: Sequence[TensorType], last: int, reverse: bo
     carried = [graph.tensor("/carried", type_) for type_ in types]
     bound = graph.constant("last", np.asarray(last, np.int32))
     code, options = (
-        ("GREATER_EQUAL", schema.GreaterEqualOptionsT()) if reverse else ("LESS_EQUAL", schema.LessEqualOptionsT())
+        ("GREATER_EQUAL", schema.GreaterEqualOptionsT())
+        if reverse
+        else ("LESS_EQUAL", schema.LessEqualOptionsT())
     )
     goes_on = _step(graph, code, [carried[0], bound], TensorType((), "bool"), options)
     return graph.attach("condition", carried, [goes_on])

@@ -25,7 +25,7 @@ def scan(c: Context, run: Run) -> Array:
     """
     parts, step = recurrent(c.program, c.node), step_program(c.program, c.node)
     names = state_names(c.node)
-    states = {name: np.asarray(c.inputs[1 + i]) for i, (name, _) in enumerate(names)}
+    states = {name: np.asarray(c.inputs[1 + i], np.float32) for i, (name, _) in enumerate(names)}
     shown = [after for _, after in names] if c.node.attrs.get("cell") else [names[0][1]]
     out = np.empty(c.out_type.shape, np.float32)
     order = range(parts.steps)
