@@ -1,150 +1,143 @@
-"""Cases of recurrent layers: in float, with float16 weights, and in int8 programs.
-
-There they read dequantised input products, and their result is quantised; the recurrent product is of
-integers when the layer has a scale for its state.
-"""
+"""Cases of the recurrent operators: a layer with its input product in front, as networks have it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import zlib
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from pocketpress.core.program import Quantization, TensorType
-from pocketpress.core.program.recurrent import GATES, UNIT_STATE_SCALE
-from pocketpress.testing.case_builder import FLOAT, HALF, INTEGER, Case, CaseBuilder, HalfBuilder
+from pocketpress.core.program import ProgramBuilder, Quantization, TensorType
+from pocketpress.core.program.ir import Array
+from pocketpress.core.program.recurrent import GATES
+from pocketpress.testing.case_builder import FLOAT, HALF, INTEGER, Case
+
+STEPS, WIDTH, HIDDEN, PROJECTED = 9, 10, 16, 8
+LONG = 307
+"""So many steps that targets which loop over them cut the sequence, and that no cut fits."""
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "gru": {"reset_after": True},
+    "lstm": {"cell": False},
+    "rnn": {"activation": "tanh"},
+}
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """A recurrent layer.
+    """One variant.
 
     Attributes:
-        op: "gru", "lstm" or "rnn".
-        name: of the case.
-        attrs: of the node, without ``reverse`` and ``state_scale``.
-        steps: positions of the sequence.
-        batch: sequences at once.
-        units: width of the state.
-        projection: width of a projected state, 0 for none.
-        reverse: the last position comes first.
-        bias: of the recurrent product of a GRU.
-        state_scale: None, or that of the rounded state of an integer product.
-        given_state: whether the initial state is an input of the network.
+        attrs: other than the defaults.
+        batch: sequences at a time.
+        states: "zero", "constant" or "given" by the caller.
+        bias: whether a GRU's candidate has a bias of its own.
+        projected: whether an LSTM has a projection.
+        product: whether a `linear` makes the gates; else the caller gives them.
+        steps: length of the sequence.
     """
 
     op: str
     name: str
-    attrs: dict[str, Any]
-    steps: int = 6
+    attrs: dict[str, Any] = field(default_factory=dict)
     batch: int = 1
-    units: int = 16
-    projection: int = 0
-    reverse: bool = False
+    states: str = "zero"
     bias: bool = True
-    state_scale: float | None = None
-    given_state: bool = False
+    projected: bool = False
+    product: bool = True
+    steps: int = STEPS
 
 
-_GRU: dict[str, Any] = {"reset_after": True}
-_LSTM: dict[str, Any] = {"cell": False}
-_TANH: dict[str, Any] = {"activation": "tanh"}
-_RELU: dict[str, Any] = {"activation": "relu"}
-_UNIT = UNIT_STATE_SCALE
-
-_FLOATS = (
-    _Layer("gru", "forward", _GRU),
-    _Layer("gru", "reverse", _GRU, reverse=True),
-    _Layer("gru", "reset_before", {"reset_after": False}, units=12),
-    _Layer("gru", "no_bias", _GRU, bias=False),
-    _Layer("gru", "batch", _GRU, batch=3, steps=5),
-    _Layer("gru", "one_step", _GRU, steps=1),
-    _Layer("gru", "given_state", _GRU, given_state=True),
-    _Layer("gru", "long", _GRU, units=40, steps=131),
-    _Layer("gru", "long_reverse", _GRU, units=40, steps=131, reverse=True),
-    _Layer("lstm", "forward", _LSTM),
-    _Layer("lstm", "reverse", _LSTM, reverse=True, batch=2),
-    _Layer("lstm", "with_cell", {"cell": True}),
-    _Layer("lstm", "given_state", _LSTM, given_state=True),
-    _Layer("lstm", "projection", _LSTM, projection=10),
-    _Layer("lstm", "projection_with_cell", {"cell": True}, projection=10, reverse=True),
-    _Layer("lstm", "long", {"cell": True}, units=40, steps=101),
-    _Layer("rnn", "tanh", _TANH),
-    _Layer("rnn", "relu", _RELU),
-    _Layer("rnn", "reverse", _TANH, reverse=True),
+_FORMS = (
+    _Layer("gru", "plain"),
+    _Layer("gru", "reset_before", {"reset_after": False}),
+    _Layer("gru", "reverse", {"reverse": True}, bias=False),
+    _Layer("gru", "batch_of_states", batch=3, states="given"),
+    _Layer("gru", "given_gates", states="constant", product=False),
+    _Layer("gru", "one_step", steps=1),
+    _Layer("gru", "long", steps=LONG),
+    _Layer("gru", "long_reverse", {"reverse": True}, steps=LONG),
+    _Layer("lstm", "long_cells", {"cell": True}, steps=LONG),
+    _Layer("lstm", "plain"),
+    _Layer("lstm", "reverse_from_states", {"reverse": True}, states="given"),
+    _Layer("lstm", "cells", {"cell": True}, states="constant"),
+    _Layer("lstm", "projected", batch=2, projected=True),
+    _Layer("rnn", "tanh", states="given"),
+    _Layer("rnn", "relu", {"activation": "relu", "reverse": True}),
 )
-_HALVES = (_FLOATS[0], _FLOATS[9], _FLOATS[16])
-_INTEGERS = (
-    *_HALVES,
-    _Layer("gru", "rounded_state", _GRU, state_scale=_UNIT),
-    _Layer("gru", "rounded_state_reset_before", {"reset_after": False}, state_scale=_UNIT),
-    _Layer("gru", "rounded_state_reverse", _GRU, state_scale=_UNIT, reverse=True, steps=49),
-    _Layer("lstm", "rounded_state", _LSTM, state_scale=_UNIT),
-    _Layer("lstm", "rounded_state_with_cell", {"cell": True}, state_scale=_UNIT, projection=10),
-    _Layer("rnn", "rounded_state", _TANH, state_scale=_UNIT),
+_ROUNDED = (
+    _Layer("gru", "rounded", {"state_scale": 1 / 128}),
+    _Layer("gru", "rounded_reset_before", {"state_scale": 1 / 128, "reset_after": False}, batch=2),
+    _Layer("lstm", "rounded_cells", {"state_scale": 1 / 128, "cell": True, "reverse": True}),
+    _Layer("lstm", "rounded_projected", {"state_scale": 1 / 64}, projected=True),
+    _Layer("rnn", "rounded_relu", {"state_scale": 1 / 32, "activation": "relu"}, states="given"),
 )
 
 
 def recurrent_cases() -> list[Case]:
-    """All of them."""
-    return [
-        *(_case(CaseBuilder(layer.op, layer.name), layer, FLOAT) for layer in _FLOATS),
-        *(_case(HalfBuilder(layer.op, layer.name), layer, HALF) for layer in _HALVES),
-        *(_case(CaseBuilder(layer.op, layer.name), layer, INTEGER) for layer in _INTEGERS),
-    ]
+    """All forms in float; plain ones with float16 and with int8 weights; rounded states with int8 weights."""
+    plain = [form for form in _FORMS if form.name in ("plain", "relu", "cells")]
+    cases = [_Writer(form, FLOAT).case() for form in _FORMS]
+    cases += [_Writer(form, HALF).case() for form in plain]
+    return cases + [_Writer(form, INTEGER).case() for form in (*plain, *_ROUNDED)]
 
 
-def _case(h: CaseBuilder, layer: _Layer, precision: str) -> Case:
-    """The layer between what a program of this precision has around it."""
-    integer = precision == INTEGER
-    rows = GATES[layer.op] * layer.units
-    gates = _quantized_input(h, (layer.steps, layer.batch, rows)) if integer else _input(h, layer, rows)
-    inputs = [gates, *_states(h, layer), *_weights(h, layer, rows)]
-    attrs = {**layer.attrs, "reverse": layer.reverse, "state_scale": layer.state_scale}
-    width = (layer.projection or layer.units) + (layer.units if layer.attrs.get("cell") else 0)
-    type_ = TensorType((layer.steps, layer.batch, width))
-    y = h.builder.node(layer.op, inputs, type_, name="real" if integer else "y", **attrs)
-    if integer:
-        stored = replace(type_, dtype="int8", quant=Quantization.per_tensor(1 / 100, 0))
-        y = h.builder.node("quantize", [y], stored, name="stored")
-        y = h.builder.node("dequantize", [y], type_, name="y")
-    return Case(layer.name, layer.op, precision, h.builder.build([y]), h.feeds, island=integer)
+class _Writer:
+    def __init__(self, form: _Layer, precision: str) -> None:
+        self.form, self.precision, self.builder = form, precision, ProgramBuilder()
+        self.feeds: dict[str, Array] = {}
+        self.rng = np.random.default_rng(zlib.crc32(f"{form.op}/{form.name}".encode()))
 
+    def case(self) -> Case:
+        form, rows = self.form, GATES[self.form.op] * HIDDEN
+        width = PROJECTED if form.projected else HIDDEN
+        inputs = [self._gates(rows), self._state(width)]
+        inputs += [self._state(HIDDEN)] if form.op == "lstm" else []
+        inputs.append(self._weight(rows, width))
+        if form.op == "gru" and form.bias:
+            inputs.append(self._constant(self.rng.standard_normal(rows)))
+        if form.projected:
+            inputs.append(self._weight(PROJECTED, HIDDEN))
+        attrs = {"reverse": False, "state_scale": None, **DEFAULTS[form.op], **form.attrs}
+        shape = (form.steps, form.batch, width + (HIDDEN if attrs.get("cell") else 0))
+        last = self.precision != INTEGER
+        y = self.builder.node(form.op, inputs, TensorType(shape), name="y" if last else "real", **attrs)
+        if not last:
+            grid = TensorType(shape, "int8", Quantization.per_tensor(1 / 64))
+            y = self.builder.node("quantize", [y], grid, name="stored")
+            y = self.builder.node("dequantize", [y], TensorType(shape), name="y")
+        program = self.builder.build([y])
+        return Case(form.name, form.op, self.precision, program, self.feeds, island=not last)
 
-def _input(h: CaseBuilder, layer: _Layer, rows: int) -> str:
-    return h.input((layer.steps, layer.batch, rows))
+    def _gates(self, rows: int) -> str:
+        if not self.form.product:
+            return self._given((self.form.steps, self.form.batch, rows))
+        x = self._given((self.form.steps, self.form.batch, WIDTH))
+        inputs = [x, self._weight(rows, WIDTH), self._constant(self.rng.standard_normal(rows) / 2)]
+        return self.builder.node(
+            "linear", inputs, TensorType((self.form.steps, self.form.batch, rows)), clamp=None
+        )
 
+    def _state(self, width: int) -> str:
+        shape = (self.form.batch, width)
+        if self.form.states == "zero":
+            return self.builder.constant("state", np.zeros(shape, np.float32))
+        if self.form.states == "given":
+            return self._given(shape)
+        return self._constant(self.rng.uniform(-1, 1, shape))
 
-def _quantized_input(h: CaseBuilder, shape: tuple[int, ...]) -> str:
-    x = h.input(shape)
-    grid = TensorType(shape, "int8", Quantization.per_tensor(0.037, -9))
-    stored = h.builder.node("quantize", [x], grid, name="x_q")
-    return h.builder.node("dequantize", [stored], TensorType(shape), name="gates")
+    def _given(self, shape: tuple[int, ...]) -> str:
+        name = self.builder.input(f"x{len(self.feeds)}", TensorType(shape))
+        self.feeds[name] = self.rng.uniform(-1, 1, shape).astype(np.float32)
+        return name
 
+    def _weight(self, rows: int, columns: int) -> str:
+        if self.precision != INTEGER:
+            return self._constant(self.rng.standard_normal((rows, columns)) / np.sqrt(columns))
+        integers = self.rng.integers(-127, 128, (rows, columns)).astype(np.int8)
+        scales = self.rng.uniform(0.5, 1.5, rows) * 1.5 / np.sqrt(columns) / 127
+        return self.builder.constant("w", integers, Quantization.per_channel(scales, 0))
 
-def _states(h: CaseBuilder, layer: _Layer) -> list[str]:
-    widths = [layer.projection or layer.units, *([layer.units] if layer.op == "lstm" else [])]
-    values = [h.rng.uniform(-0.9, 0.9, (layer.batch, width)).astype(np.float32) for width in widths]
-    if not layer.given_state:
-        return [h.constant(value) for value in values]
-    names = []
-    for value in values:
-        names.append(h.builder.input(f"x{len(h.feeds)}", TensorType(value.shape)))
-        h.feeds[names[-1]] = value
-    return names
-
-
-def _weights(h: CaseBuilder, layer: _Layer, rows: int) -> list[str]:
-    width = layer.projection or layer.units
-    if layer.state_scale is None:
-        found = [h.constant(h.rng.standard_normal((rows, width)) / np.sqrt(width))]
-    else:
-        integers = h.rng.integers(-127, 128, (rows, width)).astype(np.int8)
-        scales = h.rng.uniform(0.5, 1.5, rows) * 1.5 / np.sqrt(width) / 127
-        found = [h.builder.constant("w", integers, Quantization.per_channel(scales, 0))]
-    if layer.op == "gru" and layer.bias:
-        found.append(h.constant(h.rng.standard_normal(rows)))
-    if layer.projection:
-        found.append(h.constant(h.rng.standard_normal((width, layer.units)) / np.sqrt(layer.units)))
-    return found
+    def _constant(self, values: Array) -> str:
+        dtype = np.float16 if self.precision == HALF else np.float32
+        return self.builder.constant("c", np.asarray(values).astype(dtype))
