@@ -12,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.recurrent.produce import KINDS, PRECISIONS
 from pocketpress.core.target import Array, Runner, file_to_real, real_to_file
 from pocketpress.core.targets import all_targets
 from pocketpress.devices.timing import TimingPlan, interleave
 
 PLAN = TimingPlan(warmup=20, block=16, min_rounds=40, max_rounds=400, budget_s=20.0)
-PRECISIONS = ("fp32", "w8a8-fast")
-KINDS = ("whole", "step", "long")
 
 
 def main() -> None:
