@@ -1,8 +1,8 @@
 """Presses in a process of their own: ``python -m benchmarks.recurrent.produce KIND WORK``.
 
 ``whole`` presses the keyword network, measures its int8 form and judges it on the test recordings; ``step``
-presses one step of it, ``long`` the network of ten recordings.  Every kind is pressed to float and to int8, into
-``WORK/KIND-PRECISION``.
+presses one step of it, ``long`` the network of ten recordings.  Every kind is pressed to float and to int8,
+into ``WORK/KIND-PRECISION``.
 """
 
 from __future__ import annotations
