@@ -143,3 +143,40 @@ def test_a_longer_sequence_takes_no_larger_file(
     stored = weight.size * (4 if scale is None else 1)
     assert sizes[0] < 1.1 * stored + 12_000
     assert abs(sizes[1] - sizes[0]) < 3_000
+
+
+def stored_weight(family: str, seed: int) -> tuple[Array, TensorType]:
+    """(24, 8) weights of a GRU of eight units, stored as a precision family has them."""
+    rng = np.random.default_rng(seed)
+    if family == "palette":
+        palette = tuple(rng.standard_normal(16).tolist())
+        return rng.integers(0, 16, (24, 8)).astype(np.uint8), TensorType((24, 8), "uint8", None, palette)
+    top, dtype = (8, "int4") if family.startswith("w4") else (128, "int8")
+    integers = rng.integers(1 - top, top, (24, 8)).astype(np.int8)
+    quant = Quantization.per_channel(rng.uniform(0.5, 1, 24) / top, 0)
+    if family.endswith("block"):
+        quant = Quantization.blockwise(rng.uniform(0.5, 1, (24, 2)) / top, 0, 4)
+    return integers, TensorType((24, 8), dtype, quant)
+
+
+@RUNTIMES
+@pytest.mark.parametrize("family", ["w8", "w8-block", "w4", "w4-block", "palette"])
+def test_layers_keep_weights_of_few_bits_apart(point: EntryPoint, family: str, tmp_path: Path) -> None:
+    """Two layers in a row: what a runtime decodes while it loads must not be taken for the other's."""
+    spec = executed_spec(point)
+    if family not in spec.families:
+        pytest.skip(f"{spec.name} does not store {family}")
+    b = ProgramBuilder()
+    value = b.input("x", TensorType((5, 1, 24)))
+    zero = b.constant("zero", np.zeros((1, 8), np.float32))
+    attrs = {"reverse": False, "state_scale": None, "reset_after": True}
+    for seed in (0, 1):
+        weight, type_ = stored_weight(family, seed)
+        w = b.constant("w", weight, type_=type_)
+        name = "y" if seed else "first"
+        states = b.node("gru", [value, zero, w], TensorType((5, 1, 8)), name=name, **attrs)
+        value = states if seed else b.node("concat", [states] * 3, TensorType((5, 1, 24)), axis=2)
+    program = b.build([value])
+    x = np.random.default_rng(2).standard_normal((5, 1, 24)).astype(np.float32)
+    (got,) = computed(spec, program, x, tmp_path)
+    np.testing.assert_allclose(got, interpret(program, {"x": x})["y"], atol=2e-6)
