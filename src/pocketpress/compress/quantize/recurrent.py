@@ -22,7 +22,7 @@ import numpy as np
 
 from pocketpress.compress.quantize.head import power_of_two
 from pocketpress.compress.quantize.weights import channel_scales, quantize_weight
-from pocketpress.core.program import Node, Program, Quantization, TensorType
+from pocketpress.core.program import OPS, Node, Program, Quantization, TensorType
 from pocketpress.core.program.ir import Array
 from pocketpress.core.program.recurrent import (
     RECURRENT,
@@ -35,6 +35,8 @@ from pocketpress.core.program.recurrent import (
 INTEGER_WIDTH = 256
 """Hidden units from which integers pay, measured in ONNX Runtime on x86 with VNNI."""
 SMALLEST_WEIGHT = 64
+SMALLEST_PRODUCT = 1 << 16
+"""Multiply-accumulates from which an integer layer makes up for the conversion of what it reads."""
 STEPS = 127
 Run = Callable[[Program, Mapping[str, Array], Iterable[str]], Mapping[str, Array]]
 
@@ -63,6 +65,11 @@ def is_unit(program: Program, node: Node) -> bool:
     )
 
 
+def is_wide(program: Program, node: Node) -> bool:
+    """Whether a recurrent product gains from integers."""
+    return recurrent(program, node).hidden >= INTEGER_WIDTH
+
+
 def plan_recurrent(program: Program, peaks: Mapping[str, float], *, integers: bool) -> RecurrentPlan:
     """Decide.
 
@@ -77,10 +84,7 @@ def plan_recurrent(program: Program, peaks: Mapping[str, float], *, integers: bo
     for node in program.nodes:
         if node.op not in RECURRENT:
             continue
-        wide, product = (
-            recurrent(program, node).hidden >= INTEGER_WIDTH and integers,
-            input_product(program, node),
-        )
+        wide, product = integers and is_wide(program, node), input_product(program, node)
         names = list(weight_names(node))
         if wide:
             scale = UNIT_STATE_SCALE if is_unit(program, node) else power_of_two(peaks[node.name] / STEPS)
@@ -93,11 +97,40 @@ def plan_recurrent(program: Program, peaks: Mapping[str, float], *, integers: bo
             reasons[product.name] = (
                 f"part of the recurrent layer {node.name}: float arithmetic on int8 weights"
             )
-        for name in names:
-            if program.type(name).dtype == "float32" and program.type(name).elements >= SMALLEST_WEIGHT:
-                quant = channel_scales(program.constants[name], 0, search=True)
-                weights[name] = Quantization.per_channel(quant, 0)
+        weights |= _per_channel(program, names)
+    for node in _small_readers(program):
+        weights |= _per_channel(program, [node.inputs[1]])
+        reasons[node.name] = "it reads a real state, and is too small to gain from integers; weights are int8"
     return RecurrentPlan(weights, scales, reasons)
+
+
+def _per_channel(program: Program, names: Iterable[str]) -> dict[str, Quantization]:
+    """int8 per row, of float weights that are not too few."""
+    return {
+        name: Quantization.per_channel(channel_scales(program.constants[name], 0, search=True), 0)
+        for name in names
+        if _is_weight(program.type(name))
+    }
+
+
+def _is_weight(type_: TensorType) -> bool:
+    return type_.dtype == "float32" and type_.elements >= SMALLEST_WEIGHT
+
+
+def _small_readers(program: Program) -> list[Node]:
+    """Linear layers behind a recurrent one, with nothing but moves and such layers between."""
+    real: set[str] = set()
+    found = []
+    for node in program.nodes:
+        reads = node.inputs[0] in real
+        if node.op in RECURRENT or (reads and OPS[node.op].integer == "move"):
+            real |= set(node.outputs)
+        elif reads and node.op == "linear" and all(n in program.constants for n in node.inputs[1:]):
+            macs = program.type(node.outputs[0]).elements * program.type(node.inputs[1]).shape[1]
+            if macs < SMALLEST_PRODUCT and _is_weight(program.type(node.inputs[1])):
+                real |= set(node.outputs)
+                found.append(node)
+    return found
 
 
 def state_peaks(program: Program, samples: Iterable[Mapping[str, Array]], run: Run) -> dict[str, float]:
