@@ -27,7 +27,7 @@ from examples.keywords.features import FRAMES
 from examples.keywords.networks import load
 
 from benchmarks.machine import Child, describe, run
-from benchmarks.recurrent.measure import artifact
+from benchmarks.recurrent.measure import TIMED, artifact
 from benchmarks.recurrent.networks import RECORDINGS, every_step
 from benchmarks.recurrent.produce import INT8, KINDS, PRECISIONS
 from benchmarks.recurrent.rows import LongRow, StepRow, WholeRow
@@ -114,17 +114,17 @@ def compared(work: Path, target: str, wanted: Any) -> Iterator[StepRow | LongRow
     suffix = all_targets()[target].suffix
     for precision in PRECISIONS:
         paths = {kind: artifact(work / f"{kind}-{precision}", suffix) for kind in KINDS}
-        times = {kind: got[f"{precision}/{kind}/s"] for kind in KINDS}
+        times = {kind: got[f"{precision}/{kind}/s"] for kind in TIMED}
         paired = summarise(times["step"], times["whole"], threads=1)
         assert paired.speedup is not None
-        medians = {kind: float(np.median(taken)) for kind, taken in times.items()}
+        step_s, whole_s = (float(np.median(times[kind])) for kind in ("step", "whole"))
         yield StepRow(
-            target, precision, paths["step"].stat().st_size, medians["step"], medians["whole"],
+            target, precision, paths["step"].stat().st_size, step_s, whole_s,
             paired.speedup, paired.speedup_ci95,
         )  # fmt: skip
         off = got[f"{precision}/scores"] - wanted
         yield LongRow(
-            target, precision, wanted.shape[1], paths["long"].stat().st_size, medians["long"],
+            target, precision, wanted.shape[1], paths["long"].stat().st_size,
             error_first=_relative(off[:, :FRAMES], wanted[:, :FRAMES]),
             error_last=_relative(off[:, -FRAMES:], wanted[:, -FRAMES:]),
         )  # fmt: skip

@@ -78,7 +78,6 @@ class LongRow:
         precision: as typed.
         steps: of the sequence.
         size_bytes: of the artifact.
-        latency_s: median of one inference of all steps.
         error_first: root mean square error over that of the scores, in the first recording.
         error_last: in the last one.
     """
@@ -87,6 +86,5 @@ class LongRow:
     precision: str
     steps: int
     size_bytes: int
-    latency_s: float
     error_first: float
     error_last: float
