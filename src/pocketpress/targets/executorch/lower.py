@@ -26,7 +26,7 @@ from pocketpress.targets.executorch.kernels import KERNEL_OPS, OPERATORS, Kernel
 from pocketpress.targets.executorch.method import LOOP_OPERATORS, Loop, Stage, kinds
 from pocketpress.targets.executorch.run import open_runner
 from pocketpress.targets.executorch.spec import SPEC
-from pocketpress.targets.executorch.stages import Layer, delegated, stages
+from pocketpress.targets.executorch.stages import Layer, delegated, stages, with_float_states
 
 _BORDERS = ("quantize", "dequantize")
 _FLOATS = (FP32, FP16)
@@ -46,7 +46,7 @@ def lower(program: Program, signature: Signature, path: Path) -> Lowered:
     Raises:
         UnsupportedError: an operator that XNNPACK lacks.
     """
-    whole, calls = split(to_channels_last(program).program)
+    whole, calls = split(to_channels_last(with_float_states(program)).program)
     made: list[Stage] = [*calls]
     parts = [whole]
     for stage in stages(whole):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from pocketpress.core.program.ir import Node, Program, TensorType
 from pocketpress.core.program.prefix import prefixed
 from pocketpress.core.program.recurrent import RECURRENT, recurrent, state_names, step_program
@@ -99,6 +101,20 @@ def _with_concat(step: Program, parts: list[str], out: str, source: str) -> Prog
     return replace(
         step, outputs=(*step.outputs, out), types={**step.types, out: like}, nodes=(*step.nodes, node)
     )
+
+
+def with_float_states(program: Program) -> Program:
+    """Initial states that are float16 constants become float32: the runtime complains when it copies others."""
+    types, constants = dict(program.types), dict(program.constants)
+    nodes = []
+    for node in program.nodes:
+        states = recurrent(program, node).states if node.op in RECURRENT else ()
+        halves = {n: f"{n}/real" for n in states if program.type(n).dtype == "float16"}
+        for name, wide in halves.items():
+            constants[wide] = program.constants[name].astype(np.float32)
+            types[wide] = replace(program.type(name), dtype="float32")
+        nodes.append(node.renamed(halves))
+    return replace(program, types=types, constants=constants, nodes=tuple(nodes))
 
 
 def delegated(found: Iterable[Program | Layer]) -> list[Program]:
