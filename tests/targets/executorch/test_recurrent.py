@@ -16,6 +16,7 @@ from pocketpress.targets.executorch.container import read_container
 from pocketpress.targets.executorch.lower import audit, lower
 from pocketpress.targets.executorch.method import kinds
 from pocketpress.targets.executorch.stages import Layer, stages
+from pocketpress.testing import all_cases
 
 STEPS, UNITS = 6, 8
 
@@ -62,6 +63,15 @@ def test_a_program_without_layers_is_one_stage() -> None:
     (stage,) = stages(program)
     assert isinstance(stage, Program) and stage.nodes == program.nodes
     assert (stage.inputs, stage.outputs) == (("x",), ("y",))
+
+
+@pytest.mark.parametrize("name", ["gru-one_step-fp32", "lstm-one_step-fp32"])
+def test_a_single_step_is_no_loop(name: str, tmp_path: Path) -> None:
+    (case,) = (case for case in all_cases() if case.id == name)
+    (stage,) = stages(case.program)
+    assert isinstance(stage, Program) and "linear" in [node.op for node in stage.nodes]
+    lower(case.program, signature_of(case.program, precision="fp32"), tmp_path / "a.pte")
+    assert audit(tmp_path / "a.pte", case.program) == ()
 
 
 def test_the_network_computes_the_reference_and_nothing_runs_outside(tmp_path: Path) -> None:

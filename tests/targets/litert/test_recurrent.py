@@ -58,6 +58,12 @@ def test_a_short_sequence_is_one_loop_and_a_long_one_two(tmp_path: Path) -> None
     assert sum(codes.count(matrix) for codes in short) == 1
 
 
+def test_a_single_step_is_no_loop(tmp_path: Path) -> None:
+    (codes,) = operators(written("gru-one_step-fp32", tmp_path))
+    assert schema.BuiltinOperator.WHILE not in codes
+    assert audit(tmp_path / "a.tflite", CASES["gru-one_step-fp32"].program) == ()
+
+
 def test_the_audit_names_the_loop_and_why(tmp_path: Path) -> None:
     (skipped,) = audit(written("gru-given_gates-fp32", tmp_path), CASES["gru-given_gates-fp32"].program)
     assert skipped.name.startswith("gru ") and "WHILE" in skipped.reason

@@ -42,11 +42,12 @@ class Layer:
 
 
 def stages(program: Program) -> list[Program | Layer]:
-    """Cut a program at its recurrent layers.
+    """Cut a program at its recurrent layers; those of a single step are no loop.
 
     A stage holds what depends on equally many layers in a row, so two directions over one sequence cost no
     cut between them.
     """
+    program = _without_single_steps(program)
     depths: dict[str, int] = {}
     plain: dict[int, list[Node]] = {}
     layers: dict[int, list[Node]] = {}
@@ -94,6 +95,27 @@ def _layer(program: Program, node: Node) -> Layer:
     )
 
 
+def _without_single_steps(program: Program) -> Program:
+    """Layers of one step become its operators."""
+    types, constants = dict(program.types), dict(program.constants)
+    nodes: list[Node] = []
+    for node in program.nodes:
+        if node.op not in RECURRENT or recurrent(program, node).steps > 1:
+            nodes.append(node)
+            continue
+        layer = _layer(program, node)
+        shape, out = layer.step.type(layer.item).shape, program.type(layer.result).shape
+        types |= layer.step.types
+        constants |= layer.step.constants
+        given = {before: first for first, before, _ in layer.states}
+        nodes.append(
+            Node("reshape", layer.item, (layer.sequence,), (layer.item,), {"shape": shape}, node.source)
+        )
+        nodes += [inner.renamed(given) for inner in layer.step.nodes]
+        nodes.append(Node("reshape", node.name, (layer.shown,), (layer.result,), {"shape": out}, node.source))
+    return replace(program, types=types, constants=constants, nodes=tuple(nodes))
+
+
 def _with_concat(step: Program, parts: list[str], out: str, source: str) -> Program:
     rows = step.type(parts[0]).shape[0]
     like = TensorType((rows, sum(step.type(name).shape[1] for name in parts)))
@@ -104,7 +126,7 @@ def _with_concat(step: Program, parts: list[str], out: str, source: str) -> Prog
 
 
 def with_float_states(program: Program) -> Program:
-    """Initial states that are float16 constants become float32: the runtime complains when it copies others."""
+    """Initial states that are float16 constants become float32: the runtime complains of others."""
     types, constants = dict(program.types), dict(program.constants)
     nodes = []
     for node in program.nodes:

@@ -63,8 +63,12 @@ class _Layer:
 
 
 def emit(e: Emission, node: Node, emit_nodes: EmitNodes) -> None:
-    """One WHILE, or two within each other for a long sequence."""
+    """One WHILE, or two within each other for a long sequence; none for a single step."""
     layer, parts = _layer(e, node, emit_nodes), recurrent(e.program, node)
+    if parts.steps == 1:
+        gates = _reshaped(e.graph, e.index(parts.gates), layer.gates)
+        reshape_to(e, _one_step(layer, e.graph, gates, [e.index(n) for n in parts.states])[0], e.out(node))
+        return
     lengths = cut(parts.steps, 4 * (layer.gates.elements + layer.result.elements))
     whole, missing = e.index(parts.gates), math.prod(lengths) - parts.steps
     if missing:
