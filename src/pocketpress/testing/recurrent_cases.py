@@ -55,7 +55,7 @@ _FORMS = (
     _Layer("gru", "batch_of_states", batch=3, states="given"),
     _Layer("gru", "given_gates", states="constant", product=False),
     _Layer("gru", "one_step", steps=1),
-    _Layer("lstm", "one_step", {"cell": True}, steps=1, states="given"),
+    _Layer("lstm", "one_step_cells", {"cell": True}, steps=1, states="given"),
     _Layer("gru", "long", steps=LONG),
     _Layer("gru", "long_reverse", {"reverse": True}, steps=LONG),
     _Layer("lstm", "long_cells", {"cell": True}, steps=LONG),

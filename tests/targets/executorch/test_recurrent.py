@@ -65,7 +65,7 @@ def test_a_program_without_layers_is_one_stage() -> None:
     assert (stage.inputs, stage.outputs) == (("x",), ("y",))
 
 
-@pytest.mark.parametrize("name", ["gru-one_step-fp32", "lstm-one_step-fp32"])
+@pytest.mark.parametrize("name", ["gru-one_step-fp32", "lstm-one_step_cells-fp32"])
 def test_a_single_step_is_no_loop(name: str, tmp_path: Path) -> None:
     (case,) = (case for case in all_cases() if case.id == name)
     (stage,) = stages(case.program)
