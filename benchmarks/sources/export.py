@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from examples.cifar.networks import InvertedResidual, mobilenet_v2
+from examples.cifar.networks import mobilenet_v2
 from torch import nn
+
+from pocketpress.zoo.mobilenet_v2 import InvertedResidual
 
 Tensors = tuple[torch.Tensor, ...]
 

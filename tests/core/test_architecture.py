@@ -13,10 +13,11 @@ import pytest
 import pocketpress
 
 ROOT = Path(pocketpress.__file__).resolve().parent
-STAGES = ("sources", "data", "graph", "compress", "verify", "measure", "devices", "report")
+STAGES = ("zoo", "sources", "data", "graph", "compress", "verify", "measure", "devices", "report")
 MAY_KNOW: dict[str, set[str]] = {
     "core": set(),
-    "sources": {"core"},
+    "zoo": {"core"},
+    "sources": {"core", "zoo"},
     "data": {"core"},
     "graph": {"core"},
     "compress": {"core"},

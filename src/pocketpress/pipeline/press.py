@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -442,7 +443,7 @@ def stem_of(source: str) -> str:
         return Path(source).stem
     generic = function in ("factory", "model", "network", "net", "build", "main")
     name = Path(where).stem if where.endswith(".py") else where.rpartition(".")[2]
-    return name if generic else function
+    return re.sub(r"[^\w.-]+", "-", name if generic else function)
 
 
 def _file_hash(spec: str) -> str | None:

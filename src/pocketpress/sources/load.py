@@ -37,7 +37,7 @@ def load_source(spec: str, *, weights: Path | None = None, shapes: Shapes | None
 
     Args:
         spec: ``package.module:factory``, ``path/to/file.py:factory``, a file (`SAVED`), ``hf:ORG/NAME``,
-            ``hf:./folder`` or ``timm:NAME``.
+            ``hf:./folder``, ``timm:NAME`` or ``zoo:NAME``.
         weights: of a factory's network.
         shapes: input shapes, by name or in order.
 

@@ -1,4 +1,4 @@
-"""PyTorch networks: ``package.module:factory``, ``path/to/file.py:factory`` or a saved ``.pt2`` program."""
+"""PyTorch networks: ``module:factory``, ``file.py:factory``, ``zoo:NAME`` or a saved ``.pt2`` program."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import traceback
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pocketpress.core.errors import PocketpressError, SourceError
 from pocketpress.sources.aten.translate import to_program
 from pocketpress.sources.safe_load import load_exported, load_weights
 from pocketpress.sources.source import Source
+from pocketpress.sources.zoo import UNTRAINED, is_zoo, open_zoo
 
 Shapes = Mapping[str, tuple[int, ...]] | tuple[tuple[int, ...], ...]
 
@@ -28,7 +30,7 @@ def load_pytorch(spec: str, *, weights: Path | None = None, shapes: Shapes | Non
     """Load, export and translate a PyTorch network.
 
     Args:
-        spec: factory specification or path of a ``.pt2`` file.
+        spec: factory specification, ``zoo:NAME`` or path of a ``.pt2`` file.
         weights: safetensors, or a ``.pt``/``.pth`` state dict (read with ``weights_only=True``).
         shapes: input shapes, when the factory gives no example inputs; batch included.
 
@@ -39,7 +41,10 @@ def load_pytorch(spec: str, *, weights: Path | None = None, shapes: Shapes | Non
         exported = load_exported(Path(spec))
         return _finish(exported, spec, Path(spec).stem)
     module, examples = load_module(spec, weights=weights, shapes=shapes)
-    return export_module(module, examples, spec)
+    source = export_module(module, examples, spec)
+    if is_zoo(spec) and weights is None:
+        return replace(source, skipped=(*source.skipped, UNTRAINED))
+    return source
 
 
 def load_module(
@@ -57,7 +62,13 @@ def load_module(
             allowed="package.module:factory, path/to/file.py:factory",
             next_step="give the factory of the network and its --weights",
         )
-    module, examples = _call_factory(spec)
+    module: torch.nn.Module
+    examples: tuple[Any, ...] | None
+    if is_zoo(spec):
+        listed = tuple(shapes.values()) if isinstance(shapes, Mapping) else shapes
+        module, examples = open_zoo(spec, weights, listed)
+    else:
+        module, examples = _call_factory(spec)
     if weights is not None:
         _apply_weights(module, weights)
     _check_eval(module, spec)
