@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from pocketpress import __version__
+from pocketpress.cli import zoo
 
 app = typer.Typer(
     name="pocketpress",
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(zoo.app, name="zoo")
 INTERRUPTED = 130
 _verbose = False
 

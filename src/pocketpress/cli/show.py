@@ -67,6 +67,10 @@ class LiveEvents(Events):
         """Remove the bar."""
         self.bars.remove_task(self.tasks.pop(name))
 
+    def note(self, text: str) -> None:
+        """A line above the bars."""
+        self.view.console.print(text)
+
     def target(self, entry: TargetEntry) -> None:
         """Update the table."""
         self.entries[entry.name] = entry

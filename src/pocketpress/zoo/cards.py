@@ -154,7 +154,7 @@ CARDS: Mapping[str, Card] = {
                 f"resnet{depth}", f"ResNet-{depth}", IMAGES, "He et al. 2015, arXiv:1512.03385",
                 f"resnet:resnet{depth}", parameters, 32, 10,
                 _table(CIFAR, "examples/cifar (a JPEG copy of CIFAR-10)", {(1.0, 32): top1}),
-                sizes=(16, 512),
+                sizes=(16, 96),
             )
             for depth, parameters, top1 in ((8, 78_042, 79.72), (20, 272_474, 87.89), (56, 855_770, 88.27))
         ),

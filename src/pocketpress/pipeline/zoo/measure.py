@@ -91,13 +91,13 @@ def measure(
         events: told about progress.
 
     Returns:
-        One row per target and precision, in that order; a network that cannot be lowered has its reason there.
+        One row per target and precision; a network that cannot be lowered has its reason there.
     """
     if not targets:
         return []
     with events.stage(f"measure {choice}", len(targets) + len(precisions)) as advance:
         programs: dict[str, Program | str] = {}
-        source: Program | str | None = None
+        source: Program | None = None
         for precision in precisions:
             try:
                 if source is None:

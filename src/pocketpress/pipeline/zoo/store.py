@@ -1,4 +1,4 @@
-"""Sizes and latencies of the zoo on one machine: a JSON file in the cache folder, and the shipped reference."""
+"""Sizes and latencies of the zoo on one machine: a JSON file in the cache folder, or the shipped one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Timing(BaseModel):
     target: str
     precision: str
     size_bytes: int | None = Field(default=None, ge=0, description="of the artifact")
-    median_s: float | None = Field(default=None, gt=0, description="of one inference; of the processor where one thread has it")
+    median_s: float | None = Field(
+        default=None, gt=0, description="of one inference; with one thread the processor's time"
+    )
     p90_s: float | None = Field(default=None, gt=0)
     runs: int = Field(default=0, ge=0)
     failure: str | None = Field(default=None, description="why there is nothing else")
@@ -88,7 +90,7 @@ class Store:
         """Measurements are kept in ``folder`` (the cache's), or not at all."""
         self.found = here(threads)
         host = self.found.host
-        name = fingerprint("timings", host.cpu, host.architecture, host.cores, host.packages, threads)
+        name = fingerprint("timings", host.cpu, host.architecture, host.packages, threads)
         self.path = None if folder is None else folder / FOLDER / f"{name}.json"
         if self.path is not None and self.path.is_file():
             with suppress(OSError, ValueError):  # a damaged file is measured again
