@@ -94,6 +94,9 @@ def suggestion(found: Suggestion, *, as_json: bool) -> None:
     for place, candidate in enumerate(found.fitting, 1):
         table.add_row(f"{place}", *_candidate(candidate), candidate.ranked_by)
     write(table)
+    sources = sorted({c.known.source for c in found.fitting if c.known is not None})
+    if sources:
+        write(f"accuracies: {'; '.join(sources)}")
     basis = sorted({c.basis for c in found.fitting})
     write(f"latency of the slowest of {found.budget.targets}, measured on {' and '.join(basis)}")
     looked = [c for c in found.others if not (c.excluded or "").startswith("not looked at")]

@@ -164,9 +164,8 @@ def rank(choices: Sequence[Choice]) -> list[Candidate]:
 def _ranked_by(candidate: Candidate, data: str | None) -> str:
     known = candidate.known
     if known is not None and known.data == data:
-        return f"top-1 {known.top1:.1%} on {known.data} ({known.source})"
-    capacity = f"{candidate.macs / 1e6:,.1f} M multiply-accumulates (no published accuracy here)"
-    return capacity
+        return f"top-1 {known.top1:.1%} on {known.data}"
+    return f"{candidate.macs / 1e6:,.1f} M multiply-accumulates, no accuracy known"
 
 
 class _Search:
@@ -189,10 +188,7 @@ class _Search:
         least = int(candidate.parameters * parse_precision(self.budget.precision).weight_bits / 8)
         limit = self.budget.max_size_bytes
         if limit is not None and least > limit:
-            return replace(
-                candidate, size_bytes=least, basis="its weights alone", excess=least / limit,
-                excluded=f"--max-size: its weights alone are {size(least)}",
-            )  # fmt: skip
+            return self._too_large(candidate, least, limit)
         if self.fitting >= self.budget.top:
             return replace(candidate, excluded=f"not looked at: {self.fitting} of higher rank fit")
         rows, basis = self._known(candidate)
@@ -205,6 +201,24 @@ class _Search:
         if not rows:
             return replace(candidate, excluded="not measured on this machine or the reference one")
         return self._compared(candidate, rows, basis)
+
+    def _too_large(self, candidate: Candidate, least: int, limit: int) -> Candidate:
+        """Excluded by its weights; what is known of its latency is said too."""
+        found = replace(
+            candidate, size_bytes=least, basis="its weights alone", excess=least / limit,
+            excluded=f"--max-size: its weights alone are {size(least)}",
+        )  # fmt: skip
+        rows, _ = self._known(candidate)
+        scaled = self._scaled(candidate)
+        seconds = max((row.median_s or 0.0 for row in rows), default=scaled[0] if scaled else 0.0)
+        if self.budget.max_latency_s is None or seconds <= self.budget.max_latency_s:
+            return found
+        return replace(
+            found,
+            latency_s=seconds,
+            excess=max(found.excess, seconds / self.budget.max_latency_s),
+            excluded=f"{found.excluded}; --max-latency: about {duration(seconds)}",
+        )
 
     def _known(self, candidate: Candidate) -> tuple[list[Timing], str]:
         """All targets measured here, or, where nothing may be measured, on the reference machine."""
