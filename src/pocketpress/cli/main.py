@@ -35,7 +35,7 @@ _verbose = False
 Source = Annotated[
     str,
     typer.Argument(
-        help="module:factory, file.py:factory, or a .pt2, .onnx, .tflite, .keras, .h5 file, or hf:ORG/NAME"
+        help="module:factory, file.py:factory, hf:ORG/NAME, zoo:NAME; .pt2, .onnx, .tflite, .keras, .h5 file"
     ),
 ]
 Weights = Annotated[Path | None, typer.Option(help="weights: .safetensors, or a .pt state dict")]

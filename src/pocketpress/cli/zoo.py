@@ -142,9 +142,8 @@ def train(
     """Train a network on labelled data, for press zoo:NAME --weights OUT/weights.safetensors."""
     from pocketpress.cli.show import live
     from pocketpress.cli.zoo_tables import trained
-    from pocketpress.pipeline.zoo.train import TrainOptions
+    from pocketpress.pipeline.zoo.train import Recipe, TrainOptions
     from pocketpress.pipeline.zoo.train import train as run
-    from pocketpress.zoo.fit import Recipe
 
     recipe = Recipe(
         epochs=epochs, batch=batch, learning_rate=learning_rate, label_smoothing=label_smoothing,

@@ -29,6 +29,8 @@ from pocketpress.zoo.checkpoint import Stand
 from pocketpress.zoo.fit import CHECKED, Batch, Recipe, Training, right_answers
 from pocketpress.zoo.names import PREFIX, TRAINED, Choice, parse
 
+__all__ = ["Recipe", "TrainOptions", "Trained", "next_command", "train"]
+
 HELD_OUT, MOST_HELD_OUT = 0.1, 10_000
 """Share of the data that accuracy is counted on when there is no other, and at most so many samples."""
 WEIGHTS, CHECKPOINT = "weights.safetensors", "checkpoint.safetensors"
