@@ -11,7 +11,6 @@ import sys
 import traceback
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from pocketpress.core.errors import PocketpressError, SourceError
 from pocketpress.sources.aten.translate import to_program
 from pocketpress.sources.safe_load import load_exported, load_weights
 from pocketpress.sources.source import Source
-from pocketpress.sources.zoo import UNTRAINED, is_zoo, open_zoo
+from pocketpress.sources.zoo import is_zoo, open_zoo, untrained
 
 Shapes = Mapping[str, tuple[int, ...]] | tuple[tuple[int, ...], ...]
 
@@ -37,14 +36,14 @@ def load_pytorch(spec: str, *, weights: Path | None = None, shapes: Shapes | Non
     Raises:
         SourceError: with the offending line of the user's code where there is one.
     """
+    if is_zoo(spec):
+        source = export_module(*_zoo_module(spec, weights, shapes), spec)
+        return source if weights is not None else untrained(source)
     if spec.endswith(".pt2"):
         exported = load_exported(Path(spec))
         return _finish(exported, spec, Path(spec).stem)
     module, examples = load_module(spec, weights=weights, shapes=shapes)
-    source = export_module(module, examples, spec)
-    if is_zoo(spec) and weights is None:
-        return replace(source, skipped=(*source.skipped, UNTRAINED))
-    return source
+    return export_module(module, examples, spec)
 
 
 def load_module(
@@ -55,6 +54,8 @@ def load_module(
     Raises:
         SourceError: as `load_pytorch`; or ``spec`` is a ``.pt2`` program, which holds no live network.
     """
+    if is_zoo(spec):
+        return _zoo_module(spec, weights, shapes)
     if spec.endswith(".pt2"):
         raise SourceError(
             "a saved program cannot be pruned, factorised, masked or fine-tuned",
@@ -62,13 +63,7 @@ def load_module(
             allowed="package.module:factory, path/to/file.py:factory",
             next_step="give the factory of the network and its --weights",
         )
-    module: torch.nn.Module
-    examples: tuple[Any, ...] | None
-    if is_zoo(spec):
-        listed = tuple(shapes.values()) if isinstance(shapes, Mapping) else shapes
-        module, examples = open_zoo(spec, weights, listed)
-    else:
-        module, examples = _call_factory(spec)
+    module, examples = _call_factory(spec)
     if weights is not None:
         _apply_weights(module, weights)
     _check_eval(module, spec)
@@ -284,6 +279,17 @@ def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> to
             got=_reason(error),
             next_step="rewrite that line",
         ) from error
+
+
+def _zoo_module(
+    spec: str, weights: Path | None, shapes: Shapes | None
+) -> tuple[torch.nn.Module, tuple[Any, ...]]:
+    listed = tuple(shapes.values()) if isinstance(shapes, Mapping) else shapes
+    module, examples = open_zoo(spec, weights, listed)
+    if weights is not None:
+        _apply_weights(module, weights)
+    _check_finite(module)
+    return module, examples
 
 
 def is_archive(path: Path) -> bool:

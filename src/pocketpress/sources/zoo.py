@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from pocketpress.core.errors import SourceError
+from pocketpress.sources.source import Source
 from pocketpress.zoo.build import build, example, settle
 from pocketpress.zoo.names import PREFIX, parse, trained
 
@@ -44,3 +46,8 @@ def open_zoo(
         choice = choice.with_shape(shapes[0])
     network = build(choice)
     return network if weights is not None else settle(network, choice), (example(choice),)
+
+
+def untrained(source: Source) -> Source:
+    """The source, saying that its weights are random."""
+    return replace(source, skipped=(*source.skipped, UNTRAINED))
