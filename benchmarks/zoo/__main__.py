@@ -33,9 +33,8 @@ from pocketpress.zoo.cards import CARDS
 from pocketpress.zoo.names import parse
 
 WIDTHS = (
-    "mobilenet_v1,width=0.25", "mobilenet_v1,width=0.5", "mobilenet_v1,width=0.75",
-    "mobilenet_v2,width=0.35", "mobilenet_v2,width=0.5", "mobilenet_v2,width=0.75",
-    "mobilenet_v3_large,width=0.75", "mobilenet_v3_small,width=0.75", "shufflenet_v2,width=0.5",
+    "mobilenet_v1,width=0.25", "mobilenet_v1,width=0.5", "mobilenet_v2,width=0.35", "mobilenet_v2,width=0.5",
+    "mobilenet_v3_large,width=0.75", "mobilenet_v3_small,width=0.75",
 )  # fmt: skip
 
 

@@ -25,10 +25,11 @@ def lines(found: Catalog, *, as_json: bool) -> None:
     for name in ("parameters", "MACs", *(f"size {p}" for p in found.precisions)):
         table.add_column(name, no_wrap=True, justify="right")
     for target in found.targets:
-        table.add_column(f"{target} {' / '.join(found.precisions)}", justify="right")
+        table.add_column(f"{target}, ms", justify="right", no_wrap=True)
     for line in found.lines:
         table.add_row(*_cells(line, found))
     write(table)
+    write(f"latency: {' / '.join(found.precisions)}, median of one inference")
     if found.here:
         write(f"this machine: {found.here}")
     if found.reference:
@@ -49,10 +50,10 @@ def _cells(line: Line, found: Catalog) -> list[str]:
     times = []
     for target in found.targets:
         cells = [line.find(target, precision) for precision in found.precisions]
-        texts = [duration(c.median_s) if c is not None and c.median_s else "–" for c in cells]
-        times.append(" / ".join(texts) + mark)
+        texts = [f"{1e3 * c.median_s:.3g}" if c is not None and c.median_s else "–" for c in cells]
+        times.append(" / ".join(texts))
     macs = f"{line.macs / 1e6:,.1f} M"
-    return [str(line.choice), line.choice.card.task, f"{line.parameters:,}", macs, *sizes, *times]
+    return [f"{line.choice}{mark}", line.choice.card.task, f"{line.parameters:,}", macs, *sizes, *times]
 
 
 def _catalog_json(found: Catalog) -> dict[str, Any]:
