@@ -54,6 +54,16 @@ def test_what_is_known_is_not_measured_again(tmp_path: Path, monkeypatch: pytest
     assert [p.suffix for p in (tmp_path / "zoo").iterdir()] == [".json"]
 
 
+def test_what_failed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newer Pocketpress, or an installed package, may lower what could not be lowered."""
+    row = Timing(network=SMALL, target="litert", precision="fp32")
+    store, specs = Store(None), resolve_targets("litert")
+    store.add([row.model_copy(update={"failure": "no such operator"})])
+    monkeypatch.setattr(module, "measure", lambda *_: [row.model_copy(update={"median_s": 1.0})])
+    (found,) = measured(parse(SMALL), specs, ("fp32",), store, Events())
+    assert found.failure is None and store.found.timings == (found,)
+
+
 def test_a_damaged_file_is_no_measurement(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.add([Timing(network=SMALL, target="litert", precision="fp32", median_s=1.0)])

@@ -175,10 +175,11 @@ def _feeds(choice: Choice, signature: Signature) -> list[Array]:
 def measured(
     choice: Choice, targets: Sequence[TargetSpec], precisions: Sequence[str], store: Store, events: Events
 ) -> list[Timing]:
-    """As `measure`, taking what the store has and keeping what it lacks."""
+    """As `measure`, taking what the store has and keeping what it lacks; failures are tried again."""
     name = str(choice)
     wanted = [(spec, precision) for spec in targets for precision in precisions]
-    lacking = [(s, p) for s, p in wanted if store.found.find(name, s.name, p) is None]
+    known = {row.key for row in store.found.timings if row.failure is None}
+    lacking = [(s, p) for s, p in wanted if (name, s.name, p) not in known]
     specs = [s for s in targets if any(s is lack for lack, _ in lacking)]
     missing = [p for p in precisions if any(p == lack for _, lack in lacking)]
     if lacking:

@@ -230,8 +230,9 @@ class _Search:
                 continue
             name, precision = str(candidate.choice), self.budget.precision
             rows = [measurements.find(name, spec.name, precision) for spec in self.targets]
+            failed = self.budget.measures and any(row is not None and row.failure for row in rows)
             found = [row for row in rows if row is not None]
-            if len(found) == len(self.targets):
+            if len(found) == len(self.targets) and not failed:
                 return found, where
         return [], ""
 
