@@ -9,31 +9,34 @@ from pathlib import Path
 from typing import Any
 
 LATENCY, SIZE = "0.3ms", "400KB"
-EPOCHS = 5
+EPOCHS, SAMPLES = 2, 25_000
 TARGETS = "litert,executorch,onnxruntime"
 
 
 def shown(cifar: Path, work: Path) -> dict[str, Any]:
     """Numbers of the three commands; weights that are in ``work`` already are not trained again."""
     limits = ("--max-latency", LATENCY, "--max-size", SIZE)
-    data = ("--data", str(cifar / "train.parquet"), "--eval", str(cifar / "test.parquet"))
+    data = ("--data", str(cifar / "train.parquet"))
+    recipe = ("--epochs", str(EPOCHS), "--samples", str(SAMPLES))
     asked = ("--task", "image-classification", "--input", "1,3,32,32", "--classes", "10")
     best = command("zoo", "suggest", *asked, *limits)["fits"][0]
     if not (work / "network.json").is_file():
-        command("zoo", "train", best["name"], *data, "--out", str(work), "--epochs", str(EPOCHS))
+        command("zoo", "train", best["name"], *data, *recipe, "--out", str(work))
     card = json.loads((work / "network.json").read_text(encoding="utf-8"))
     source = ("zoo:" + best["name"].partition(",")[0], "--weights", str(work / "weights.safetensors"))
-    options = ("--target", TARGETS, "--evaluation-samples", "0", *limits)
+    options = ("--target", TARGETS, "--eval", str(cifar / "test.parquet"), *limits)
     record = command("press", *source, *data, *options, "--out", str(work / "pressed"))
     return {
         "max_latency": LATENCY,
         "max_size": SIZE,
         "suggested": best,
         "epochs": card["recipe"]["epochs"],
+        "samples": SAMPLES,
         "accuracy": card["accuracy"],
         "parameters": card["parameters"],
         "precision": record["recipe"]["precision"],
         "verdict": record["verdict"],
+        "evaluated": record["data"]["evaluation"]["samples"],
         "targets": [
             {
                 "name": target["name"],

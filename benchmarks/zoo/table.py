@@ -100,9 +100,10 @@ def shown(result: dict[str, Any]) -> str:
     said = (
         f"Asked for {result['max_latency']} and {result['max_size']} at 32 pixels and 10 classes: "
         f"`{result['suggested']['name']}` ({result['parameters']:,} parameters), trained for "
-        f"{result['epochs']} epochs on CIFAR-10: {accuracy['share']:.2%} ({accuracy['low']:.2%} to "
-        f"{accuracy['high']:.2%}) of {accuracy['samples']:,} test images right. Pressed to "
-        f"`{result['precision']}` under the same limits, the verdict is **{result['verdict']}**:"
+        f"{result['epochs']} epochs on {result['samples']:,} images of CIFAR-10: {accuracy['share']:.2%} "
+        f"({accuracy['low']:.2%} to {accuracy['high']:.2%}) of {accuracy['samples']:,} held-out images right. "
+        f"Pressed to `{result['precision']}` under the same limits and judged on {result['evaluated']:,} test "
+        f"images, the verdict is **{result['verdict']}**:"
     )
     return f"{said}\n\n{table(head, rows)}"
 
