@@ -101,9 +101,9 @@ def shown(result: dict[str, Any]) -> str:
         f"Asked for {result['max_latency']} and {result['max_size']} at 32 pixels and 10 classes: "
         f"`{result['suggested']['name']}` ({result['parameters']:,} parameters), trained for "
         f"{result['epochs']} epochs on {result['samples']:,} images of CIFAR-10: {accuracy['share']:.2%} "
-        f"({accuracy['low']:.2%} to {accuracy['high']:.2%}) of {accuracy['samples']:,} held-out images right. "
-        f"Pressed to `{result['precision']}` under the same limits and judged on {result['evaluated']:,} test "
-        f"images, the verdict is **{result['verdict']}**:"
+        f"({accuracy['low']:.2%} to {accuracy['high']:.2%}) of {accuracy['samples']:,} held-out ones right. "
+        f"Pressed to `{result['precision']}` under the same limits and judged on {result['evaluated']:,} "
+        f"test images, the verdict is **{result['verdict']}**:"
     )
     return f"{said}\n\n{table(head, rows)}"
 
