@@ -19,7 +19,7 @@ HERE, REFERENCE = "this machine", "reference machine"
 @functools.cache
 def counted(choice: Choice) -> tuple[int, int]:
     """Trained numbers, and multiply-accumulates of one inference; nothing is computed but shapes."""
-    with torch.device("meta"), torch.backends.mkldnn.flags(enabled=False):
+    with torch.device("meta"):
         network = build(choice)
         macs = count(network, (example(choice),)).macs
     return parameters(network), macs
