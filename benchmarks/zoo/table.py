@@ -108,18 +108,23 @@ def shown(result: dict[str, Any]) -> str:
     return f"{said}\n\n{table(head, rows)}"
 
 
+def rendered(page: str) -> str:
+    """The page with every table as measured."""
+    measured = reference()
+    assert measured is not None
+    result = json.loads((ROOT / "results" / "zoo.json").read_text(encoding="utf-8"))
+    page = replaced(page, "networks", networks(measured))
+    page = replaced(page, "agreement", agreement(result["agreement"]))
+    return replaced(page, "shown", shown(result["shown"]))
+
+
 def main() -> int:
     """Write or check the page."""
     parser = argparse.ArgumentParser(description="Write measured tables into docs/zoo.md.")
     parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
     check = parser.parse_args().check
     old = PAGE.read_text(encoding="utf-8")
-    measured = reference()
-    assert measured is not None
-    page = replaced(old, "networks", networks(measured))
-    result = json.loads((ROOT / "results" / "zoo.json").read_text(encoding="utf-8"))
-    page = replaced(page, "agreement", agreement(result["agreement"]))
-    page = replaced(page, "shown", shown(result["shown"]))
+    page = rendered(old)
     if check and page != old:
         print("docs/zoo.md is out of date; run: python -m benchmarks.zoo.table", file=sys.stderr)
         return 1

@@ -62,15 +62,15 @@ def test_a_card_says_what_the_network_has(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "millions", "tolerance"),
     [
-        ("mobilenet_v1", 569, 1),  # arXiv:1704.04861, Table 6
+        ("mobilenet_v1", 569, 1),  # arXiv:1704.04861
         ("mobilenet_v1,width=0.5", 149, 1),
-        ("mobilenet_v2", 300, 1),  # arXiv:1801.04381, Table 4
+        ("mobilenet_v2", 300, 1),  # arXiv:1801.04381
         ("mobilenet_v2,width=0.5", 97, 1),  # tensorflow/models research/slim
         ("mobilenet_v3_large", 217, 1),  # arXiv:1905.02244; slim
         ("mobilenet_v3_small", 56, 1),
-        ("shufflenet_v2", 146, 2),  # arXiv:1807.11164, Table 5
+        ("shufflenet_v2", 146, 2),  # arXiv:1807.11164
         ("shufflenet_v2,width=2", 591, 8),
-        ("ds_cnn", 2.7, 0.05),  # arXiv:1711.07128, Table 4: 5.4 M operations, two a multiply-accumulate
+        ("ds_cnn", 2.7, 0.05),  # arXiv:1711.07128: 5.4 M operations, two a multiply-accumulate
     ],
 )
 def test_a_network_computes_as_much_as_published(name: str, millions: float, tolerance: float) -> None:

@@ -123,7 +123,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             "shufflenet_v2", "ShuffleNetV2", IMAGES, "Ma et al. 2018, arXiv:1807.11164",
             "shufflenet_v2:build", 2_278_604, 224, 1000,
-            _grid("Ma et al. 2018, Table 8", (224,), {
+            _grid("Ma et al. 2018", (224,), {
                 0.5: (60.3,), 1.0: (69.4,), 1.5: (72.6,), 2.0: (74.9,),
             }),
             widths=(0.5, 1.0, 1.5, 2.0),
@@ -142,7 +142,7 @@ CARDS: Mapping[str, Card] = {
             Card(
                 f"mobilevit_{letters}", f"MobileViT-{letters.upper()}", IMAGES,
                 "Mehta and Rastegari 2022, arXiv:2110.02178", f"mobilevit:{letters}", parameters, 256, 1000,
-                _grid("Mehta and Rastegari 2022, Table 4", (256,), {1.0: (top1,)}),
+                _grid("Mehta and Rastegari 2022", (256,), {1.0: (top1,)}),
                 widths=(1.0,), multiple=64,
             )
             for letters, parameters, top1 in (
@@ -161,17 +161,17 @@ CARDS: Mapping[str, Card] = {
         Card(
             "ds_cnn", "DS-CNN", KEYWORDS, "Zhang et al. 2017, arXiv:1711.07128",
             "keywords:ds_cnn", 23_756, 49, 12,
-            _table(COMMANDS, "Zhang et al. 2017, Table 4", {(1.0, 49): 94.4}), sizes=(8, 1000),
+            _table(COMMANDS, "Zhang et al. 2017", {(1.0, 49): 94.4}), sizes=(8, 1000),
         ),
         Card(
             "gru", "GRU", KEYWORDS, "Zhang et al. 2017, arXiv:1711.07128",
             "keywords:gru", 78_552, 25, 12,
-            _table(COMMANDS, "Zhang et al. 2017, Table 4", {(1.0, 25): 93.5}), sizes=(1, 1000),
+            _table(COMMANDS, "Zhang et al. 2017", {(1.0, 25): 93.5}), sizes=(1, 1000),
         ),
         Card(
             "lstm", "basic LSTM", KEYWORDS, "Zhang et al. 2017, arXiv:1711.07128",
             "keywords:lstm", 62_788, 49, 12,
-            _table(COMMANDS, "Zhang et al. 2017, Table 4", {(1.0, 49): 92.0}), sizes=(1, 1000),
+            _table(COMMANDS, "Zhang et al. 2017", {(1.0, 49): 92.0}), sizes=(1, 1000),
         ),
         Card(
             "tiny_bert", "BERT-Tiny", TEXT, "Turc et al. 2019, arXiv:1908.08962",

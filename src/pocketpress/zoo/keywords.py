@@ -1,7 +1,7 @@
 """Networks that spot keywords in spectra of a second of sound.
 
 Zhang et al. 2017, "Hello Edge: Keyword Spotting on Microcontrollers", arXiv:1711.07128: DS-CNN, GRU and basic
-LSTM of the smallest size (Table 4; settings of the authors' repository ARM-software/ML-KWS-for-MCU).
+LSTM of the smallest size, as set in the authors' repository ARM-software/ML-KWS-for-MCU.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """MobileViT: MobileNetV2 blocks, with transformers that look across patches of the image.
 
 Mehta and Rastegari 2022, "MobileViT: Light-weight, General-purpose, and Mobile-friendly Vision Transformer",
-arXiv:2110.02178, Figure 1 and Table 4.
+arXiv:2110.02178, Figure 1.
 """
 
 from __future__ import annotations
