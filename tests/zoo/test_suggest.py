@@ -76,6 +76,17 @@ def test_every_target_must_keep_the_limit(store: Store) -> None:
     assert reasons["mobilenet_v2"] == "--max-latency: 12 ms in onnxruntime"
 
 
+def test_a_target_without_the_precision_is_left_out_and_named(store: Store) -> None:
+    row = Timing(network="resnet8", target="litert", precision="w8a16", size_bytes=9, median_s=1e-3)
+    store.add([row])
+    asked = budget(
+        targets="litert,executorch,coreml", precision="w8a16", max_latency_s=1.0, shape=(1, 3, 32, 32)
+    )
+    found = suggest(asked, store)
+    assert (found.targets, found.left_out) == (("litert",), ("executorch", "coreml"))
+    assert [str(c.choice) for c in found.fitting] == ["resnet8"]
+
+
 def test_nothing_fits_and_the_nearest_is_named(store: Store) -> None:
     with pytest.raises(CheckFailed) as caught:
         suggest(budget(max_latency_s=1e-3, max_size_bytes=2_500_000), store)

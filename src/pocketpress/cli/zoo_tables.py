@@ -83,6 +83,8 @@ def suggestion(found: Suggestion, *, as_json: bool) -> None:
         write_json(
             {
                 "machine": found.machine,
+                "targets": found.targets,
+                "left_out": found.left_out,
                 "fits": [_candidate_json(c) for c in found.fitting],
                 "excluded": [_candidate_json(c) for c in found.others],
             }
@@ -99,7 +101,10 @@ def suggestion(found: Suggestion, *, as_json: bool) -> None:
     if sources:
         write(f"accuracies: {'; '.join(sources)}")
     basis = sorted({c.basis for c in found.fitting})
-    write(f"latency of the slowest of {found.budget.targets}, measured on {' and '.join(basis)}")
+    write(f"latency of the slowest of {', '.join(found.targets)}, measured on {' and '.join(basis)}")
+    if found.left_out:
+        lacking = ", ".join(found.left_out)
+        write(f"left out: {lacking}, not executed here at {found.budget.precision}")
     looked = [c for c in found.others if not (c.excluded or "").startswith("not looked at")]
     if looked:
         table = Table(box=None, header_style="bold", pad_edge=False)

@@ -14,7 +14,7 @@ from pocketpress.core.program import Program
 from pocketpress.core.program.ir import Array
 from pocketpress.core.signature import Signature, signature_of
 from pocketpress.core.target import TargetSpec
-from pocketpress.core.targets import resolve_targets
+from pocketpress.core.targets import all_targets, resolve_targets
 from pocketpress.data import Dataset, RawSample
 from pocketpress.devices.isolated import Child
 from pocketpress.devices.timing import TimingPlan
@@ -62,17 +62,22 @@ class _Noise:
 
 
 def measurable(names: str, precision: str) -> tuple[TargetSpec, ...]:
-    """Targets that have the precision, are installed, and execute on this machine.
+    """Those of the targets that have the precision and execute on this machine.
 
     Raises:
-        UserError: a named target is not one of them.
+        UserError: none of them does.
+        MissingExtraError: one is not installed.
     """
     family = parse_precision(precision).family
-    able = [s for s in resolve_targets(names) if family in s.precisions and sys.platform in s.executes_on]
+    able = [s for s in resolve_targets(names) if family in s.families and sys.platform in s.executes_on]
     if not able:
-        raise UserError(
-            f"no target is executed here at {precision}", got=names, next_step=f"name some of {TARGETS}"
+        having = sorted(
+            s.name for s in all_targets().values() if family in s.families and sys.platform in s.executes_on
         )
+        raise UserError(
+            f"no target is executed here at {precision}", got=names, allowed=having or None,
+            next_step=None if having else "use another --precision",
+        )  # fmt: skip
     for spec in able:
         spec.check_installed()
     return tuple(able)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pocketpress.core.errors import CheckFailed, UserError
 from pocketpress.core.precision import parse_precision
 from pocketpress.core.target import TargetSpec
+from pocketpress.core.targets import resolve_targets
 from pocketpress.core.words import duration, size
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.zoo.facts import HERE, REFERENCE, counted
@@ -88,9 +89,20 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What fits, best first, and everything else with its reason."""
+    """What fits, best first, and everything else with its reason.
+
+    Attributes:
+        budget: asked for.
+        targets: that were looked at.
+        left_out: named targets that lack the precision, or do not execute here.
+        fitting: keep every limit.
+        others: do not, or were not looked at.
+        machine: this one, in words.
+    """
 
     budget: Budget
+    targets: tuple[str, ...]
+    left_out: tuple[str, ...]
     fitting: tuple[Candidate, ...]
     others: tuple[Candidate, ...]
     machine: str
@@ -112,7 +124,9 @@ def suggest(budget: Budget, store: Store, events: Events | None = None) -> Sugge
     if not fitting:
         raise _nothing_fits(budget, looked)
     others = tuple(c for c in looked if c.excluded is not None)
-    return Suggestion(budget, fitting, others, store.found.machine)
+    names = tuple(spec.name for spec in targets)
+    left_out = tuple(s.name for s in resolve_targets(budget.targets) if s.name not in names)
+    return Suggestion(budget, names, left_out, fitting, others, store.found.machine)
 
 
 def candidates(budget: Budget) -> list[Choice]:
