@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from pocketpress.core.errors import ArtifactError, DataError, UserError
@@ -61,6 +62,19 @@ def test_same_seed_same_weights(data: str, tmp_path: Path) -> None:
     states = [load_file(done.weights) for done in (first, again, other)]
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
     assert any(not torch.equal(states[0][k], states[2][k]) for k in states[0])
+
+
+def test_class_folders_of_pictures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number, name in enumerate(("dark", "light")):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for index in range(30):
+            pixels = rng.integers(128 * number, 128 * number + 128, (20, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{index}.png")
+    done = train(options(str(tmp_path / "pictures"), tmp_path / "out"))
+    card = json.loads(done.card.read_text())
+    assert done.choice.classes == 2 and card["classes"] == ["dark", "light"]
+    assert done.accuracy == 1.0 and done.samples == 6
 
 
 class Stopped(Exception):

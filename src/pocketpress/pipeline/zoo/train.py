@@ -211,6 +211,7 @@ def _written(
         "title": choice.card.title,
         "paper": choice.card.paper,
         "accuracy": {"share": hits / count, "low": low, "high": high, "samples": count},
+        "classes": list(getattr(_opened(options.data, options, choice).reader, "classes", ())),
         "data": options.data,
         "evaluation": options.evaluation or f"{HELD_OUT:.0%} of the data, held out",
         "preprocess": options.preprocess,
