@@ -14,6 +14,8 @@ from pocketpress.core.program.recurrent import GATES
 from pocketpress.testing.case_builder import FLOAT, HALF, INTEGER, Case
 
 STEPS, WIDTH, HIDDEN, PROJECTED = 9, 10, 16, 8
+LONG = 307
+"""So many steps that targets which loop over them cut the sequence, and that no cut fits."""
 DEFAULTS: dict[str, dict[str, Any]] = {
     "gru": {"reset_after": True},
     "lstm": {"cell": False},
@@ -32,6 +34,7 @@ class _Layer:
         bias: whether a GRU's candidate has a bias of its own.
         projected: whether an LSTM has a projection.
         product: whether a `linear` makes the gates; else the caller gives them.
+        steps: length of the sequence.
     """
 
     op: str
@@ -42,6 +45,7 @@ class _Layer:
     bias: bool = True
     projected: bool = False
     product: bool = True
+    steps: int = STEPS
 
 
 _FORMS = (
@@ -50,6 +54,11 @@ _FORMS = (
     _Layer("gru", "reverse", {"reverse": True}, bias=False),
     _Layer("gru", "batch_of_states", batch=3, states="given"),
     _Layer("gru", "given_gates", states="constant", product=False),
+    _Layer("gru", "one_step", steps=1),
+    _Layer("lstm", "one_step", {"cell": True}, steps=1, states="given"),
+    _Layer("gru", "long", steps=LONG),
+    _Layer("gru", "long_reverse", {"reverse": True}, steps=LONG),
+    _Layer("lstm", "long_cells", {"cell": True}, steps=LONG),
     _Layer("lstm", "plain"),
     _Layer("lstm", "reverse_from_states", {"reverse": True}, states="given"),
     _Layer("lstm", "cells", {"cell": True}, states="constant"),
@@ -91,7 +100,7 @@ class _Writer:
         if form.projected:
             inputs.append(self._weight(PROJECTED, HIDDEN))
         attrs = {"reverse": False, "state_scale": None, **DEFAULTS[form.op], **form.attrs}
-        shape = (STEPS, form.batch, width + (HIDDEN if attrs.get("cell") else 0))
+        shape = (form.steps, form.batch, width + (HIDDEN if attrs.get("cell") else 0))
         last = self.precision != INTEGER
         y = self.builder.node(form.op, inputs, TensorType(shape), name="y" if last else "real", **attrs)
         if not last:
@@ -103,10 +112,12 @@ class _Writer:
 
     def _gates(self, rows: int) -> str:
         if not self.form.product:
-            return self._given((STEPS, self.form.batch, rows))
-        x = self._given((STEPS, self.form.batch, WIDTH))
+            return self._given((self.form.steps, self.form.batch, rows))
+        x = self._given((self.form.steps, self.form.batch, WIDTH))
         inputs = [x, self._weight(rows, WIDTH), self._constant(self.rng.standard_normal(rows) / 2)]
-        return self.builder.node("linear", inputs, TensorType((STEPS, self.form.batch, rows)), clamp=None)
+        return self.builder.node(
+            "linear", inputs, TensorType((self.form.steps, self.form.batch, rows)), clamp=None
+        )
 
     def _state(self, width: int) -> str:
         shape = (self.form.batch, width)

@@ -11,6 +11,10 @@ _ISLAND = (
 )
 _OWN_KERNEL = "LiteRT's own integer kernel, with equal integers"
 _NO_INT8 = "XNNPACK has no int8 kernel for it in LiteRT"
+_LOOP = (
+    "WHILE around the operators of one step, which XNNPACK takes; two within each other for long sequences; "
+    "gates and states in float"
+)
 
 REMARKS: dict[str, str] = {
     "requantize": "through float32, equal unless a code falls on a tie, which lowering reports",
@@ -54,6 +58,7 @@ REMARKS: dict[str, str] = {
         _NO_INT8,
     ),
     **dict.fromkeys(("embedding", "cast"), "XNNPACK has none for it"),
+    **dict.fromkeys(("gru", "lstm", "rnn"), _LOOP),
 }
 """Operator to what is special about it here."""
 
