@@ -40,6 +40,12 @@ Weights = Annotated[Path | None, typer.Option(help="weights: .safetensors, or a 
 InputShape = Annotated[
     list[str] | None, typer.Option("--input", help="input shape, as 1,3,224,224; once per input")
 ]
+States = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state", help="an output that is an input of the next step, as cache_in=cache_out; once per state"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout instead of a table")]
 Threads = Annotated[int, typer.Option(min=1, help="threads of every runtime")]
 
@@ -78,6 +84,7 @@ def press(
     ),
     weights: Weights = None,
     input_: InputShape = None,
+    state: States = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -219,6 +226,7 @@ def press(
         out=out,
         weights=weights,
         shapes=units.shapes(input_),
+        states=units.states(state),
         data=data,
         evaluation=eval_,
         metric=metric,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pocketpress.core.errors import UserError
 from pocketpress.core.precision import parse_precision
+from pocketpress.core.program.state import State
 from pocketpress.core.record import Limits
 from pocketpress.pipeline.shrink_options import ShrinkOptions
 
@@ -24,6 +25,7 @@ class PressOptions:
         out: folder for the artifacts, ``record.json`` and ``report.html``.
         weights: weights file for the factory's network.
         shapes: input shapes when the factory gives no example inputs.
+        states: outputs that are inputs of the next step, besides those that the factory declares.
         data: calibration data, or `SYNTHESISED` to make it from the network's batch-norm statistics.
         evaluation: evaluation data; the calibration data when None.
         metric: metric name or callable; chosen from the data when None.
@@ -53,6 +55,7 @@ class PressOptions:
     out: Path = Path("pressed")
     weights: Path | None = None
     shapes: tuple[tuple[int, ...], ...] | None = None
+    states: tuple[State, ...] = ()
     data: str | None = None
     evaluation: str | None = None
     metric: str | None = None
