@@ -9,6 +9,7 @@ import inspect
 import io
 import sys
 import traceback
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -269,7 +270,8 @@ def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> to
         ) from error
     try:
         # torch prints the whole graph on stderr when a guard fails; the error below says what matters
-        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
+        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The tensor attributes .*_flat_weights")  # torch.nn.RNN's own
             return torch.export.export(module, examples)
     except Exception as error:
         data_dependent = (

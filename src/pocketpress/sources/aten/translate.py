@@ -25,6 +25,7 @@ from pocketpress.sources.aten import (
     indices,
     normalization,
     products,
+    recurrent,
     reductions,
     shapes,
 )
@@ -41,6 +42,7 @@ HANDLERS: dict[str, Handler] = {
     **attention.HANDLERS,
     **einsum.HANDLERS,
     **indices.HANDLERS,
+    **recurrent.HANDLERS,
 }
 IGNORED_MODULES = ("_guards_fn",)
 _DTYPES = {torch.float32: "float32", torch.int64: "int64", torch.int32: "int32", torch.bool: "bool"}
@@ -127,7 +129,7 @@ def _call(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: Progra
     args = torch.fx.node.map_arg(node.args, lambda n: values[n])
     kwargs = torch.fx.node.map_arg(node.kwargs, lambda n: values[n])
     if node.target is operator.getitem:
-        return args[0][args[1]]  # type: ignore[index]
+        return args[0][args[1]] if node.users else None  # type: ignore[index]
     if not _touches_activation(args, kwargs):
         assert callable(node.target)
         return node.target(*args, **kwargs)
