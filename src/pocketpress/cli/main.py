@@ -85,6 +85,12 @@ def press(
     weights: Weights = None,
     input_: InputShape = None,
     state: States = None,
+    stream: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="press one step of a recurrent network; the axis of the inputs that is time"
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -227,6 +233,7 @@ def press(
         weights=weights,
         shapes=units.shapes(input_),
         states=units.states(state),
+        stream=stream,
         data=data,
         evaluation=eval_,
         metric=metric,

@@ -187,7 +187,7 @@ class Dataset:
             return fit_array(apply(image, prep, where=raw.where), spec, raw.where)
         if self.pixels:
             return fit_array(to_pixels(value, prep, raw.where), spec, raw.where, keep_dtype=True)
-        return fit_array(value, spec, raw.where)
+        return fit_array(value, spec, raw.where, step=bool(self.signature.states))
 
 
 def digest(samples: Iterable[Sample]) -> str:

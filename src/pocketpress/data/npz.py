@@ -136,7 +136,7 @@ def open_npz(path: Path, signature: Signature, *, images: bool) -> NpzReader:
                 f"{path}: {member.name} holds no sequences", got=member.shape, allowed="(samples, steps, ...)"
             )
         shape = shape[1:] if signature.states else shape
-        if not is_image and not sample_shape(shape, spec):
+        if not is_image and not sample_shape(shape, spec, step=bool(signature.states)):
             raise shape_error(f"{path}: {member.name}", shape, spec)
     lengths = {
         m.name: m.shape[0] if m.shape else 0 for m in (*inputs.values(), *([target] if target else []))

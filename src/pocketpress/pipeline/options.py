@@ -26,6 +26,7 @@ class PressOptions:
         weights: weights file for the factory's network.
         shapes: input shapes when the factory gives no example inputs.
         states: outputs that are inputs of the next step, besides those that the factory declares.
+        stream: time axis of the inputs of a network of whole sequences, to press it as one of single steps.
         data: calibration data, or `SYNTHESISED` to make it from the network's batch-norm statistics.
         evaluation: evaluation data; the calibration data when None.
         metric: metric name or callable; chosen from the data when None.
@@ -56,6 +57,7 @@ class PressOptions:
     weights: Path | None = None
     shapes: tuple[tuple[int, ...], ...] | None = None
     states: tuple[State, ...] = ()
+    stream: int | None = None
     data: str | None = None
     evaluation: str | None = None
     metric: str | None = None
@@ -100,6 +102,12 @@ class PressOptions:
                 "--qat-epochs trains integers on labelled or unlabelled data",
                 got=f"--precision {self.precision}, --finetune {self.shrink.finetune}",
                 next_step="give --finetune DATA and --precision w8a8-static, w4a8 or w8a16",
+            )
+        if self.stream is not None and (self.states or self.stream < 0):
+            raise UserError(
+                "--stream finds the states itself, along an axis that is counted from 0",
+                got=f"--stream {self.stream}, {len(self.states)} states",
+                next_step="leave --state out",
             )
         self._check_synthesised()
         for name in ("calibration_samples", "parity_samples", "threads"):

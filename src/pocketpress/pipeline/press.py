@@ -67,6 +67,7 @@ from pocketpress.pipeline.qat import trainer
 from pocketpress.pipeline.quantization import GIVEN
 from pocketpress.pipeline.sequences import inferences
 from pocketpress.pipeline.stack import check_source, open_training, shrink_job, with_original, with_steps
+from pocketpress.pipeline.stream import load_streamed
 from pocketpress.pipeline.synthesis import SynthesisReader, synthesised
 from pocketpress.report.render import render
 from pocketpress.sources.huggingface.names import is_checkpoint, parse
@@ -109,9 +110,7 @@ def open_job(options: PressOptions, events: Events | None = None) -> Job:
     targets, passed_over = choose_targets(options)
     check_source(options)
     with events.stage("read network"):
-        source = load_source(
-            options.source, weights=options.weights, shapes=options.shapes, states=options.states
-        )
+        source = _loaded(options)
         check_stateful(source.program, options)
         signature = signature_of(source.program, precision="fp32")
         prep = source.preprocessing
@@ -134,6 +133,12 @@ def open_job(options: PressOptions, events: Events | None = None) -> Job:
         options, targets, passed_over, source, program, signature, calibration, evaluation, metric, synthesis,
         training,
     )  # fmt: skip
+
+
+def _loaded(options: PressOptions) -> Source:
+    if options.stream is not None:
+        return load_streamed(options)
+    return load_source(options.source, weights=options.weights, shapes=options.shapes, states=options.states)
 
 
 def check_stateful(program: Program, options: PressOptions) -> None:

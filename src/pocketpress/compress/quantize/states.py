@@ -2,10 +2,11 @@
 
 A state that is rounded again at every step drifts, and an integer state that is updated by small amounts
 (a running mean, ``h + (1 - z) (n - h)``, a cache that is multiplied by a mask) loses what is below half a
-step.  So arithmetic that leads element by element from a state to its next value is computed in float, and the state
-with it.  What is only moved from a state to its next value (a buffer of the last frames) may be integer: both
-ends then share one scale and zero point (`scales`), and quantise gives back the integers that dequantise got.
-What passes through a product of matrices or a saturating function is computed anew at every step.
+step.  So arithmetic that leads element by element from a state to its next value is computed in float, and
+the state with it.  What is only moved from a state to its next value (a buffer of the last frames) may be
+integer: both ends then share one scale and zero point (`scales`), and quantise gives back the integers that
+dequantise got.  What passes through a product of matrices or a saturating function is computed anew at every
+step.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def _select(b: Bound, truth: Any, name: str, chosen: Any, other: Any) -> str:
         raise b.refuse("selection by a constant or by numbers", "compare whole numbers to get the condition")
     terms = []
     for mask, value in ((truth, _finite(b, chosen)), (None, _finite(b, other))):
-        if isinstance(value, str) or isinstance(value, torch.Tensor) or value:
+        if isinstance(value, (str, torch.Tensor)) or value:
             mask = _not(b, truth, last=False) if mask is None else mask
             terms.append(emit_binary(b, "mul", mask, value, last=False))
     if len(terms) < 2:
