@@ -34,16 +34,15 @@ def stream(program: Program) -> Program:
             next_step="leave --stream out, or declare its states with --state INPUT=OUTPUT",
         )
     rewrite, inlined = Rewrite(program), [_inlined(program, node) for node in nodes]
-    inputs, states = list(program.inputs), []
+    inputs = list(program.inputs)
     for one in inlined:
         rewrite.types.update(one.types)
         rewrite.constants.update(one.step.constants)
         inputs += [state.input for state in one.states]
         rewrite.outputs += tuple(state.output for state in one.states)
-        states += one.states
     rewrite.replace_nodes({one.node.name: one.nodes for one in inlined})
     rewrite.program = replace(program, inputs=tuple(inputs))
-    return with_states(rewrite.build(), states)
+    return with_states(rewrite.build(), [state for one in inlined for state in one.states])
 
 
 @dataclass(frozen=True)

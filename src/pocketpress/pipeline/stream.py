@@ -1,4 +1,4 @@
-"""``--stream``: a network of whole sequences as one of single steps, with a proof that both compute the same."""
+"""``--stream``: a network of whole sequences as one of single steps, proved to compute the same."""
 
 from __future__ import annotations
 
@@ -94,10 +94,9 @@ def _by_step(value: Array, shape: tuple[int, ...], axis: int, steps: int) -> Arr
 def _noise(program: Program, seed: int) -> dict[str, Array]:
     rng, feeds = np.random.default_rng(seed), {}
     for spec in signature_of(program, precision="fp32").inputs:
-        noise = rng.normal(size=spec.shape)
-        if spec.dtype.startswith("int"):
-            noise = rng.integers(0, spec.rows or 2, size=spec.shape)
-        feeds[spec.name] = noise.astype(spec.dtype)
+        whole = spec.dtype.startswith("int")
+        drawn = rng.integers(0, spec.rows or 2, spec.shape) if whole else rng.normal(size=spec.shape)
+        feeds[spec.name] = np.asarray(drawn).astype(spec.dtype)
     return feeds
 
 

@@ -11,11 +11,14 @@ step.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pocketpress.core.program import OPS, Node, Program
 
 CARRYING = ("add", "sub", "mul", "div", "minimum", "maximum", "clamp", "neg", "abs")
 """Arithmetic whose result holds the state element by element; moves do too."""
 REASON = "it updates a state, which is kept in float"
+TIED = "a result may lie next to a rounding tie, and the state would keep what a runtime makes of it"
 
 
 def updating_nodes(program: Program) -> frozenset[str]:
@@ -27,6 +30,18 @@ def updating_nodes(program: Program) -> frozenset[str]:
             if any(OPS[node.op].integer != "move" for node in path):
                 found |= {node.name for node in path}
     return frozenset(found | _written(program, found))
+
+
+def undecided(program: Program, near_ties: Iterable[str]) -> dict[str, str]:
+    """Arithmetic near a rounding tie in a network with state, with the reason why it stays in float.
+
+    One step that two runtimes round differently stays in the state, so no step after it is equal.  In float
+    such a sum or product is the same everywhere, and so is its rounding afterwards.
+    """
+    if not program.states:
+        return {}
+    ops = {node.name: node.op for node in program.nodes}
+    return {name: TIED for name in near_ties if ops[name] in ("add", "sub", "mul")}
 
 
 def _carries(node: Node) -> bool:
