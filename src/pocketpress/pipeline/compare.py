@@ -19,6 +19,7 @@ from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.feeds import Feeds
 from pocketpress.pipeline.prove import file_feeds
 from pocketpress.pipeline.sequences import first_inference, singles
+from pocketpress.pipeline.stateful import judged_alone
 from pocketpress.verify.parity import compare
 
 
@@ -80,7 +81,7 @@ def compare_artifacts(
     )
     scores = None
     if metric is not None or feeds.targets is not None:
-        sample = next(iter(dataset.samples(1, seed)))
+        sample = judged_alone(next(iter(dataset.samples(1, seed))), first.signature)
         function = resolve_metric(metric or suggest_metric(first.signature, sample))
         scores = compare_metric(function, theirs, EvaluationSet(feeds, ours), seed)
     signature = first.signature

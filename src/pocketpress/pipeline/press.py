@@ -67,11 +67,11 @@ from pocketpress.pipeline.qat import trainer
 from pocketpress.pipeline.quantization import GIVEN
 from pocketpress.pipeline.sequences import inferences
 from pocketpress.pipeline.stack import check_source, open_training, shrink_job, with_original, with_steps
-from pocketpress.pipeline.stream import load_streamed
+from pocketpress.pipeline.stateful import check_stateful, judged_alone, load_stated
 from pocketpress.pipeline.synthesis import SynthesisReader, synthesised
 from pocketpress.report.render import render
 from pocketpress.sources.huggingface.names import is_checkpoint, parse
-from pocketpress.sources.load import load_source, saved_kind
+from pocketpress.sources.load import saved_kind
 from pocketpress.sources.source import Source
 from pocketpress.verify.layers import layer_errors
 
@@ -110,7 +110,7 @@ def open_job(options: PressOptions, events: Events | None = None) -> Job:
     targets, passed_over = choose_targets(options)
     check_source(options)
     with events.stage("read network"):
-        source = _loaded(options)
+        source = load_stated(options)
         check_stateful(source.program, options)
         signature = signature_of(source.program, precision="fp32")
         prep = source.preprocessing
@@ -133,34 +133,6 @@ def open_job(options: PressOptions, events: Events | None = None) -> Job:
         options, targets, passed_over, source, program, signature, calibration, evaluation, metric, synthesis,
         training,
     )  # fmt: skip
-
-
-def _loaded(options: PressOptions) -> Source:
-    if options.stream is not None:
-        return load_streamed(options)
-    return load_source(options.source, weights=options.weights, shapes=options.shapes, states=options.states)
-
-
-def check_stateful(program: Program, options: PressOptions) -> None:
-    """Refuse what a network with state has not.
-
-    Raises:
-        UserError: steps on the live network, synthesised data, raw pixels.
-    """
-    if not program.states:
-        return
-    refused = {
-        "prune, factorise, mask and fine-tune": options.shrink.wanted or options.qat_epochs > 0,
-        "--data none": options.data == SYNTHESISED,
-        "--input-uint8": options.input_uint8,
-    }
-    for what, asked in refused.items():
-        if asked:
-            raise UserError(
-                f"a network with state cannot be pressed with {what}",
-                got=", ".join(f"{s.input}={s.output}" for s in program.states),
-                next_step="leave that out, or press the network without its state",
-            )
 
 
 def choose_targets(options: PressOptions) -> tuple[tuple[TargetSpec, ...], tuple[SkippedEntry, ...]]:
@@ -223,7 +195,7 @@ def _metric(options: PressOptions, data: Dataset | None, signature: Signature) -
         return resolve_metric(options.metric)
     if data is None:
         return None
-    first = next(iter(data.samples(1, options.seed)))
+    first = judged_alone(next(iter(data.samples(1, options.seed))), signature)
     return resolve_metric(suggest_metric(signature, first))
 
 

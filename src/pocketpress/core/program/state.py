@@ -64,8 +64,13 @@ def with_states(program: Program, states: Iterable[State]) -> Program:
         _check_name("an input", state.input, program.inputs)
         _check_name("an output", state.output, program.outputs)
         _check_alike(program, state)
-    _check_once("input", [s.input for s in chosen], program.inputs)
-    _check_once("output", [s.output for s in chosen], program.outputs)
+    taken, given = [s.input for s in chosen], [s.output for s in chosen]
+    for what, names in (("input", taken), ("output", given)):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise SourceError(f"two states have the same {what}", got=twice[0], allowed="one state each")
+    _check_some_left("input", taken, program.inputs)
+    _check_some_left("output", given, program.outputs)
     return replace(program, states=chosen)
 
 
@@ -76,10 +81,7 @@ def _check_name(what: str, name: str, allowed: tuple[str, ...]) -> None:
         )
 
 
-def _check_once(what: str, names: list[str], having: tuple[str, ...]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SourceError(f"two states have the same {what}", got=twice[0], allowed="one state each")
+def _check_some_left(what: str, names: list[str], having: tuple[str, ...]) -> None:
     if len(names) == len(having):
         raise SourceError(
             f"every {what} of the network is a state",
