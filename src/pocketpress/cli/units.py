@@ -37,6 +37,14 @@ def states(texts: list[str] | None) -> tuple[State, ...]:
     return tuple(found)
 
 
+def lengths(text: str | None) -> tuple[int, ...]:
+    """``32,64,128``."""
+    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise UserError("--bucket is not a list of lengths", got=text, allowed="whole numbers, as 32,64,128")
+    return tuple(int(part) for part in parts)
+
+
 def drop(text: str | None) -> float | None:
     """``1%`` is 0.01; a plain number is in the metric's own unit."""
     if text is None:

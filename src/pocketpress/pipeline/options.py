@@ -9,6 +9,7 @@ from pocketpress.core.errors import UserError
 from pocketpress.core.precision import parse_precision
 from pocketpress.core.program.state import State
 from pocketpress.core.record import Limits
+from pocketpress.data.buckets import Bucket
 from pocketpress.pipeline.shrink_options import ShrinkOptions
 
 SYNTHESISED = "none"
@@ -27,6 +28,7 @@ class PressOptions:
         shapes: input shapes when the factory gives no example inputs.
         states: outputs that are inputs of the next step, besides those that the factory declares.
         stream: time axis of the inputs of a network of whole sequences, to press it as one of single steps.
+        bucket: which of several lengths this press is (`pipeline.buckets`).
         data: calibration data, or `SYNTHESISED` to make it from the network's batch-norm statistics.
         evaluation: evaluation data; the calibration data when None.
         metric: metric name or callable; chosen from the data when None.
@@ -58,6 +60,7 @@ class PressOptions:
     shapes: tuple[tuple[int, ...], ...] | None = None
     states: tuple[State, ...] = ()
     stream: int | None = None
+    bucket: Bucket | None = None
     data: str | None = None
     evaluation: str | None = None
     metric: str | None = None

@@ -43,6 +43,7 @@ from pocketpress.data import (
     resolve_metric,
     suggest_metric,
 )
+from pocketpress.data.buckets import shortened
 from pocketpress.data.metrics import Metric as MetricFunction
 from pocketpress.data.preprocessing import complete
 from pocketpress.devices.host import describe_host
@@ -162,7 +163,10 @@ def choose_targets(options: PressOptions) -> tuple[tuple[TargetSpec, ...], tuple
 def _dataset(spec: str | None, signature: Signature, prep: object, options: PressOptions) -> Dataset | None:
     if spec is None:
         return None
-    data = load_dataset(spec, signature, prep)  # type: ignore[arg-type]
+    wide = signature if options.bucket is None else options.bucket.widened(signature)
+    data = load_dataset(spec, wide, prep)  # type: ignore[arg-type]
+    if options.bucket is not None:
+        data = shortened(data, signature, options.bucket)
     return data.raw_pixels() if options.input_uint8 else data
 
 
