@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pocketpress
+from pocketpress.compress.mixed import costs
 from pocketpress.core.errors import DeviceError, UnsupportedError, UserError
 from pocketpress.core.precision import nearest, parse_precision
 from pocketpress.core.program import Program
+from pocketpress.core.program.recurrent import RECURRENT
 from pocketpress.core.program.serialize import program_hash
 from pocketpress.core.record import (
     Data,
@@ -434,6 +436,8 @@ def multiply_accumulates(program: Program) -> int:
             )
         elif node.op in ("linear", "matmul"):
             total += out.elements * program.type(node.inputs[0]).shape[-1]
+        elif node.op in RECURRENT:
+            total += costs.multiply_accumulates(program, node)
     return total
 
 

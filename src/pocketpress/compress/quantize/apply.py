@@ -77,7 +77,8 @@ class _Apply:
 
     def _constant(self, name: str) -> str:
         if name not in self.real:
-            self.real[name] = self.builder.constant(name, self.program.constants[name])
+            type_ = self.program.type(name)
+            self.real[name] = self.builder.constant(name, self.program.constants[name], type_=type_)
         return self.real[name]
 
     def _float(self, node: Node) -> None:

@@ -72,6 +72,13 @@ def _masking(program: Program) -> dict[str, str]:
     return reasons
 
 
+def with_reasons(program: Program, placement: Placement, reasons: Mapping[str, str]) -> Placement:
+    """The same placement with other reasons for what stays in float, by node name."""
+    named = {f"{node.op} {node.name}": reasons[node.name] for node in program.nodes if node.name in reasons}
+    skipped = tuple(Skipped(s.name, named.get(s.name, s.reason)) for s in placement.left_in_float)
+    return replace(placement, left_in_float=skipped)
+
+
 def without(program: Program, placement: Placement, kept_float: Mapping[str, str]) -> Placement:
     """The same placement with some nodes left in float: node name to reason.
 

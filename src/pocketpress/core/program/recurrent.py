@@ -25,6 +25,7 @@ puts the lowered step into the runtime's loop; in a streaming program the step s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -242,26 +243,41 @@ class _Step:
 
     def integers(self, start: int, stop: int) -> tuple[str, str]:
         """Rows of the weight as integers of scale 1, and their scales."""
-        value, type_ = rows(self.program, self.parts.weight, start, stop)
+        value, type_ = rows(self.program, self.parts.weight, slice(start, stop))
         if type_.quant is None or type_.quant.block is not None:
             raise InternalError(f"{self.node.op} {self.node.name}: a rounded state needs scales per channel")
-        scales = np.broadcast_to(type_.quant.scales(), (stop - start,))
+        scales = np.full(stop - start, type_.quant.scales())
         ones = Quantization.per_channel(np.ones(stop - start), 0)
         weight = self.builder.constant("weight", value, type_=replace(type_, quant=ones))
-        return weight, self.builder.constant("scales", np.ascontiguousarray(scales))
+        return weight, self.builder.constant("scales", scales)
 
     def constant(self, name: str, start: int, stop: int) -> str:
-        value, type_ = rows(self.program, name, start, stop)
+        value, type_ = rows(self.program, name, slice(start, stop))
         stem = "bias" if value.ndim == 1 else "projection" if name == self.parts.projection else "weight"
         return self.builder.constant(stem, value, type_=type_)
 
 
-def rows(program: Program, name: str, start: int, stop: int) -> tuple[Array, TensorType]:
+def rows(program: Program, name: str, chosen: Sequence[int] | slice) -> tuple[Array, TensorType]:
     """Rows of a constant as stored, with their own scales."""
     type_, value = program.type(name), program.constants[name]
-    quant = type_.quant
+    quant, taken = type_.quant, np.ascontiguousarray(value[chosen])
     if quant is not None and quant.axis == 0:
-        per_row = len(quant.scale) // type_.shape[0]
-        quant = replace(quant, scale=quant.scale[start * per_row : stop * per_row])
-    shape = (stop - start, *type_.shape[1:])
-    return np.ascontiguousarray(value[start:stop]), replace(type_, shape=shape, quant=quant)
+        scales = quant.scales().reshape(type_.shape[0], -1)[chosen]
+        quant = replace(quant, scale=tuple(scales.reshape(-1).tolist()))
+    return taken, replace(type_, shape=taken.shape, quant=quant)
+
+
+def weight_names(node: Node) -> tuple[str, ...]:
+    """The weight of a recurrent node, and the projection of an LSTM that has one."""
+    first = 3 if node.op == "lstm" else 2
+    return node.inputs[first : first + 2 if node.op == "lstm" else first + 1]
+
+
+def input_product(program: Program, node: Node) -> Node | None:
+    """The `linear` that makes the input products of a recurrent node and nothing else, if there is one."""
+    gates = node.inputs[0]
+    made, readers = program.producers().get(gates), program.consumers()[gates]
+    if made is None or made.op != "linear" or made.attrs["clamp"] is not None or gates in program.outputs:
+        return None
+    alone = len(readers) == 1 and all(n in program.constants for n in made.inputs[1:])
+    return made if alone else None

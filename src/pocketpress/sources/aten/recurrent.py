@@ -120,6 +120,7 @@ def emit_layer(
     reverse: bool,
     activation: str = "tanh",
     cells: bool = False,
+    reset_after: bool = True,
 ) -> tuple[str, str | None]:
     """Append one layer in one direction.
 
@@ -132,6 +133,7 @@ def emit_layer(
         reverse: from the last step to the first.
         activation: of a plain layer, "tanh" or "relu".
         cells: whether the cells of an LSTM are wanted too.
+        reset_after: whether the reset gate of a GRU comes after the product.
 
     Returns:
         (T, N, H) states and, when asked for, cells.
@@ -139,14 +141,14 @@ def emit_layer(
     steps, batch, _ = b.shape(x)
     rows, width = weights.states.shape
     hidden = rows // GATES[op]
-    outer, inner = _biases(op, weights, hidden)
+    outer, inner = _biases(op, weights, hidden) if reset_after else _all_outside(weights)
     products = [x, b.tensor(weights.inputs, "weight"), *([] if outer is None else [b.tensor(outer, "bias")])]
     gates = b.emit("linear", products, (steps, batch, rows), last=False, clamp=None)
     inputs = [gates, *states, b.tensor(weights.states, "recurrent_weight")]
     attrs: dict[str, Any] = {"reverse": reverse, "state_scale": None}
     if op == "gru":
         inputs += [] if inner is None else [b.tensor(inner, "recurrent_bias")]
-        attrs["reset_after"] = True
+        attrs["reset_after"] = reset_after
     elif op == "lstm":
         inputs += [] if weights.projection is None else [b.tensor(weights.projection, "projection")]
         attrs["cell"] = cells
@@ -161,17 +163,54 @@ def emit_layer(
     )
 
 
+def gru(b: Bound) -> str:
+    """pocketpress::gru: one layer in one direction (`sources.recurrent`)."""
+    y, _ = emit_layer(
+        b, "gru", b.activation("x"), [b.tensor(b["state"])], _given(b, b["inner"]),
+        reverse=b["reverse"], reset_after=b["reset_after"],
+    )  # fmt: skip
+    return y
+
+
+def lstm(b: Bound) -> tuple[str, str | None]:
+    """pocketpress::lstm: states and cells; cells only where they are read."""
+    cells = any(user.target is operator.getitem and user.args[1] == 1 and user.users for user in b.node.users)
+    states = [b.tensor(b["state"]), b.tensor(b["cell"])]
+    return emit_layer(b, "lstm", b.activation("x"), states, _given(b), reverse=b["reverse"], cells=cells)
+
+
+def rnn(b: Bound) -> str:
+    """pocketpress::rnn."""
+    y, _ = emit_layer(
+        b, "rnn", b.activation("x"), [b.tensor(b["state"])], _given(b),
+        reverse=b["reverse"], activation=b["activation"],
+    )  # fmt: skip
+    return y
+
+
+def _given(b: Bound, inner: Any = None) -> Weights:
+    values = (b["weight"], b["recurrent"], b["bias"], inner)
+    if any(isinstance(value, str) for value in values):
+        raise b.refuse("recurrent layer with a computed weight")
+    return Weights(*values)
+
+
 def _biases(op: str, weights: Weights, hidden: int) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """(of the input product, of the recurrent product): r and z of a GRU's second bias go to the first."""
     first, second = weights.input_bias, weights.state_bias
+    if op != "gru":
+        return _all_outside(weights)
     if first is None or second is None:
         return first, second
-    if op != "gru":
-        return first + second, None
     outside, inside = second.clone(), second.clone()
     outside[2 * hidden :] = 0
     inside[: 2 * hidden] = 0
     return first + outside, inside if bool(inside.any()) else None
+
+
+def _all_outside(weights: Weights) -> tuple[torch.Tensor | None, None]:
+    first, second = weights.input_bias, weights.state_bias
+    return first if second is None else second if first is None else first + second, None
 
 
 def gru_cell(b: Bound) -> str:
@@ -238,6 +277,9 @@ def _window(b: Bound, x: str, start: int, size: int) -> str:
 
 HANDLERS: dict[str, Callable[[Bound], Any]] = {
     **{f"aten::{name}": layers for name in KINDS},
+    "pocketpress::gru": gru,
+    "pocketpress::lstm": lstm,
+    "pocketpress::rnn": rnn,
     "aten::gru_cell": gru_cell,
     "aten::lstm_cell": lstm_cell,
     "aten::rnn_tanh_cell": _rnn_cell("tanh"),

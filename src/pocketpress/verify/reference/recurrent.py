@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from pocketpress.core.program import Program
+from pocketpress.core.program.decode import decode
 from pocketpress.core.program.ir import Array
 from pocketpress.core.program.recurrent import RECURRENT, recurrent, state_names, step_program
 from pocketpress.verify.reference.context import Context
@@ -25,7 +26,7 @@ def scan(c: Context, run: Run) -> Array:
     """
     parts, step = recurrent(c.program, c.node), step_program(c.program, c.node)
     names = state_names(c.node)
-    states = {name: np.asarray(c.inputs[1 + i]) for i, (name, _) in enumerate(names)}
+    states = {name: decode(c.inputs[1 + i], c.in_type(1 + i)) for i, (name, _) in enumerate(names)}
     shown = [after for _, after in names] if c.node.attrs.get("cell") else [names[0][1]]
     out = np.empty(c.out_type.shape, np.float32)
     order = range(parts.steps)
