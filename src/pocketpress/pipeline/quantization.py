@@ -288,6 +288,9 @@ class _Search:
 
     def trained(self, found: Quantized, train: Train) -> Quantized:
         """Go on from the rounding found so far."""
+        if not found.plan.weights:
+            skipped = Skipped("quantisation-aware training", "no layer computes in integers")
+            return replace(found, plan=replace(found.plan, skipped=(*found.plan.skipped, skipped)))
         plan = train(found.mirrored, found.plan)
         return replace(found, plan=plan, program=self._applied(found.mirrored, plan), learned=True)
 

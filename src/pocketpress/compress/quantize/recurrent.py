@@ -98,7 +98,7 @@ def plan_recurrent(program: Program, peaks: Mapping[str, float], *, integers: bo
                 f"part of the recurrent layer {node.name}: float arithmetic on int8 weights"
             )
         weights |= _per_channel(program, names)
-    for node in _small_readers(program):
+    for node in (n for n in _small_readers(program) if n.name not in reasons):
         weights |= _per_channel(program, [node.inputs[1]])
         reasons[node.name] = "it reads a real state, and is too small to gain from integers; weights are int8"
     return RecurrentPlan(weights, scales, reasons)
