@@ -12,12 +12,14 @@ import traceback
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pocketpress.core.errors import PocketpressError, SourceError
+from pocketpress.core.program.state import State, states_of, with_states
 from pocketpress.sources.aten.translate import to_program
 from pocketpress.sources.safe_load import load_exported, load_weights
 from pocketpress.sources.source import Source
@@ -43,8 +45,9 @@ def load_pytorch(spec: str, *, weights: Path | None = None, shapes: Shapes | Non
     if spec.endswith(".pt2"):
         exported = load_exported(Path(spec))
         return _finish(exported, spec, Path(spec).stem)
-    module, examples = load_module(spec, weights=weights, shapes=shapes)
-    return export_module(module, examples, spec)
+    module, examples, states = _load_live(spec, weights, shapes)
+    source = export_module(module, examples, spec)
+    return replace(source, program=with_states(source.program, states))
 
 
 def load_module(
@@ -64,12 +67,18 @@ def load_module(
             allowed="package.module:factory, path/to/file.py:factory",
             next_step="give the factory of the network and its --weights",
         )
-    module, examples = _call_factory(spec)
+    return _load_live(spec, weights, shapes)[:2]
+
+
+def _load_live(
+    spec: str, weights: Path | None, shapes: Shapes | None
+) -> tuple[torch.nn.Module, tuple[Any, ...], tuple[State, ...]]:
+    module, examples, states = _call_factory(spec)
     if weights is not None:
         _apply_weights(module, weights)
     _check_eval(module, spec)
     _check_finite(module)
-    return module, _examples(module, examples, shapes, spec)
+    return module, _examples(module, examples, shapes, spec), states
 
 
 def export_module(
@@ -166,10 +175,13 @@ def user_line(error: BaseException) -> str:
     return best
 
 
-def _call_factory(spec: str) -> tuple[torch.nn.Module, tuple[Any, ...] | None]:
+def _call_factory(spec: str) -> tuple[torch.nn.Module, tuple[Any, ...] | None, tuple[State, ...]]:
     factory = find_factory(spec)
     result = _guard(factory, f"{spec} failed")
     examples: tuple[Any, ...] | None = None
+    states: tuple[State, ...] = ()
+    if isinstance(result, tuple) and len(result) == 3 and isinstance(result[2], Mapping):
+        states, result = states_of(result[2]), result[:2]
     if isinstance(result, tuple) and len(result) == 2:
         result, given = result
         examples = tuple(given) if isinstance(given, (tuple, list)) else (given,)
@@ -177,9 +189,9 @@ def _call_factory(spec: str) -> tuple[torch.nn.Module, tuple[Any, ...] | None]:
         raise SourceError(
             f"{spec} did not return a network",
             got=type(result).__name__,
-            allowed="torch.nn.Module, or (Module, tuple of example inputs)",
+            allowed="torch.nn.Module, (Module, tuple of example inputs), or (Module, inputs, states)",
         )
-    return result, examples
+    return result, examples, states
 
 
 def _apply_weights(module: torch.nn.Module, path: Path) -> None:
