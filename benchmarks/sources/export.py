@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from examples.cifar.networks import InvertedResidual, mobilenet_v2
+from examples.cifar.networks import mobilenet_v2
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from pocketpress.zoo.mobilenet_v2 import InvertedResidual
 
 Tensors = tuple[torch.Tensor, ...]
 

@@ -67,6 +67,10 @@ class LiveEvents(Events):
         """Remove the bar."""
         self.bars.remove_task(self.tasks.pop(name))
 
+    def note(self, text: str) -> None:
+        """A line above the bars."""
+        self.view.console.print(text)
+
     def target(self, entry: TargetEntry) -> None:
         """Update the table."""
         self.entries[entry.name] = entry
@@ -229,6 +233,7 @@ def plan(job: Job, *, as_json: bool) -> None:
         "multiply_accumulates": multiply_accumulates(job.program),
         "inputs": {s.name: list(s.shape) for s in job.signature.inputs},
         "outputs": {s.name: list(s.shape) for s in job.signature.outputs},
+        "states": {s.input: s.output for s in job.signature.states},
         "precision": options.precision,
         "estimator": options.estimator if options.precision == "w8a8-static" else None,
         "targets": [spec.name for spec in job.targets],
@@ -259,6 +264,8 @@ def inspection(found: Inspection, *, as_json: bool) -> None:
         head.add_row("input", f"{spec.name} {spec.shape} {spec.dtype}")
     for spec in found.signature.outputs:
         head.add_row("output", f"{spec.name} {spec.shape} {spec.dtype}")
+    for state in found.signature.states:
+        head.add_row("state", f"{state.input} becomes {state.output} at every step")
     head.add_row("parameters", f"{found.parameters:,} ({size(found.parameter_bytes)} as float32)")
     head.add_row("multiply-accumulates", f"{found.multiply_accumulates:,}")
     head.add_row("operators", ", ".join(f"{name} {count}" for name, count in found.operators.items()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from pocketpress.compress.quantize.states import REASON, updating_nodes
 from pocketpress.core.program import OPS, Node, Program
 from pocketpress.core.target import Skipped
 
@@ -40,7 +41,7 @@ def place(program: Program, integer_ops: frozenset[str]) -> Placement:
     integer: set[str] = set()
     skipped: list[Skipped] = []
     held = set(program.inputs)
-    masking = _masking(program)
+    masking = {**_masking(program), **dict.fromkeys(updating_nodes(program), REASON)}
     for node in program.nodes:
         reason = masking.get(node.name) or _why_float(program, node, integer_ops, held)
         if reason is None:
