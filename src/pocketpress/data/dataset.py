@@ -161,8 +161,8 @@ class Dataset:
             given = {specs[0].name: given}
         read = self._sequence if self.signature.states else self._input
         inputs = {spec.name: read(index, given.get(spec.name), raw) for index, spec in enumerate(specs)}
-        lengths = {name: len(value) for name, value in inputs.items()}
-        if self.signature.states and len(set(lengths.values())) > 1:
+        lengths = {name: len(value) for name, value in inputs.items()} if self.signature.states else {}
+        if len(set(lengths.values())) > 1:
             raise DataError(f"{raw.where}: inputs of different numbers of steps", got=lengths)
         return Sample(inputs, None if raw.target is None else fit_target(raw.target, raw.where))
 
