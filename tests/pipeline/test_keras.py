@@ -54,7 +54,9 @@ def test_what_cannot_be_read_leaves_nothing(pocketpress: Press, tmp_path: Path) 
     path = saved(tmp_path, keras.Sequential([layers.Input((4, 2)), layers.GRU(3)]))
     done = pocketpress("press", path, "--precision", "fp32", "--target", "litert", "--out", tmp_path / "out")
     assert done.code == 2 and not (tmp_path / "out").exists()
-    assert done.line.startswith(f"{path} has a layer that cannot be read: got GRU; recurrent layers are not")
+    assert done.line.startswith(
+        f"{path}, gru: a layer that cannot be read: got GRU; recurrent layers are not"
+    )
 
 
 def test_pruning_asks_for_the_live_network(pocketpress: Press, tmp_path: Path) -> None:
