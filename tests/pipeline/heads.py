@@ -155,22 +155,50 @@ class Warp(nn.Module):
 
 
 class Resizes(nn.Module):
-    """Every kind of resizing by size and by factor."""
+    """Resizing that moves pixels, and that weighs them by a product, by size and by factor."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.last = block(3, 8, 2), nn.Conv2d(40, 4, 1)
+        self.first, self.last = block(3, 8, 2), nn.Conv2d(24, 4, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.first(image)
         found = [
             F.interpolate(x, (24, 40), mode="nearest"),
             F.interpolate(x, (24, 40), mode="nearest-exact"),
-            F.interpolate(x, (24, 40), mode="bicubic", align_corners=False),
-            F.interpolate(x, scale_factor=(1.5, 2.5), mode="bilinear", align_corners=False),
-            F.interpolate(x, (24, 40), mode="bilinear", align_corners=True),
+            F.interpolate(x, scale_factor=(1.5, 2.5), mode="bicubic", align_corners=False),
         ]
         return cast(Tensor, self.last(torch.cat(found, 1)))
+
+
+class Bilinear(nn.Module):
+    """Bilinear resizing by a factor, by a size, and with aligned corners."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(block(3, 8, 2), nn.Conv2d(8, 8, 1))
+        self.convs = nn.ModuleList([nn.Conv2d(8, 2, 1) for _ in range(3)])
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        x = self.first(image)
+        found = [
+            F.interpolate(x, scale_factor=(1.5, 2.5), mode="bilinear", align_corners=False),
+            F.interpolate(x, (24, 40), mode="bilinear", align_corners=True),
+            F.interpolate(x, (8, 10), mode="bilinear", align_corners=False),
+        ]
+        return {f"part_{i}": conv(y) for i, (conv, y) in enumerate(zip(self.convs, found, strict=True))}
+
+
+class ComputedWarp(nn.Module):
+    """A spatial transformer (arXiv:1506.02025): the caller gives the grid; zeros around the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = block(3, 6, 4), nn.Conv2d(6, 3, 3, padding=1)
+
+    def forward(self, image: Tensor, grid: Tensor) -> Tensor:
+        warped = F.grid_sample(self.first(image), grid, "bilinear", "zeros", align_corners=False)
+        return cast(Tensor, self.last(warped))
 
 
 HEADS: dict[str, Callable[[], nn.Module]] = {
@@ -183,16 +211,23 @@ HEADS: dict[str, Callable[[], nn.Module]] = {
     "warp": Warp,
     "warp_border": lambda: Warp("border", True),
     "resizes": Resizes,
+    "bilinear": Bilinear,
+    "computed_warp": ComputedWarp,
 }
+INPUTS: dict[str, dict[str, tuple[int, ...]]] = {
+    "computed_warp": {"image": (3, SIDE, SIDE), "grid": (SIDE // 4, SIDE // 4, 2)}
+}
+"""Of a sample, where there is more than the image."""
 
 
 def made(name: str) -> tuple[nn.Module, tuple[Any, ...]]:
     """Seeded, with the batch statistics of a few random batches, in evaluation mode."""
     torch.manual_seed(0)
     network = HEADS[name]().train()
+    shapes = list(INPUTS.get(name, {"image": (3, SIDE, SIDE)}).values())
     for _ in range(8):
-        network(torch.randn(1, 3, SIDE, SIDE))
-    return network.eval(), (torch.zeros(1, 3, SIDE, SIDE),)
+        network(*(torch.randn(1, *shape) for shape in shapes))
+    return network.eval(), tuple(torch.zeros(1, *shape) for shape in shapes)
 
 
 def __getattr__(name: str) -> Callable[[], tuple[nn.Module, tuple[Any, ...]]]:

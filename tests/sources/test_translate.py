@@ -324,7 +324,7 @@ REFUSED: dict[str, tuple[Function, tuple[tuple[int, ...], ...], str]] = {
     "einsum-one": (lambda x: torch.einsum("ncij->nijc", x), (IMAGE,), "as matmul"),
     "selu": (lambda x: F.selu(x), (IMAGE,), ""),
     "pooling-indices": (
-        lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2), (IMAGE,),
+        lambda x: F.max_pool2d(x, 2, return_indices=True)[1].float(), (IMAGE,),
         "indices of max pooling, which no runtime has; upsample by nearest",
     ),
     "max-pool3d": (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pocketpress.compress.quantize.head import find_heads
 from pocketpress.compress.quantize.place import Placement
+from pocketpress.compress.quantize.split_concat import carriers, is_taken_apart
 from pocketpress.core.advice import IN_INTEGERS, first_rule
 from pocketpress.core.hints import HINTS
 from pocketpress.core.instead import FLOAT_INSTEAD
@@ -17,6 +18,8 @@ from pocketpress.core.target import TargetSpec
 from pocketpress.pipeline.quantization import placed
 
 INT8 = parse_precision("w8a8-static")
+HEAD = "it writes the network's scores: real numbers from exact integer sums"
+CARRIED = "behind a concatenation that may stay in float"
 CONCAT = "where calibration finds ranges that differ eightfold, so that every input keeps its own scale"
 
 
@@ -91,33 +94,44 @@ def int8_promises(spec: TargetSpec, program: Program) -> tuple[Promise, ...]:
     """
     placement = placed(program, (spec,), INT8)
     heads = find_heads(program, placement)
+    loose = _behind_concats(program, placement)
     reasons = {skipped.name: skipped.reason for skipped in placement.left_in_float}
-    return tuple(
-        _int8_promise(spec, program, node, placement, heads.keys(), reasons) for node in program.nodes
-    )
+    found = []
+    for node in program.nodes:
+        fixed = _ruled(spec, program, node, node.name in placement.integer)
+        if fixed is not None:
+            found.append(fixed)
+        elif node.name in heads:
+            found.append(Promise(node, "exact", HEAD))
+        elif node.name in loose:
+            found.append(Promise(node, "float", loose[node.name], depends=True))
+        elif node.name in placement.integer:
+            found.append(Promise(node, "integer"))
+        else:
+            found.append(Promise(node, "float", _why_float(spec, node, reasons)))
+    return tuple(found)
 
 
-def _int8_promise(
-    spec: TargetSpec,
-    program: Program,
-    node: Node,
-    placement: Placement,
-    heads: Iterable[str],
-    reasons: dict[str, str],
-) -> Promise:
+def _ruled(spec: TargetSpec, program: Program, node: Node, integer: bool) -> Promise | None:
+    """What the target's card alone decides."""
     if node.op not in spec.float_ops | spec.integer_ops:
         return Promise(node, "missing", spec.remarks.get(node.op, "the runtime has no such operator"))
     rule = first_rule(spec.rules, program, node, "int8")
-    integer = node.name in placement.integer
-    if rule is not None and (integer or rule.place not in ("integer", "float", "integer, own kernel")):
-        return Promise(node, rule.place, rule.why, rule.depends)
-    if node.name in heads:
-        return Promise(node, "exact", "it writes the network's scores: real numbers from exact integer sums")
-    if integer and node.op == "concat":
-        return Promise(node, "float", CONCAT, depends=True)
-    if integer:
-        return Promise(node, "integer")
-    return Promise(node, "float", _why_float(spec, node, reasons))
+    if rule is None or (not integer and rule.place in ("float", "integer, own kernel")):
+        return None
+    return Promise(node, rule.place, rule.why, rule.depends)
+
+
+def _behind_concats(program: Program, placement: Placement) -> dict[str, str]:
+    """Concatenations that calibration may leave in float, and what hands their values on: name to reason."""
+    found: dict[str, str] = {}
+    for node in program.nodes:
+        if node.op != "concat" or len(node.inputs) < 2 or node.name not in placement.integer:
+            continue
+        behind = carriers(program, node)
+        if is_taken_apart(program, behind):
+            found |= {n.name: CONCAT if n.op == "concat" else CARRIED for n in behind}
+    return found
 
 
 def _why_float(spec: TargetSpec, node: Node, reasons: dict[str, str]) -> str:

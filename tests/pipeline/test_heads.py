@@ -1,0 +1,64 @@
+"""Heads of detectors, segmenters, super-resolution and warps, float and int8, in every runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.pipeline import heads
+
+import pocketpress as package
+from pocketpress.pipeline.options import PressOptions
+from pocketpress.pipeline.press import press
+
+RUNTIMES = ("litert", "executorch", "onnxruntime")
+ROWS = 48
+DECIBELS = 18.0
+"""Signal over error of int8 outputs; these networks are random, and have a few channels."""
+
+
+def samples(name: str, folder: Path) -> tuple[Path, dict[str, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    shapes = heads.INPUTS.get(name, {"x": (3, heads.SIDE, heads.SIDE)})
+    drawn = {n: rng.normal(0, 1, (ROWS, *shape)).astype(np.float32) for n, shape in shapes.items()}
+    if "grid" in drawn:
+        drawn["grid"] = np.clip(0.6 * drawn["grid"], -1.3, 1.3)
+    np.savez(folder / "x.npz", **drawn)
+    return folder / "x.npz", drawn
+
+
+def float_outputs(name: str, feeds: dict[str, np.ndarray], row: int) -> dict[str, np.ndarray]:
+    import torch
+
+    network, _ = heads.made(name)
+    with torch.no_grad():
+        found = network(*(torch.from_numpy(x[row : row + 1]) for x in feeds.values()))
+    return {k: v.numpy() for k, v in (found if isinstance(found, dict) else {"output": found}).items()}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "w8a8-fast"])
+@pytest.mark.parametrize("name", heads.HEADS)
+def test_every_head_in_every_runtime(name: str, precision: str, tmp_path: Path) -> None:
+    data, feeds = samples(name, tmp_path)
+    options = PressOptions(
+        source=f"tests.pipeline.heads:{name}", targets=",".join(RUNTIMES), data=str(data),
+        precision=precision, measure=False, out=tmp_path / "out", parity_samples=16,
+    )  # fmt: skip
+    record = press(options)
+    wanted = float_outputs(name, feeds, 0)
+    for target in record.targets:
+        assert target.verdict == "pass", (target.name, target.reasons)
+        with package.open(tmp_path / "out" / str(target.artifact)) as session:
+            given = {
+                n: x[:1]
+                for n, x in zip((s.name for s in session.signature.inputs), feeds.values(), strict=True)
+            }
+            got = session(given)
+        for output, real in wanted.items():
+            assert got[output].shape == real.shape
+            noise = float(np.mean((got[output] - real) ** 2)) / float(np.mean(real**2))
+            assert -10 * np.log10(noise + 1e-30) > (DECIBELS if precision != "fp32" else 90.0), (
+                target.name,
+                output,
+            )
