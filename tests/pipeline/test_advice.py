@@ -91,17 +91,8 @@ def test_what_is_missing_is_refused(tmp_path: Path, pocketpress: Press) -> None:
     lacking = {t.target for t in inspect_network(source).targets if t.float_missing == ("pow",)}
     assert lacking == {"executorch"}
     for target in RUNTIMES:
-        done = pocketpress(
-            "press",
-            source,
-            "--precision",
-            "fp32",
-            "--target",
-            target,
-            "--no-measure",
-            "--out",
-            tmp_path / target,
-        )
+        argv = ("--precision", "fp32", "--target", target, "--no-measure", "--out", tmp_path / target)
+        done = pocketpress("press", source, *argv)
         assert done.code == (2 if target in lacking else 0), done.err
 
 

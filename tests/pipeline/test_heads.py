@@ -9,6 +9,7 @@ import pytest
 from tests.pipeline import heads
 
 import pocketpress as package
+from pocketpress.core.record import Limits
 from pocketpress.pipeline.options import PressOptions
 from pocketpress.pipeline.press import press
 
@@ -37,28 +38,27 @@ def float_outputs(name: str, feeds: dict[str, np.ndarray], row: int) -> dict[str
     return {k: v.numpy() for k, v in (found if isinstance(found, dict) else {"output": found}).items()}
 
 
+FAST = ("detector", "deeplab")
+CASES = [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in heads.HEADS]
+
+
 @pytest.mark.parametrize("precision", ["fp32", "w8a8-fast"])
-@pytest.mark.parametrize("name", heads.HEADS)
+@pytest.mark.parametrize("name", CASES)
 def test_every_head_in_every_runtime(name: str, precision: str, tmp_path: Path) -> None:
     data, feeds = samples(name, tmp_path)
     options = PressOptions(
         source=f"tests.pipeline.heads:{name}", targets=",".join(RUNTIMES), data=str(data),
         precision=precision, measure=False, out=tmp_path / "out", parity_samples=16,
+        limits=Limits(allow_larger=True),
     )  # fmt: skip
     record = press(options)
     wanted = float_outputs(name, feeds, 0)
+    least = DECIBELS if precision != "fp32" else 90.0
     for target in record.targets:
         assert target.verdict == "pass", (target.name, target.reasons)
         with package.open(tmp_path / "out" / str(target.artifact)) as session:
-            given = {
-                n: x[:1]
-                for n, x in zip((s.name for s in session.signature.inputs), feeds.values(), strict=True)
-            }
-            got = session(given)
+            got = session(*(x[:1] for x in feeds.values()))
         for output, real in wanted.items():
             assert got[output].shape == real.shape
             noise = float(np.mean((got[output] - real) ** 2)) / float(np.mean(real**2))
-            assert -10 * np.log10(noise + 1e-30) > (DECIBELS if precision != "fp32" else 90.0), (
-                target.name,
-                output,
-            )
+            assert -10 * np.log10(noise + 1e-30) > least, (target.name, output)
