@@ -20,6 +20,7 @@ from pocketpress.core.errors import PocketpressError, SourceError
 from pocketpress.sources.aten.translate import to_program
 from pocketpress.sources.safe_load import load_exported, load_weights
 from pocketpress.sources.source import Source
+from pocketpress.sources.vetted import check_readable, unreadable
 
 Shapes = Mapping[str, tuple[int, ...]] | tuple[tuple[int, ...], ...]
 
@@ -36,10 +37,27 @@ def load_pytorch(spec: str, *, weights: Path | None = None, shapes: Shapes | Non
         SourceError: with the offending line of the user's code where there is one.
     """
     if spec.endswith(".pt2"):
-        exported = load_exported(Path(spec))
-        return _finish(exported, spec, Path(spec).stem)
+        return load_program(Path(spec), spec)
     module, examples = load_module(spec, weights=weights, shapes=shapes)
     return export_module(module, examples, spec)
+
+
+def load_program(path: Path, spec: str, *, vet: bool = True) -> Source:
+    """A file of ``torch.export.save``, read in a child process first unless ``vet`` is off.
+
+    Raises:
+        SourceError: it cannot be read.
+        UnsupportedError: an operator in it is not supported.
+    """
+    if vet:
+        check_readable("pt2", path)
+    exported = load_exported(path)
+    try:
+        return _finish(exported, spec, path.stem)
+    except PocketpressError:
+        raise
+    except Exception as error:  # a graph of untrusted bytes may ask for anything
+        raise unreadable(path, "a saved program", error) from error
 
 
 def load_module(
