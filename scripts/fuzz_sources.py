@@ -3,9 +3,9 @@
     python -m scripts.fuzz_sources --mutants 2000 --out results/fuzz.json
 
 Every mutant is read in a forked child with limits on memory and time, as a press reads it.  An outcome is a
-network (``read``), a clear error (``SourceError`` and its like, one line), a failure of the child process that
-reads first, which became a clear error (``contained``), or a failure: another exception (``unclear``), a signal
-(``crash``), the time limit (``hang``), the memory limit (``memory``), or a side effect.
+network (``read``), a clear error (``SourceError`` and its like, one line), a failure of the child process
+that reads first, which became a clear error (``contained``), or a failure: another exception (``unclear``),
+a signal (``crash``), the time limit (``hang``), the memory limit (``memory``), or a side effect.
 """
 
 from __future__ import annotations

@@ -62,3 +62,22 @@ def test_every_head_in_every_runtime(name: str, precision: str, tmp_path: Path) 
             assert got[output].shape == real.shape
             noise = float(np.mean((got[output] - real) ** 2)) / float(np.mean(real**2))
             assert -10 * np.log10(noise + 1e-30) > least, (target.name, output)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", RUNTIMES)
+def test_peaks_of_an_int8_heat_map_are_equal_to_their_pooling(target: str, tmp_path: Path) -> None:
+    """What `pocketpress.data.detection.peaks` relies on."""
+    data, feeds = samples("center_net", tmp_path)
+    record = press(
+        PressOptions(
+            source="tests.pipeline.heads:center_net", targets=target, data=str(data), precision="w8a8-fast",
+            measure=False, out=tmp_path / "out", limits=Limits(allow_larger=True),
+        )
+    )  # fmt: skip
+    with package.open(tmp_path / "out" / str(record.targets[0].artifact)) as session:
+        got = session(feeds["x"][:1])
+    heat, pooled = got["heat"][0], got["peaks"][0]
+    around = np.pad(heat, ((0, 0), (1, 1), (1, 1)), constant_values=-1)
+    windows = np.lib.stride_tricks.sliding_window_view(around, (3, 3), (1, 2)).max((-1, -2))
+    assert np.array_equal(pooled, windows) and (heat == pooled).any()
