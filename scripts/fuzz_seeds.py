@@ -122,11 +122,15 @@ def small() -> tuple[nn.Module, tuple[torch.Tensor]]:
 
 
 def make_seeds(folder: Path) -> Seeds:
-    """All valid files, made in a process of its own: torch must not have run in one that is forked."""
-    script = (
-        f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import write_seeds as w; w({str(folder)!r})"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+    """All valid files, made in a process of its own: torch must not have run in one that is forked.
+
+    Args:
+        folder: where they lie, or are made.
+    """
+    if not all((folder / kind).is_dir() for kind in READERS):
+        setup = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import write_seeds"
+        script = f"{setup}; write_seeds({str(folder)!r})"
+        subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
     _import_readers()
     seeds = Seeds()
     for kind in READERS:

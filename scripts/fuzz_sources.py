@@ -22,8 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,9 @@ MEMORY_BYTES = 6 << 30
 """Address space above what the parent has: torch alone maps gigabytes."""
 SECONDS = 20
 LONGEST_MESSAGE = 2000
+BATCH = 50
+WALL = 6
+"""Seconds on the clock for one of the processor: machines may be busy."""
 CONTAINED = ("onnx", "onnx-external", "keras", "h5", "pt2", "pt")
 """Kinds that are read in a child process first; here that is tried when reading without it fails."""
 FAILURES = ("unclear", "crash", "hang", "memory", "side effect", "long message")
@@ -58,11 +60,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--kinds", default=",".join(READERS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder for mutants that fail")
+    parser.add_argument("--seeds", type=Path, help="folder of valid files, made when it is empty")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args(argv)
     tallies = {}
     with tempfile.TemporaryDirectory() as folder:
-        seeds = make_seeds(Path(folder))
+        place = given.seeds or Path(folder) / "seeds"
+        place.mkdir(parents=True, exist_ok=True)
+        seeds = make_seeds(place)
         for kind in given.kinds.split(","):
             begin = time.monotonic()
             tallies[kind] = fuzz(kind, seeds, given.mutants, given.seed, Path(folder), given.keep)
@@ -70,8 +75,8 @@ def main(argv: list[str] | None = None) -> None:
             print(kind, dict(tallies[kind].outcomes), f"{seconds:.0f} s", file=sys.stderr, flush=True)
             for line in tallies[kind].failures[:20]:
                 print("   ", line, file=sys.stderr, flush=True)
-    if given.out is not None:
-        given.out.write_text(json.dumps(summary(tallies, given.mutants, given.seed), indent=1) + "\n")
+            if given.out is not None:  # what is done so far
+                given.out.write_text(json.dumps(summary(tallies, given.mutants, given.seed), indent=1) + "\n")
     if any(tally.failures for tally in tallies.values()):
         sys.exit(1)
 
@@ -103,93 +108,78 @@ def fuzz(kind: str, seeds: Seeds, count: int, seed: int, folder: Path, keep: Pat
         kind: of `READERS`.
         seeds: valid files of every kind.
         count: mutants.
-        seed: of the generator.
+        seed: with the mutant's number it decides the mutant.
         folder: where a mutant lies while it is read.
         keep: where those that fail are kept.
     """
     tally = Tally()
-    for number, (name, content) in enumerate(mutants(kind, seeds, count, seed)):
-        place = folder / f"mutant-{kind}"
-        place.mkdir(exist_ok=True)
-        mark = place / MARK
-        path = place / f"file{READERS[kind].suffix}"
-        path.write_bytes(content)
-        for beside, data in seeds.beside.get(kind, {}).items():
-            (place / beside).write_bytes(data)
-        begin = time.monotonic()
-        outcome, detail = outcome_of(lambda path: READERS[kind].read(path, False), path)
-        if outcome in FAILURES and kind in CONTAINED:
-            again = outcome_of(lambda path: READERS[kind].read(path, True), path, seconds=4 * SECONDS)
-            outcome, detail = ("contained", f"{outcome} {detail}") if again[0] == "error" else again
-        tally.slowest_s = max(tally.slowest_s, time.monotonic() - begin)
-        if mark.exists() or Path(MARK).exists():
-            outcome, detail = "side effect", f"{MARK} was written"
-            mark.unlink(missing_ok=True)
-        tally.outcomes[outcome] += 1
-        if outcome in ("error", "contained"):
-            tally.errors[detail] += 1
-        if outcome in FAILURES:
-            tally.failures.append(f"{kind} {number} {name}: {outcome}: {detail}")
-            if keep is not None:
-                keep.mkdir(parents=True, exist_ok=True)
-                (keep / f"{kind}-{number}{READERS[kind].suffix}").write_bytes(content)
+    place = folder / f"mutant-{kind}"
+    place.mkdir(exist_ok=True)
+    for beside, data in seeds.beside.get(kind, {}).items():
+        (place / beside).write_bytes(data)
+    bench = Bench(kind, seeds, seed, place)
+    number = 0
+    while number < count:
+        for found in run_batch(bench, range(number, min(number + BATCH, count))):
+            _note(tally, bench, found, keep)
+            number = found.number + 1
     return tally
 
 
-def mutants(kind: str, seeds: Seeds, count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """Name of the mutation, and the file."""
-    rng = random.Random(f"{kind} {seed}")
-    files = seeds.files[kind]
-    for number in range(count):
-        yield mutant(kind, files[number % len(files)], rng)
+def _note(tally: Tally, bench: Bench, found: Outcome, keep: Path | None) -> None:
+    if found.word in FAILURES and bench.kind in CONTAINED and found.word != "side effect":
+        (again,) = run_batch(replace(bench, vet=True), range(found.number, found.number + 1))
+        detail = f"{found.word} {found.detail}"[:80]
+        found = replace(again, word="contained", detail=detail) if again.word == "error" else again
+    tally.outcomes[found.word] += 1
+    tally.slowest_s = max(tally.slowest_s, found.seconds)
+    if found.word in ("error", "contained"):
+        tally.errors[found.detail] += 1
+    if found.word in FAILURES:
+        tally.failures.append(f"{bench.kind} {found.number}: {found.word}: {found.detail}")
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+            name = f"{bench.kind}-{found.number}{READERS[bench.kind].suffix}"
+            (keep / name).write_bytes(bench.mutant(found.number))
 
 
-def outcome_of(
-    read: Callable[[Path], object], path: Path, *, seconds: int = SECONDS, memory: int = MEMORY_BYTES
-) -> tuple[str, str]:
-    """What reading a file does, in a forked child: outcome and the error's type and text."""
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    child = os.fork()
-    if child == 0:
-        _read_and_exit(read, path, sender, seconds, memory)
-    sender.close()
-    said = _said(receiver, child, seconds)
-    receiver.close()
-    _, status = os.waitpid(child, 0)
-    if said == ("hang", ""):
-        return said
-    if os.WIFSIGNALED(status):
-        name = signal.Signals(os.WTERMSIG(status)).name
-        return ("hang", name) if name in ("SIGXCPU", "SIGALRM") else ("crash", name)
-    return said or ("crash", f"exit status {os.waitstatus_to_exitcode(status)}")
+@dataclass(frozen=True)
+class Outcome:
+    """What reading one mutant did: a word, the error's type or text, and how long it took."""
+
+    number: int
+    word: str
+    detail: str
+    seconds: float = 0.0
 
 
-def _said(receiver: Any, child: int, seconds: int) -> tuple[str, str] | None:
-    try:
-        if not receiver.poll(6 * seconds):
-            os.kill(child, signal.SIGKILL)
-            return "hang", ""
-        outcome, detail = receiver.recv()
-        return str(outcome), str(detail)
-    except EOFError:
-        return None
+@dataclass(frozen=True)
+class Bench:
+    """What a batch needs: the kind, valid files, the seed, a folder, and whether a child reads first."""
 
+    kind: str
+    seeds: Seeds
+    seed: int
+    place: Path
+    vet: bool = False
+    seconds: int = SECONDS
+    memory_bytes: int = MEMORY_BYTES
 
-def _read_and_exit(
-    read: Callable[[Path], object], path: Path, sender: Any, seconds: int, memory: int
-) -> None:
-    """Never returns: the child of a fork must not run what its parent would."""
-    from pocketpress.core.errors import UserError
+    def mutant(self, number: int) -> bytes:
+        """The same for the same kind, seed and number."""
+        files = self.seeds.files[self.kind]
+        rng = random.Random(f"{self.kind} {self.seed} {number}")
+        return mutant(self.kind, files[number % len(files)], rng)[1]
 
-    try:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-        resource.setrlimit(resource.RLIMIT_AS, (_mapped_bytes() + memory,) * 2)
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
+    def read(self, number: int) -> tuple[str, str]:
+        """Word and detail, in this process."""
+        from pocketpress.core.errors import UserError
+
+        reader = READERS[self.kind]
+        path = self.place / f"file{reader.suffix}"
+        path.write_bytes(self.mutant(number))
         try:
-            read(path)
+            reader.read(path, self.vet)
             said = ("read", "")
         except UserError as error:
             text = str(error)
@@ -199,7 +189,59 @@ def _read_and_exit(
             said = ("memory", str(error)[:200])
         except BaseException as error:
             said = ("unclear", f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
-        sender.send(said)
+        marks = [mark for mark in (self.place / MARK, Path(MARK)) if mark.exists()]
+        for mark in marks:
+            mark.unlink()
+        return ("side effect", f"{MARK} was written") if marks else said
+
+
+def run_batch(bench: Bench, numbers: range) -> list[Outcome]:
+    """Read mutants one after another in one forked child, up to the first that ends it."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    child = os.fork()
+    if child == 0:
+        _serve(bench, numbers, sender)
+    sender.close()
+    found: list[Outcome] = []
+    hangs = False
+    try:
+        while len(found) < len(numbers):
+            if not receiver.poll(WALL * bench.seconds):
+                hangs = True
+                os.kill(child, signal.SIGKILL)
+                break
+            found.append(Outcome(*receiver.recv()))
+    except EOFError:
+        pass
+    receiver.close()
+    _, status = os.waitpid(child, 0)
+    if len(found) < len(numbers):
+        word, detail = ("hang", "no end") if hangs else _ending(status)
+        found.append(Outcome(numbers[len(found)], word, detail))
+    return found
+
+
+def _ending(status: int) -> tuple[str, str]:
+    if not os.WIFSIGNALED(status):
+        return "crash", f"exit status {os.waitstatus_to_exitcode(status)}"
+    name = signal.Signals(os.WTERMSIG(status)).name
+    return ("hang" if name == "SIGXCPU" else "crash"), name
+
+
+def _serve(bench: Bench, numbers: range, sender: Any) -> None:
+    """Never returns: the child of a fork must not run what its parent would."""
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_AS, (_mapped_bytes() + bench.memory_bytes,) * 2)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        for number in numbers:
+            used = int(time.process_time())
+            resource.setrlimit(resource.RLIMIT_CPU, (used + bench.seconds, resource.RLIM_INFINITY))
+            begin = time.process_time()
+            said = bench.read(number)
+            sender.send((number, *said, time.process_time() - begin))
     finally:
         os._exit(0)
 
