@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,19 +121,20 @@ def small() -> tuple[nn.Module, tuple[torch.Tensor]]:
     return Network().eval(), (torch.zeros(1, 3, 8, 8),)
 
 
-def make_seeds(folder: Path) -> Seeds:
-    """All valid files, made in a process of its own: torch must not have run in one that is forked.
+def make_seeds(folder: Path, kinds: Sequence[str]) -> Seeds:
+    """Valid files, made in a process of its own: torch must not have run in one that is forked.
 
     Args:
         folder: where they lie, or are made.
+        kinds: of `READERS`.
     """
-    if not all((folder / kind).is_dir() for kind in READERS):
+    if not all((folder / kind).is_dir() for kind in kinds):
         setup = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import write_seeds"
-        script = f"{setup}; write_seeds({str(folder)!r})"
+        script = f"{setup}; write_seeds({str(folder)!r}, {list(kinds)!r})"
         subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
-    _import_readers()
+    _import_readers(kinds)
     seeds = Seeds()
-    for kind in READERS:
+    for kind in kinds:
         seeds.files[kind] = [path.read_bytes() for path in sorted((folder / kind).iterdir())]
         if (folder / f"{kind}-beside").is_dir():
             beside = (folder / f"{kind}-beside").iterdir()
@@ -141,35 +142,33 @@ def make_seeds(folder: Path) -> Seeds:
     return seeds
 
 
-def _import_readers() -> None:
+def _import_readers(kinds: Sequence[str]) -> None:
     import onnx_ir  # noqa: F401
 
     from pocketpress.data import load  # noqa: F401
     from pocketpress.sources.aten import translate  # noqa: F401
-    from pocketpress.sources.keras.backend import import_keras
-    from pocketpress.sources.keras.load import load_keras  # noqa: F401
     from pocketpress.sources.onnx.load import load_onnx  # noqa: F401
     from pocketpress.sources.tflite.load import load_tflite  # noqa: F401
 
-    import_keras()
+    if {"keras", "h5"} & set(kinds):
+        from pocketpress.sources.keras.backend import import_keras
+        from pocketpress.sources.keras.load import load_keras  # noqa: F401
+
+        import_keras()
 
 
-def write_seeds(folder: str) -> None:
+def write_seeds(folder: str, kinds: Sequence[str]) -> None:
     """The part that makes them: a folder for every kind."""
     seeds, place = Seeds(), Path(folder)
-    _press_artifacts(seeds, place)
-    seeds.files["tflite"] = seeds.files["artifact-litert"]
-    seeds.files["onnx"] = [_onnx_model().SerializeToString(), *seeds.files["artifact-onnxruntime"][:1]]
-    _external(seeds, place)
-    _torch_files(seeds, place)
-    _keras_files(seeds, place)
-    _samples_files(seeds, place)
+    for makes, make in MAKERS:
+        if set(makes) & set(kinds):
+            make(seeds, place)
     for kind, contents in seeds.files.items():
-        (place / kind).mkdir()
+        (place / kind).mkdir(exist_ok=True)
         for index, content in enumerate(contents):
             (place / kind / str(index)).write_bytes(content)
     for kind, named in seeds.beside.items():
-        (place / f"{kind}-beside").mkdir()
+        (place / f"{kind}-beside").mkdir(exist_ok=True)
         for name, content in named.items():
             (place / f"{kind}-beside" / name).write_bytes(content)
 
@@ -204,6 +203,7 @@ def _press_artifacts(seeds: Seeds, folder: Path) -> None:
         found = [folder / part / f"small{suffix}" for part in ("f", "q")]
         found = [p for p in found if p.exists()]
         seeds.files[f"artifact-{target}"] = [p.read_bytes() for p in found]
+    seeds.files["tflite"] = seeds.files["artifact-litert"]
 
 
 def _onnx_model() -> onnx.ModelProto:
@@ -228,6 +228,10 @@ def _onnx_model() -> onnx.ModelProto:
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def _onnx_files(seeds: Seeds, folder: Path) -> None:
+    seeds.files["onnx"] = [_onnx_model().SerializeToString()]
 
 
 def _external(seeds: Seeds, folder: Path) -> None:
@@ -268,3 +272,14 @@ def _keras_files(seeds: Seeds, folder: Path) -> None:
         path = folder / name
         model.save(path)
         seeds.files[kind] = [path.read_bytes()]
+
+
+MAKERS: tuple[tuple[tuple[str, ...], Callable[[Seeds, Path], None]], ...] = (
+    (("tflite", *(f"artifact-{name}" for name in ARTIFACTS)), _press_artifacts),
+    (("onnx",), _onnx_files),
+    (("onnx-external",), _external),
+    (("pt2", "pt", "safetensors"), _torch_files),
+    (("keras", "h5"), _keras_files),
+    (("npz",), _samples_files),
+)
+"""Kinds, and what makes files of them."""

@@ -67,8 +67,9 @@ def main(argv: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = given.seeds or Path(folder) / "seeds"
         place.mkdir(parents=True, exist_ok=True)
-        seeds = make_seeds(place)
-        for kind in given.kinds.split(","):
+        kinds = given.kinds.split(",")
+        seeds = make_seeds(place, kinds)
+        for kind in kinds:
             begin = time.monotonic()
             tallies[kind] = fuzz(kind, seeds, given.mutants, given.seed, Path(folder), given.keep)
             seconds = time.monotonic() - begin

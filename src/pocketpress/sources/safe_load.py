@@ -67,9 +67,9 @@ def read_state(path: Path) -> Any:
 
 def _check_archive(path: Path) -> None:
     """Refuse an archive whose members grow beyond all measure when they are unpacked."""
-    if not zipfile.is_zipfile(path):
-        return
     try:
+        if not zipfile.is_zipfile(path):
+            return
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(info.file_size for info in archive.infolist())
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
@@ -102,9 +102,9 @@ def load_exported(path: Path) -> torch.export.ExportedProgram:
         raise SourceError("no such file", got=path)
     if path.stat().st_size > MAX_BYTES:
         raise SourceError(f"{path} is too large", got=path.stat().st_size, allowed=f"{MAX_BYTES} bytes")
+    _check_archive(path)
     if not zipfile.is_zipfile(path):
         raise SourceError(f"{path} is not a .pt2 program", next_step="save it with torch.export.save")
-    _check_archive(path)
     try:
         with _no_pickle():
             return torch.export.load(str(path))

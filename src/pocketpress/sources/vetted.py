@@ -72,7 +72,7 @@ def unreadable(path: Path, name: str, error: Exception) -> SourceError:
 
 def _problem(path: Path, status: int, answer: bytes) -> PocketpressError:
     if status == REFUSED:
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+        with contextlib.suppress(ValueError, LookupError, TypeError):
             said = json.loads(answer.splitlines()[-1])
             kind = getattr(errors, str(said["error"]), None)
             if isinstance(kind, type) and issubclass(kind, UserError) and kind is not errors.BlockedError:
