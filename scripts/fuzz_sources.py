@@ -129,7 +129,9 @@ def fuzz(kind: str, seeds: Seeds, count: int, seed: int, folder: Path, keep: Pat
 
 def _note(tally: Tally, bench: Bench, found: Outcome, keep: Path | None) -> None:
     if found.word in FAILURES and bench.kind in CONTAINED and found.word != "side effect":
-        (again,) = run_batch(replace(bench, vet=True), range(found.number, found.number + 1))
+        (again,) = run_batch(
+            replace(bench, vet=True, seconds=4 * SECONDS), range(found.number, found.number + 1)
+        )
         detail = f"{found.word} {found.detail}"[:80]
         found = replace(again, word="contained", detail=detail) if again.word == "error" else again
     tally.outcomes[found.word] += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 
 HEAD = """# The command line
 
-<!-- Written by scripts/help_pages.py from src/pocketpress/cli/main.py; edit there. -->
+<!-- Written by scripts/help_pages.py from src/pocketpress/cli; edit there. -->
 
 Results go to stdout, progress to stderr. Every table is also available as `--json`. `pocketpress -v VERB …`
 shows tracebacks, `NO_COLOR=1` takes the colours away, and `POCKETPRESS_CACHE` names the cache folder.
@@ -37,18 +37,27 @@ shows tracebacks, `NO_COLOR=1` takes the colours away, and `POCKETPRESS_CACHE` n
 """
 
 
+def verbs(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command by its words, those of groups included."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from verbs(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
+
+
 def page() -> str:
     """The whole page."""
-    group: Any = typer.main.get_command(app)
     parts = [HEAD]
-    for name, command in group.commands.items():
+    for name, command in verbs(typer.main.get_command(app)):
         arguments = [p for p in command.params if p.param_type_name == "argument"]
         options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
         usage = " ".join(["pocketpress", name, *(a.name.upper() for a in arguments), "[OPTIONS]"])
         parts.append(f"\n## `pocketpress {name}`\n\n{command.help}\n\n```\n{usage}\n```\n")
-        parts.append(
-            _table("argument", ((f"`{a.name.upper()}`", "required", _text(a.help)) for a in arguments))
-        )
+        if arguments:
+            needed = {True: "required", False: ""}
+            rows = [(f"`{a.name.upper()}`", needed[bool(a.required)], _text(a.help)) for a in arguments]
+            parts.append(_table("argument", rows))
         parts.append(_table("option", ((_names(o), _default(o), _text(o.help)) for o in options)))
     return "\n".join(part.rstrip("\n") for part in parts) + "\n"
 

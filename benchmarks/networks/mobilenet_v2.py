@@ -9,8 +9,9 @@ that quantisation adds.
 from __future__ import annotations
 
 import torch
-from examples.cifar.networks import IMAGENET_STAGES, MobileNetV2
 from torch import Tensor, nn
+
+from pocketpress.zoo.mobilenet_v2 import IMAGENET_STAGES, MobileNetV2
 
 SIDE = 224
 CLASSES = 1000

@@ -11,15 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from examples.cifar.networks import (
-    BasicBlock,
-    InvertedResidual,
-    MobileNetV2,
-    Pressable,
-    mobilenet_v2,
-    resnet8,
-)
+from examples.cifar.networks import Pressable, mobilenet_v2, resnet8
 from torch import Tensor, nn
+
+from pocketpress.zoo.mobilenet_v2 import InvertedResidual, MobileNetV2
+from pocketpress.zoo.resnet import BasicBlock
 
 SPAN = 1000.0
 """Largest over smallest factor."""

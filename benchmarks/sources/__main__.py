@@ -3,7 +3,8 @@
     python -m benchmarks.sources --cifar $POCKETPRESS_DATA/cifar10 --out results/sources.json
 
 The trained small MobileNetV2 is pressed from PyTorch, ONNX, TFLite and Keras, with the same calibration
-pictures; artifacts are compared runtime by runtime in one process.  Then a large ONNX file of random weights
+pictures; artifacts are compared runtime by runtime in one process.  Once more with one set of scales for all
+files, where integers can be compared (`benchmarks.sources.scales`).  Then a large ONNX file of random weights
 is read and pressed.
 """
 
@@ -13,8 +14,8 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,11 @@ from pocketpress.core.targets import all_targets
 from pocketpress.measure.latency import summarise
 
 FACTORY = "examples.cifar.networks:mobilenet_v2"
+FOLDED = "benchmarks.sources.export:folded"
 PYTORCH = "pytorch"
 RUNTIMES = ("litert", "executorch", "onnxruntime")
 PRECISIONS = ("fp32", "w8a8-fast")
+ONE_SCALE = "w8a8, the PyTorch network's scales"
 Made = dict[str, tuple[Path, Child]]
 CALIBRATION, JUDGED = 1280, 1000
 
@@ -43,10 +46,15 @@ def prepare(cifar: Path, work: Path) -> dict[str, str]:
     np.savez(work / "calibration.npz", x=images)
     np.savez(work / "calibration-last.npz", x=np.ascontiguousarray(images.transpose(0, 2, 3, 1)))
     read_split(cifar / "test.parquet").draw(JUDGED, 0).save(work / "pictures.npz")
-    files = {kind: work / f"network.{kind}" for kind in EXPORTS}
+    return exported(work, FACTORY)
+
+
+def exported(work: Path, factory: str, *options: str) -> dict[str, str]:
+    """Write the files of a network; sources by kind."""
+    files = {kind: work / f"network{''.join(options)}.{kind}" for kind in EXPORTS}
     for kind, path in files.items():
-        run("benchmarks.sources.export", kind, str(path))
-    return {PYTORCH: FACTORY} | {kind: str(path) for kind, path in files.items()}
+        run("benchmarks.sources.export", kind, str(path), *options)
+    return {PYTORCH: factory} | {kind: str(path) for kind, path in files.items()}
 
 
 def pressed(sources: dict[str, str], precision: str, work: Path) -> Made:
@@ -61,19 +69,40 @@ def pressed(sources: dict[str, str], precision: str, work: Path) -> Made:
     return made
 
 
-def compared(
-    made: dict[str, tuple[Path, Child]], precision: str, target: str, work: Path
-) -> Iterator[SourceRow]:
+def pressed_rows(made: Made, precision: str, work: Path) -> Iterator[SourceRow]:
+    """Every press' artifacts."""
+    seconds = {kind: child.seconds for kind, (_, child) in made.items()}
+    for target in RUNTIMES:
+        suffix = all_targets()[target].suffix
+        files = {kind: next(out.glob(f"*{suffix}")) for kind, (out, _) in made.items()}
+        for row in compared(files, precision, target, work):
+            yield replace(row, seconds=seconds[row.source])
+
+
+def one_scale_rows(kinds: Iterable[str], work: Path) -> Iterator[SourceRow]:
+    """Artifacts of the network with folded batch norm, with the scales of the PyTorch one carried over."""
+    every = exported(work, FOLDED, "--folded")
+    sources = {kind: every[kind] for kind in kinds}
+    (work / "sources.json").write_text(json.dumps(sources))
+    child = run("benchmarks.sources.scales", str(work))
+    print(f"one set of scales: {child.seconds:.0f} s", file=sys.stderr, flush=True)
+    shares = json.loads((work / "weights.json").read_text())
+    for target in RUNTIMES:
+        folder, suffix = work / f"scales-{target}", all_targets()[target].suffix
+        files = {kind: folder / f"{kind}{suffix}" for kind in sources}
+        for row in compared(files, ONE_SCALE, target, work):
+            yield replace(row, equal_constants=shares[row.source])
+
+
+def compared(files: dict[str, Path], precision: str, target: str, work: Path) -> Iterator[SourceRow]:
     """All artifacts of one runtime against that of the PyTorch network."""
-    suffix = all_targets()[target].suffix
-    files = {kind: next(out.glob(f"*{suffix}")) for kind, (out, _) in made.items()}
     listed = {kind: str(path) for kind, path in files.items()}
     (work / f"files-{target}.json").write_text(json.dumps(listed))
     run("benchmarks.sources.measure", target, str(work))
     with np.load(work / f"measured-{target}.npz") as file:
         got = {name: file[name] for name in file.files}
     base = got[PYTORCH]
-    for kind, (_, child) in made.items():
+    for kind in files:
         paired = summarise(got[f"{PYTORCH}/s"], got[f"{kind}/s"], threads=1)
         assert paired.speedup is not None
         yield SourceRow(
@@ -84,7 +113,6 @@ def compared(
             equal=equal_share(got[kind], base),
             furthest=float(np.abs(got[kind] - base).max() / np.abs(base).max()),
             images=len(base),
-            seconds=child.seconds,
         )  # fmt: skip
 
 
@@ -99,10 +127,11 @@ def main() -> None:
         work = Path(folder)
         sources = prepare(given.cifar, work)
         kept = {kind: sources[kind] for kind in (PYTORCH, *given.sources.split(","))}
-        rows = []
+        rows: list[SourceRow] = []
         for precision in PRECISIONS:
             made = pressed(kept, precision, work)
-            rows += [row for target in RUNTIMES for row in compared(made, precision, target, work)]
+            rows += pressed_rows(made, precision, work)
+        rows += one_scale_rows(kept, work)
         large = measure_import(work)
     result = {
         "benchmark": "sources", "format": 1, **describe(),

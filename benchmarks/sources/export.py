@@ -10,12 +10,16 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
-from examples.cifar.networks import InvertedResidual, mobilenet_v2
+from examples.cifar.networks import mobilenet_v2
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from pocketpress.zoo.mobilenet_v2 import InvertedResidual
 
 Tensors = tuple[torch.Tensor, ...]
 
@@ -68,6 +72,8 @@ def _layer(module: nn.Module, values: Any) -> Any:
         state = (module.weight, module.bias, module.running_mean, module.running_var)
         norm.set_weights([tensor.detach().numpy() for tensor in state if tensor is not None])
         return values
+    if isinstance(module, nn.Identity):
+        return values
     if isinstance(module, nn.ReLU6):
         return layers.ReLU(6.0)(values)
     raise TypeError(f"no Keras layer for {type(module).__name__}")
@@ -76,19 +82,34 @@ def _layer(module: nn.Module, values: Any) -> Any:
 def _convolution(module: nn.Conv2d, values: Any) -> Any:
     from keras import layers
 
-    weight = module.weight.detach().permute(2, 3, 1, 0)
+    weight, bias = module.weight.detach().permute(2, 3, 1, 0), module.bias
     size, stride = module.kernel_size[0], module.stride[0]
     if stride > 1 and size > 1:  # "same" of Keras pads the other end than PyTorch does
         values = layers.ZeroPadding2D(size // 2)(values)
     padding = "valid" if stride > 1 and size > 1 else "same"
     if module.groups > 1:
-        layer = layers.DepthwiseConv2D(size, stride, padding, use_bias=False)
+        layer = layers.DepthwiseConv2D(size, stride, padding, use_bias=bias is not None)
         weight = weight.permute(0, 1, 3, 2)
     else:
-        layer = layers.Conv2D(module.out_channels, size, stride, padding, use_bias=False)
+        layer = layers.Conv2D(module.out_channels, size, stride, padding, use_bias=bias is not None)
     values = layer(values)
-    layer.set_weights([weight.numpy()])
+    layer.set_weights([weight.numpy()] if bias is None else [weight.numpy(), bias.detach().numpy()])
     return values
+
+
+def folded() -> tuple[nn.Module, Tensors]:
+    """The network with batch norm folded into its convolutions.
+
+    Exporters fold it with roundings of their own, and one unit in the last place of a weight is enough to
+    change integers; here all files hold the same numbers.
+    """
+    network, examples = mobilenet_v2()
+    for module in list(network.modules()):
+        if isinstance(module, nn.Sequential):
+            for place, (conv, norm) in enumerate(pairwise(list(module))):
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    module[place], module[place + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
+    return network, examples
 
 
 EXPORTS: dict[str, Callable[[nn.Module, Tensors, Path], None]] = {
@@ -103,9 +124,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Export the small MobileNetV2.")
     parser.add_argument("kind", choices=EXPORTS)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--folded", action="store_true", help="batch norm folded before the export")
     given = parser.parse_args()
     torch.manual_seed(0)
-    network, examples = mobilenet_v2()
+    network, examples = folded() if given.folded else mobilenet_v2()
     EXPORTS[given.kind](network, examples, given.out)
 
 

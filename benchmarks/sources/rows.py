@@ -19,7 +19,8 @@ class SourceRow:
         equal: share of outputs less than half a step from that artifact's; in int8 the same integers.
         furthest: largest difference of an output, relative to the largest output.
         images: test images of the last two.
-        seconds: of the press, from starting Python to its end.
+        seconds: of the press, from starting Python to its end; None where the scales were carried over.
+        equal_constants: share of the stored weights and biases that are equal integers, one set of scales.
     """
 
     source: str
@@ -31,7 +32,8 @@ class SourceRow:
     equal: float
     furthest: float
     images: int
-    seconds: float
+    seconds: float | None = None
+    equal_constants: float | None = None
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,13 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from examples.cifar.data import Split, read_split
 from examples.cifar.networks import UNTRAINED, load
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from pocketpress.measure.interval import wilson
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,8 @@ class Accuracy:
     @staticmethod
     def of(correct: int, samples: int) -> Accuracy:
         """The interval of `correct` out of `samples`, at least one."""
-        z, share = 1.96, correct / samples
-        centre = share + z * z / (2 * samples)
-        spread = z * np.sqrt(share * (1 - share) / samples + z * z / (4 * samples * samples))
-        scale = 1 + z * z / samples
-        return Accuracy(share, float((centre - spread) / scale), float((centre + spread) / scale), samples)
+        low, high = wilson(correct, samples)
+        return Accuracy(correct / samples, low, high, samples)
 
     def __str__(self) -> str:
         return f"{self.share:.2%} ({self.low:.2%} to {self.high:.2%} on {self.samples} samples)"

@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pocketpress.core.buckets import BucketSession
     from pocketpress.core.record import Record
     from pocketpress.core.session import Session
     from pocketpress.pipeline.compare import Comparison
     from pocketpress.sources.source import Source
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "compare", "load", "open", "press"]
+__all__ = ["__version__", "compare", "load", "open", "open_buckets", "press"]
 
 
 def load(
@@ -77,6 +80,24 @@ def open(artifact: str | Path, *, threads: int = 1, isolated: bool = False) -> S
 
         return Session(open_isolated(path, threads, spec=spec))
     return Session(spec.open_runner(path, threads))
+
+
+def open_buckets(
+    artifacts: Iterable[str | Path], *, mask: str = "attention_mask", threads: int = 1
+) -> BucketSession:
+    """Load artifacts of several lengths as one function of inputs of any length; see `core.buckets`.
+
+    Args:
+        artifacts: of one network and target, as ``--bucket`` made them.
+        mask: name of the input that is 1 where an input counts.
+        threads: threads of the runtime.
+
+    Raises:
+        ArtifactError: as `open`, or they do not belong together.
+    """
+    from pocketpress.core.buckets import BucketSession
+
+    return BucketSession([open(artifact, threads=threads) for artifact in artifacts], mask)
 
 
 def compare(a: str | Path, b: str | Path, *, data: str, **options: Any) -> Comparison:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from examples.cifar import networks
-from examples.cifar.networks import WEIGHTS, InvertedResidual, MobileNetV2, Stage
+from examples.cifar.networks import WEIGHTS
 from safetensors.torch import save_file
+
+from pocketpress.zoo.mobilenet_v2 import InvertedResidual, MobileNetV2, Stage
 
 TRAINED = ["mobilenet_v2", "mobilenet_v2_full", "resnet8", "resnet20", "resnet56"]
 

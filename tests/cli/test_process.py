@@ -40,7 +40,7 @@ def test_importing_the_package_loads_no_ml_library() -> None:
 
 
 def test_help_loads_no_ml_library() -> None:
-    for verb in ([], ["press"], ["inspect"], ["compare"]):
+    for verb in ([], ["press"], ["inspect"], ["compare"], ["zoo"], ["zoo", "suggest"]):
         code = f"""
 from pocketpress.cli.main import run
 try:

@@ -83,6 +83,14 @@ def test_no_float_layer_can_go_back(items: tuple[Layer, ...], noise: float) -> N
         assert costs.noise(back) > noise or costs.time_macs(back) > costs.time_macs(found.bits)
 
 
+def test_a_float_layer_goes_back_once_its_neighbour_has() -> None:
+    """One pass leaves l0 in float: it may go back only after l1, which is tried later."""
+    rows = [(1, 0.01, 1), (1, 0.23, 1), (1, 0.01, 58), (1, 0.01, 11), (1, 0.04, 12)]
+    items = tuple(Layer(f"l{i}", m, 2 * w, 1, {8: n, 4: n}) for i, (w, n, m) in enumerate(rows))
+    found = assign(chain(items), noise=2.0)
+    assert found.floats == {"l3", "l4"}
+
+
 def test_float_islands_are_contiguous_by_hand() -> None:
     """Four equal layers; freeing two activations needs two neighbours and the end, not two islands.
 

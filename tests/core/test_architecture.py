@@ -13,10 +13,11 @@ import pytest
 import pocketpress
 
 ROOT = Path(pocketpress.__file__).resolve().parent
-STAGES = ("sources", "data", "graph", "compress", "verify", "measure", "devices", "report")
+STAGES = ("zoo", "sources", "data", "graph", "compress", "verify", "measure", "devices", "report")
 MAY_KNOW: dict[str, set[str]] = {
     "core": set(),
-    "sources": {"core"},
+    "zoo": {"core"},
+    "sources": {"core", "zoo"},
     "data": {"core"},
     "graph": {"core"},
     "compress": {"core"},
@@ -133,7 +134,8 @@ def test_each_runtime_is_imported_by_its_own_target_only() -> None:
 
 
 def test_the_command_line_imports_nothing_heavy_at_the_top() -> None:
-    for name in ("pocketpress", "pocketpress.__main__", "pocketpress.cli.main", "pocketpress.cli.units"):
+    light = ("pocketpress", "pocketpress.__main__")
+    for name in (*light, "pocketpress.cli.main", "pocketpress.cli.units", "pocketpress.cli.zoo"):
         top = {m for m, at_top in imports(name) if at_top}
         assert {m.partition(".")[0] for m in top} & {*ML, "numpy"} == set(), name
         assert not any(m.startswith("pocketpress.pipeline") for m in top), name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,6 +45,21 @@ def test_it_stops_at_the_budget_but_not_before_the_least_number_of_rounds() -> N
     slow = Clock()
     times = interleave([slow.takes("a", 100.0)], plan, clock=slow)  # type: ignore[list-item]
     assert times.seconds.shape == (1, 2, 1)
+
+
+def test_the_processors_own_time_is_counted_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall, own = Clock(), Clock()
+    monkeypatch.setattr("time.perf_counter", wall)
+    monkeypatch.setattr("time.process_time", own)
+    plan = TimingPlan(warmup=1, block=1, min_rounds=1, max_rounds=1, processor=True)
+    busy = own.takes("busy", 2.0)
+
+    def call() -> None:
+        busy()  # type: ignore[operator]
+        wall.now += 7.0  # other work on the machine
+
+    np.testing.assert_array_equal(interleave([call], plan).seconds, [[[2.0]]])
+    np.testing.assert_array_equal(interleave([call], replace(plan, processor=False)).seconds, [[[7.0]]])
 
 
 def test_the_garbage_collector_is_put_back_even_after_an_error() -> None:

@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from pocketpress.core.record import FirstDifference, Latency, Limits, Metric, Parity, TargetEntry
+from pocketpress.core.record import (
+    Drift,
+    FirstDifference,
+    Latency,
+    Limits,
+    Metric,
+    Parity,
+    Segment,
+    TargetEntry,
+)
 from pocketpress.measure.verdict import judge, judged
 
 LATENCY = Latency(
@@ -209,3 +218,38 @@ def test_a_skipped_target_keeps_its_reasons() -> None:
 
 def test_unmeasured_agreement_is_said() -> None:
     assert judge(but(parity=None), LIMITS).reasons == ("agreement with the reference was not measured",)
+
+
+def with_drift(first: float, last: float, growth: float | None, *, grows: bool = False) -> TargetEntry:
+    segments = (
+        Segment(first=0, last=7, sqnr_float_db=first, sqnr_reference_db=float("inf")),
+        Segment(first=8, last=15, sqnr_float_db=last, sqnr_reference_db=float("inf")),
+    )
+    drift = Drift(sequences=3, steps=16, segments=segments, growth_db=growth, grows=grows)
+    return GOOD.model_copy(update={"drift": drift})
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (
+            with_drift(33.24, 31.66, 0.9),
+            "over 16 steps 33.2 dB from the float network's outputs at first, 31.7 dB at the end: "
+            "the error does not grow",
+        ),
+        (
+            with_drift(33.2, 20.0, 6.25, grows=True),
+            "over 16 steps 33.2 dB from the float network's outputs at first, 20.0 dB at the end: "
+            "the error grows, by 6.2 dB from the second quarter of the steps to the last",
+        ),
+        (
+            with_drift(float("inf"), 20.0, None),
+            "over 16 steps no error from the float network's outputs at first, 20.0 dB at the end: "
+            "too few steps to tell whether the error grows",
+        ),
+    ],
+)
+def test_how_an_error_develops_is_said_and_breaks_no_promise(entry: TargetEntry, said: str) -> None:
+    before, after = judge(GOOD, Limits()), judge(entry, Limits())
+    assert after.verdict == before.verdict == "pass"
+    assert after.reasons == (*before.reasons, said)

@@ -7,7 +7,10 @@ import math
 import pytest
 from tests.report.sample import record, targets
 
-from pocketpress.report.view import counts, decibels, matrix, percent, value
+from pocketpress.core.program import State
+from pocketpress.core.record import Drift, Segment
+from pocketpress.core.signature import Signature, TensorSpec
+from pocketpress.report.view import card, counts, decibels, facts_of, matrix, percent, value
 
 
 @pytest.mark.parametrize(
@@ -52,3 +55,22 @@ def test_counts_by_verdict() -> None:
         (1, "not executed here"),
         (1, "skipped"),
     ]
+
+
+def test_a_network_with_state_shows_its_states_and_how_the_error_develops() -> None:
+    ends = ((0, 33.21), (40, 31.7))
+    segments = tuple(
+        Segment(first=at, last=at + 9, sqnr_float_db=level, sqnr_reference_db=90.0) for at, level in ends
+    )
+    drift = Drift(sequences=12, steps=50, segments=segments, growth_db=1.2)
+    target = next(t for t in targets() if t.latency_s is not None).model_copy(update={"drift": drift})
+    facts = {name: (shown, small) for name, shown, small in card(target).facts}
+    assert facts["Error over the steps"] == (
+        "33.2 dB → 31.7 dB",
+        "12 sequences of up to 50 steps, does not grow",
+    )
+    assert "Latency of a step" in facts and "Latency" not in facts
+    h, after, x, y = (TensorSpec(name, (1, 4), "float32") for name in ("h", "after", "x", "y"))
+    signature = Signature((x, h), (y, after), states=(State("h", "after"),))
+    groups = dict(facts_of(record().model_copy(update={"signature": signature})))
+    assert ("state h", "becomes after at every step") in groups["Network"]

@@ -25,6 +25,7 @@ from pocketpress.verify.reference import interpret
 Function = Callable[..., Any]
 TABLE = torch.arange(12, dtype=torch.float32).reshape(4, 3)
 SCORES = torch.linspace(-2, 2, 20).reshape(1, 1, 4, 5)
+ROWS = torch.arange(20, dtype=torch.float32).reshape(4, 5)
 LOWEST = torch.finfo(torch.float32).min
 
 
@@ -44,6 +45,17 @@ def translated(function: Function, *inputs: torch.Tensor) -> Program:
 def attention(mask: Any) -> torch.Tensor:
     q = SCORES.reshape(1, 1, 5, 4)
     return F.scaled_dot_product_attention(q, q.flip(2), q + 1, attn_mask=mask)
+
+
+def rows(x: torch.Tensor) -> torch.Tensor:
+    """Rows that are computed."""
+    return ROWS + x.float()[:, :1]
+
+
+def put_column(x: torch.Tensor) -> torch.Tensor:
+    written = rows(x).clone()
+    written[:, x[0, 2:3]] = ROWS[:, :1] - 9
+    return written
 
 
 CASES: dict[str, Function] = {
@@ -67,6 +79,27 @@ CASES: dict[str, Function] = {
     "where-infinity": lambda x: torch.softmax(
         SCORES + torch.where(x != 0, 0.0, -torch.inf)[:, None, None], -1
     ),
+    "where-computed": lambda x: torch.where(x != 0, x.float() * 0.3, x.float() - 2),
+    "where-known": lambda x: torch.where(x != 0, torch.linspace(-1, 1, 5), x.float()),
+    "where-grown": lambda x: torch.where(x[:, :1] == 1, 0.0, torch.ones(3, 5)),
+    "where-nothing": lambda x: torch.where(x[:, :1] == 1, torch.zeros(3, 5), 0.0),
+    "where-infinite-constant": lambda x: torch.softmax(
+        SCORES + torch.where(x == 1, torch.tensor([0.0, 0, 0, -torch.inf, 0]), 0.5)[:, None, None], -1
+    ),
+    "masked-fill": lambda x: (x.float() * 2).masked_fill(x == 1, -3.0),
+    "masked-fill-lowest": lambda x: torch.softmax(
+        (SCORES + x.float()).masked_fill((x == 1)[:, None, None], -torch.inf), -1
+    ),
+    "equal-tensors": lambda x: (x == x[:, :1]).float(),
+    "differ-tensors": lambda x: (x != torch.arange(5)).float(),
+    "less": lambda x: (x < 2).float(),
+    "less-equal": lambda x: (torch.arange(5) <= x[:, 2:3]).float(),
+    "greater": lambda x: (x > torch.arange(5)).float(),
+    "greater-equal": lambda x: (x >= x[:, 4:]).float(),
+    "write": lambda x: rows(x).index_copy(0, x[0, 2:3], ROWS[:1] - 7),
+    "write-in-place": lambda x: rows(x).index_copy_(1, x[0, 2], rows(x)[:, 1:2] - 5),
+    "put-in-place": put_column,
+    "put": lambda x: rows(x).index_put((x[0, 2:3],), ROWS[:1] - 9),
     "index": lambda x: x.bool()[torch.zeros(1, 1, dtype=torch.int64), torch.arange(5)[None]].float(),
     "index-every-second": lambda x: x.float()[:, torch.tensor([1, 3])],
     "index-select": lambda x: x.float().index_select(1, torch.tensor([2, 3, 4])),
@@ -91,11 +124,20 @@ REFUSED: dict[str, tuple[Function, str]] = {
     "cast-to-half": (lambda x: x.to(torch.float16).float(), "cast to torch.float16"),
     "cast-back": (lambda x: (x.float() * 2).long().float(), "cast to torch.int64"),
     "real-to-truth": (lambda x: (x.float() * 2).bool().float(), "cast to torch.bool"),
-    "compared-tensors": (lambda x: (x == x[:, :1]).float(), "comparison of tensors"),
+    "compared-reals": (lambda x: (x.float() * 2 < 3.0).float(), "comparison of tensors"),
     "bits": (lambda x: (x & 1).float(), "bitwise operation on whole numbers"),
     "not-bits": (lambda x: (~x).float(), "bitwise operation on whole numbers"),
-    "where-computed": (lambda x: torch.where(x != 0, x.float(), 0.0), "where on computed values"),
-    "where-infinity-kept": (lambda x: torch.where(x != 0, 0.0, -torch.inf), "where on computed values"),
+    "where-whole": (lambda x: torch.where(x != 0, x, 3), "selection of whole numbers"),
+    "where-infinity-kept": (lambda x: torch.where(x != 0, 0.0, -torch.inf), "of infinite ones"),
+    "write-several": (
+        lambda x: ROWS.index_put((x[0, :2],), rows(x)[:2]),
+        "writing at several places",
+    ),
+    "write-adding": (lambda x: ROWS.index_put((x[0, :1],), ROWS[:1], accumulate=True), "adding to them"),
+    "write-in-two-axes": (
+        lambda x: ROWS.index_put((x[0, :1], x[0, :1]), rows(x)[0, :1]),
+        "indices of several axes",
+    ),
     "index-computed": (lambda x: TABLE.float()[x] + x.float()[x].sum(), ""),
     "index-uneven": (lambda x: x.float()[:, torch.tensor([0, 1, 3])], "not evenly spaced"),
     "select-computed": (lambda x: x.float().index_select(1, x[0]), "computed at run time"),

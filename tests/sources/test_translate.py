@@ -13,7 +13,7 @@ from torch import nn
 
 from pocketpress.core.errors import BlockedError, UnsupportedError
 from pocketpress.core.program import Program
-from pocketpress.sources.aten import indices
+from pocketpress.sources.aten import indices, recurrent
 from pocketpress.sources.aten.translate import HANDLERS, to_program
 from pocketpress.verify.reference import interpret
 
@@ -299,7 +299,8 @@ def test_the_table_reaches_every_handler(monkeypatch: pytest.MonkeyPatch) -> Non
         if name == "mish":
             with pytest.raises(UnsupportedError):
                 translated(Wrapped(refused[0]), *[torch.ones(s) for s in refused[1]])
-    missing = {n.removeprefix("aten::").rstrip("_") for n in HANDLERS if n not in indices.HANDLERS} - {
+    elsewhere = {**indices.HANDLERS, **recurrent.HANDLERS}
+    missing = {n.removeprefix("aten::").rstrip("_") for n in HANDLERS if n not in elsewhere} - {
         n.removeprefix("aten::").rstrip("_") for n in reached
     }
     aliases = {

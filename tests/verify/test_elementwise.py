@@ -113,3 +113,9 @@ def test_sums_with_ratios_over_127_equal_exact_arithmetic(
     for got, x, y in zip(out.reshape(-1)[::7], a.reshape(-1)[::7], b.reshape(-1)[::7], strict=True):
         exact = Fraction((int(x) - za) * pa + (int(y) - zb) * pb, 127)
         assert got == max(-128, min(127, round(exact) + zo))
+
+
+def test_float_numbers_of_rank_0_stay_of_rank_0() -> None:
+    out = run("mul", [(np.float32(1.5), None)], (), None, [(np.float32(2.0), None)], **CLAMP)
+    assert out.shape == ()
+    assert float(out) == 3.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pocketpress.compress.quantize.observe import observe
 from pocketpress.compress.quantize.place import place, without
 from pocketpress.compress.quantize.plan import QuantizationOptions, int8_tensors, make_plan
 from pocketpress.core.signature import Signature, TensorSpec
+from pocketpress.testing import all_cases
 from pocketpress.verify.parity import compare, is_approximate, sqnr_db
 from pocketpress.verify.reference import interpret
 
@@ -109,3 +111,26 @@ def test_float_layers_between_integer_ones_leave_rounding_to_the_runtime() -> No
         plan = make_plan(program, without(program, placement, {kept: "why"}), stats, QuantizationOptions())
         assert is_approximate(apply_plan(program, plan)) is wanted
     assert not is_approximate(apply_plan(program, plan_of(program)))
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("gru-plain-fp32", False),
+        ("gru-plain-w8a8-static", True),
+        ("lstm-rounded_projected-w8a8-static", True),
+    ],
+)
+def test_recurrent_layers_round_in_their_own_ways_where_states_are_rounded(name: str, wanted: bool) -> None:
+    """Float alone is compared as float; the case in int8 rounds what comes out, or the state itself."""
+    (program,) = (case.program for case in all_cases() if case.id == name)
+    assert is_approximate(program) is wanted
+
+
+def test_a_rounded_state_is_enough() -> None:
+    (program,) = (c.program for c in all_cases() if c.id == "gru-rounded-w8a8-static")
+    (node,) = (n for n in program.nodes if n.op == "gru")
+    alone = program.prefix(node.outputs)
+    assert is_approximate(alone)
+    plain = tuple(n.with_attrs(state_scale=None) if n.op == "gru" else n for n in alone.nodes)
+    assert not is_approximate(replace(alone, nodes=plain))

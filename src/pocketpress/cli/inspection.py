@@ -45,6 +45,8 @@ def _head(found: Inspection) -> Table:
         for kind, specs in (("input", found.signature.inputs), ("output", found.signature.outputs)):
             for spec in specs:
                 head.add_row(kind, f"{spec.name} {spec.shape} {spec.dtype}")
+        for state in found.signature.states:
+            head.add_row("state", f"{state.input} becomes {state.output} at every step")
     head.add_row("parameters", f"{found.parameters:,} ({size(found.parameter_bytes)} as float32)")
     head.add_row("multiply-accumulates", f"{found.multiply_accumulates:,}")
     head.add_row("operators", ", ".join(f"{name} {count}" for name, count in found.operators.items()))

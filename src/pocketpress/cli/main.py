@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from pocketpress import __version__
+from pocketpress.cli import zoo
 
 app = typer.Typer(
     name="pocketpress",
@@ -27,18 +28,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(zoo.app, name="zoo")
 INTERRUPTED = 130
 _verbose = False
 
 Source = Annotated[
     str,
     typer.Argument(
-        help="module:factory, file.py:factory, or a .pt2, .onnx, .tflite, .keras, .h5 file, or hf:ORG/NAME"
+        help="module:factory, file.py:factory, hf:ORG/NAME, zoo:NAME; .pt2, .onnx, .tflite, .keras, .h5 file"
     ),
 ]
 Weights = Annotated[Path | None, typer.Option(help="weights: .safetensors, or a .pt state dict")]
 InputShape = Annotated[
     list[str] | None, typer.Option("--input", help="input shape, as 1,3,224,224; once per input")
+]
+States = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state", help="an output that is an input of the next step, as cache_in=cache_out; once per state"
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout instead of a table")]
 Threads = Annotated[int, typer.Option(min=1, help="threads of every runtime")]
@@ -78,6 +86,17 @@ def press(
     ),
     weights: Weights = None,
     input_: InputShape = None,
+    state: States = None,
+    stream: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="press one step of a recurrent network; the axis of the inputs that is time"
+        ),
+    ] = None,
+    bucket: Annotated[
+        str | None,
+        typer.Option(help="lengths of a sequence, as 32,64,128: an artifact for each, in out/LENGTH"),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -219,6 +238,8 @@ def press(
         out=out,
         weights=weights,
         shapes=units.shapes(input_),
+        states=units.states(state),
+        stream=stream,
         data=data,
         evaluation=eval_,
         metric=metric,
@@ -270,13 +291,32 @@ def press(
     from pocketpress.cli import show
     from pocketpress.pipeline import press as pipeline
 
-    if dry_run:
+    sizes = units.lengths(bucket)
+    if dry_run and not sizes:
         show.plan(pipeline.open_job(options), as_json=json_)
+        return
+    if sizes:
+        _press_buckets(options, sizes, dry_run=dry_run, as_json=json_)
         return
     with show.live() as events:
         record = pipeline.press(options, events)
     show.record(record, out, as_json=json_)
     if record.verdict in ("fail", "vacuous"):
+        raise typer.Exit(3)
+
+
+def _press_buckets(options: Any, sizes: tuple[int, ...], *, dry_run: bool, as_json: bool) -> None:
+    from pocketpress.cli import show
+    from pocketpress.pipeline import buckets
+
+    if dry_run:
+        show.write_json({n: [list(s) for s in p.sizes] for n, p in buckets.plan(options, sizes).items()})
+        return
+    with show.live() as events:
+        records = buckets.press_buckets(options, sizes, events)
+    for length, record in records.items():
+        show.record(record, options.out / str(length), as_json=as_json)
+    if any(record.verdict in ("fail", "vacuous") for record in records.values()):
         raise typer.Exit(3)
 
 

@@ -65,6 +65,10 @@ class LiveEvents(Events):
         """Remove the bar."""
         self.bars.remove_task(self.tasks.pop(name))
 
+    def note(self, text: str) -> None:
+        """A line above the bars."""
+        self.view.console.print(text)
+
     def target(self, entry: TargetEntry) -> None:
         """Update the table."""
         self.entries[entry.name] = entry
@@ -227,6 +231,7 @@ def plan(job: Job, *, as_json: bool) -> None:
         "multiply_accumulates": multiply_accumulates(job.program),
         "inputs": {s.name: list(s.shape) for s in job.signature.inputs},
         "outputs": {s.name: list(s.shape) for s in job.signature.outputs},
+        "states": {s.input: s.output for s in job.signature.states},
         "precision": options.precision,
         "estimator": options.estimator if options.precision == "w8a8-static" else None,
         "targets": [spec.name for spec in job.targets],

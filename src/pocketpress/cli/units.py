@@ -6,6 +6,7 @@ import math
 import re
 
 from pocketpress.core.errors import UserError
+from pocketpress.core.program.state import State
 
 _SIZES = {"b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
 _TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
@@ -22,6 +23,25 @@ def _shape(text: str) -> tuple[int, ...]:
     parts = re.split(r"[,x]", text.strip("()[] "))
     if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
         raise UserError("--input is not a shape", got=text, allowed="positive integers, as 1,3,224,224")
+    return tuple(int(part) for part in parts)
+
+
+def states(texts: list[str] | None) -> tuple[State, ...]:
+    """``cache_in=cache_out`` per state."""
+    found = []
+    for text in texts or ():
+        taken, _, given = (part.strip() for part in text.partition("="))
+        if not taken or not given:
+            raise UserError("--state is not a pair of names", got=text, allowed="INPUT=OUTPUT, as h_in=h_out")
+        found.append(State(taken, given))
+    return tuple(found)
+
+
+def lengths(text: str | None) -> tuple[int, ...]:
+    """``32,64,128``."""
+    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise UserError("--bucket is not a list of lengths", got=text, allowed="whole numbers, as 32,64,128")
     return tuple(int(part) for part in parts)
 
 

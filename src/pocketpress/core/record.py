@@ -196,6 +196,31 @@ class Parity(Part):
     first_difference: FirstDifference | None = Field(default=None, description="where the two part ways")
 
 
+class Segment(Part):
+    """Error over some consecutive steps of all sequences, against the signal of whole sequences."""
+
+    first: Count = Field(description="step, counted from 0")
+    last: Count = Field(description="step, included")
+    sqnr_float_db: Decibels = Field(description="against the float network")
+    sqnr_reference_db: Decibels = Field(description="against the reference interpreter")
+
+
+class Drift(Part):
+    """How the error of a network with state develops from step to step, its own states running along."""
+
+    sequences: Count = Field(description="number of sequences compared")
+    steps: Count = Field(description="of the longest of them")
+    segments: tuple[Segment, ...] = Field(default=(), max_length=64, description="in order of steps")
+    growth_db: Finite | None = Field(
+        default=None,
+        description="error against the float network in the last quarter of the steps over that in the "
+        "second; none for fewer than 8 steps",
+    )
+    grows: bool = Field(
+        default=False, description="`growth_db` exceeds 3 dB and the error is not mere float rounding (60 dB)"
+    )
+
+
 class PairParity(Part):
     """Agreement between two targets' artifacts on the same inputs."""
 
@@ -232,6 +257,7 @@ class TargetEntry(Part):
     float_peak_rss_bytes: Count | None = Field(default=None, description="the same for the float artifact")
     lower_s: Seconds | None = Field(default=None, description="time to write the artifact")
     parity: Parity | None = None
+    drift: Drift | None = Field(default=None, description="of networks with state")
     skipped: tuple[SkippedEntry, ...] = Field(default=(), max_length=10_000)
     notes: tuple[Text, ...] = Field(default=(), max_length=1000)
     verdict: Verdict = Field(description="what the measurements say")

@@ -16,11 +16,16 @@ class Session:
 
     Quantised borders are converted here, so the caller never sees a scale.  One call is one inference
     at the artifact's static shape (batch of one, as on a phone).
+
+    A network with state is called the same way, states among its inputs and outputs, or step by step:
+    `step` keeps the states, and `reset` starts again.
     """
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self.signature: Signature = runner.signature
+        self._states: dict[str, Array] = {}
+        self.reset()
 
     def __call__(self, *arrays: Array, **named: Array) -> dict[str, Array]:
         """Run one inference.
@@ -29,15 +34,75 @@ class Session:
             ArtifactError: an input is missing, unknown, of another shape or not numeric, or is no row of the
                 table that it is looked up in.
         """
-        feeds = self._feeds(arrays, named)
-        results = self._runner.run(feeds)
+        specs = self.signature.inputs
+        results = self._runner.run(self._feeds(specs, arrays, named))
         return {
             spec.name: file_to_real(np.asarray(value), spec.scale, spec.zero_point)
             for spec, value in zip(self.signature.outputs, results, strict=True)
         }
 
-    def _feeds(self, arrays: tuple[Array, ...], named: dict[str, Array]) -> list[Array]:
-        specs = self.signature.inputs
+    def step(self, *arrays: Array, **named: Array) -> dict[str, Array]:
+        """Run one inference on the kept states, and keep what they become.
+
+        Args:
+            arrays: inputs that are no states, in order.
+            named: the same by name.
+
+        Returns:
+            The outputs that are no states.  After an error the states are what they were.
+
+        Raises:
+            ArtifactError: as a call.
+        """
+        specs = self.signature.given
+        given = dict(zip((s.name for s in specs), self._feeds(specs, arrays, named), strict=True))
+        feeds = [given[s.name] if s.name in given else self._states[s.name] for s in self.signature.inputs]
+        results = {
+            spec.name: np.asarray(value)
+            for spec, value in zip(self.signature.outputs, self._runner.run(feeds), strict=True)
+        }
+        self._states = {state.input: results[state.output] for state in self.signature.states}
+        return {
+            spec.name: file_to_real(results[spec.name], spec.scale, spec.zero_point)
+            for spec in self.signature.returned
+        }
+
+    @property
+    def states(self) -> dict[str, Array]:
+        """Real values of the kept states, by the name of the input that takes them."""
+        specs = {spec.name: spec for spec in self.signature.inputs}
+        return {
+            name: file_to_real(value, specs[name].scale, specs[name].zero_point).copy()
+            for name, value in self._states.items()
+        }
+
+    def reset(self, **states: Array) -> None:
+        """Start a new sequence: every state gets its initial value, or the real values given for it.
+
+        Raises:
+            ArtifactError: a name is no state, or a value does not fit.
+        """
+        specs = {spec.name: spec for spec in self.signature.inputs}
+        known = [state.input for state in self.signature.states]
+        unknown = sorted(set(states) - set(known))
+        if unknown:
+            raise ArtifactError(
+                "unknown state", got=unknown, allowed=known or "none: the network has no state"
+            )
+        self._states = {
+            state.input: _feed(
+                specs[state.input],
+                states.get(
+                    state.input, state.start(specs[state.input].shape, _real_dtype(specs[state.input]))
+                ),
+            )
+            for state in self.signature.states
+        }
+
+    @staticmethod
+    def _feeds(
+        specs: tuple[TensorSpec, ...], arrays: tuple[Array, ...], named: dict[str, Array]
+    ) -> list[Array]:
         if len(arrays) > len(specs):
             raise ArtifactError("too many inputs", got=len(arrays), allowed=len(specs))
         given = dict(zip((spec.name for spec in specs), arrays, strict=False))
@@ -73,6 +138,10 @@ def _feed(spec: TensorSpec, value: Array | None) -> Array:
     if spec.rows is not None:
         _check_rows(spec.name, array, spec.rows)
     return real_to_file(array, spec.dtype, spec.scale, spec.zero_point)
+
+
+def _real_dtype(spec: TensorSpec) -> str:
+    return "float32" if spec.scale is not None else spec.dtype
 
 
 def _check_rows(name: str, array: Array, rows: int) -> None:

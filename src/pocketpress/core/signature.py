@@ -10,6 +10,7 @@ from typing import Any
 from pocketpress.core.errors import ArtifactError
 from pocketpress.core.program.exact import exact_outputs
 from pocketpress.core.program.ir import Program, TensorType
+from pocketpress.core.program.state import State
 
 FORMAT = 1
 MAX_JSON_BYTES = 1 << 20
@@ -77,12 +78,41 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Signature:
-    """All inputs and outputs of an artifact, and how images become inputs."""
+    """All inputs and outputs of an artifact, and how images become inputs.
+
+    Attributes:
+        inputs: of the artifact, in order, states included.
+        outputs: of the artifact, in order, states included.
+        preprocessing: how images become the input.
+        precision: a name of `core.precision`.
+        states: outputs that are inputs of the next call; both ends are stored alike.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     preprocessing: Preprocessing | None = None
     precision: str = "fp32"
+    states: tuple[State, ...] = ()
+
+    def __post_init__(self) -> None:
+        inputs = {spec.name: spec for spec in self.inputs}
+        outputs = {spec.name: spec for spec in self.outputs}
+        for state in self.states:
+            taken, got = inputs.get(state.input), outputs.get(state.output)
+            if taken is None or got is None or _stored_as(taken) != _stored_as(got):
+                raise ValueError(f"Signature.states: {state.input} and {state.output} are not stored alike")
+
+    @property
+    def given(self) -> tuple[TensorSpec, ...]:
+        """Inputs that are no states: what the caller gives at every step."""
+        kept = {state.input for state in self.states}
+        return tuple(spec for spec in self.inputs if spec.name not in kept)
+
+    @property
+    def returned(self) -> tuple[TensorSpec, ...]:
+        """Outputs that are no states: what the caller gets at every step."""
+        kept = {state.output for state in self.states}
+        return tuple(spec for spec in self.outputs if spec.name not in kept)
 
     def to_json(self) -> str:
         """Serialise to the JSON text that is embedded in artifacts."""
@@ -90,6 +120,8 @@ class Signature:
         for tensor in (*described["inputs"], *described["outputs"]):
             if tensor["rows"] is None:
                 del tensor["rows"]
+        if not self.states:  # artifacts without state are the bytes they were
+            del described["states"]
         return json.dumps({"format": FORMAT, **described}, sort_keys=True, separators=(",", ":"))
 
     @classmethod
@@ -111,6 +143,7 @@ class Signature:
                 outputs=_tensors(data["outputs"]),
                 preprocessing=_preprocessing(prep) if prep else None,
                 precision=str(data.get("precision", "fp32")),
+                states=_states(data.get("states", [])),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ArtifactError("embedded signature is malformed", got=type(error).__name__) from error
@@ -120,6 +153,18 @@ def _tensors(items: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
     if len(items) > MAX_TENSORS:
         raise ValueError("too many tensors")
     return tuple(_tensor(item) for item in items)
+
+
+def _states(items: list[dict[str, Any]]) -> tuple[State, ...]:
+    if len(items) > MAX_TENSORS:
+        raise ValueError("too many states")
+    return tuple(
+        State(str(i["input"]), str(i["output"]), tuple(float(v) for v in i["initial"])) for i in items
+    )
+
+
+def _stored_as(spec: TensorSpec) -> tuple[object, ...]:
+    return spec.shape, spec.dtype, spec.scale, spec.zero_point
 
 
 def _tensor(item: Mapping[str, Any]) -> TensorSpec:
@@ -172,6 +217,7 @@ def signature_of(
         outputs=tuple(output(n) for n in program.outputs),
         preprocessing=preprocessing,
         precision=precision,
+        states=program.states,
     )
 
 

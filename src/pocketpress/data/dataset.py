@@ -25,7 +25,11 @@ MAX_COUNTED = 1_000_000
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample: an array with batch axis per input name, and the target without one."""
+    """One sample: an array with batch axis per input name, and the target without one.
+
+    For a network with state a sample is a sequence: every array has one more axis in front, the steps, and
+    there are none for the states.
+    """
 
     inputs: dict[str, Array]
     target: Array | None = None
@@ -147,7 +151,7 @@ class Dataset:
 
     def _sample(self, raw: RawSample) -> Sample:
         given = raw.inputs
-        specs = self.signature.inputs
+        specs = self.signature.given
         if not isinstance(given, Mapping):
             if len(specs) != 1:
                 raise DataError(
@@ -155,13 +159,25 @@ class Dataset:
                     allowed=f"one array per input: {', '.join(s.name for s in specs)}",
                 )
             given = {specs[0].name: given}
-        inputs = {
-            spec.name: self._input(index, given.get(spec.name), raw) for index, spec in enumerate(specs)
-        }
+        read = self._sequence if self.signature.states else self._input
+        inputs = {spec.name: read(index, given.get(spec.name), raw) for index, spec in enumerate(specs)}
+        lengths = {name: len(value) for name, value in inputs.items()}
+        if self.signature.states and len(set(lengths.values())) > 1:
+            raise DataError(f"{raw.where}: inputs of different numbers of steps", got=lengths)
         return Sample(inputs, None if raw.target is None else fit_target(raw.target, raw.where))
 
+    def _sequence(self, index: int, value: Array | None, raw: RawSample) -> Array:
+        """All steps of one input, stacked along a new first axis."""
+        steps = None if value is None else np.asarray(value)
+        if steps is not None and (steps.ndim == 0 or len(steps) == 0):
+            raise DataError(f"{raw.where}: a sequence without steps", allowed="(steps, ...)")
+        if steps is None:
+            return self._input(index, None, raw)
+        where = [replace(raw, where=f"{raw.where} step {number}") for number in range(len(steps))]
+        return np.stack([self._input(index, *pair) for pair in zip(steps, where, strict=True)])
+
     def _input(self, index: int, value: Array | None, raw: RawSample) -> Array:
-        spec, prep = self.signature.inputs[index], self.preprocessing
+        spec, prep = self.signature.given[index], self.preprocessing
         if value is None:
             raise DataError(f"{raw.where}: input {spec.name} is missing", allowed=spec.name)
         image = value if raw.is_image else as_image(value, spec, prep)
@@ -171,7 +187,7 @@ class Dataset:
             return fit_array(apply(image, prep, where=raw.where), spec, raw.where)
         if self.pixels:
             return fit_array(to_pixels(value, prep, raw.where), spec, raw.where, keep_dtype=True)
-        return fit_array(value, spec, raw.where)
+        return fit_array(value, spec, raw.where, step=bool(self.signature.states))
 
 
 def digest(samples: Iterable[Sample]) -> str:

@@ -17,13 +17,21 @@ def input_dtype(spec: TensorSpec) -> np.dtype[Any]:
     return np.dtype(spec.dtype if integers else "float32")
 
 
-def sample_shape(shape: tuple[int, ...], spec: TensorSpec) -> bool:
-    """Whether a sample of ``shape`` fits, with or without its batch axis of 1."""
+def sample_shape(shape: tuple[int, ...], spec: TensorSpec, *, step: bool = False) -> bool:
+    """Whether a sample of ``shape`` fits, with or without its batch axis of 1.
+
+    A step of a sequence may go without all its leading axes of 1.
+    """
+    if step:
+        lead = spec.shape[: max(len(spec.shape) - len(shape), 0)]
+        return shape == spec.shape[len(lead) :] and all(size == 1 for size in lead)
     return shape == spec.shape or (spec.shape[:1] == (1,) and shape == spec.shape[1:])
 
 
-def fit_array(value: Array, spec: TensorSpec, where: str, *, keep_dtype: bool = False) -> Array:
-    """Return ``value`` with the input's shape and dtype.
+def fit_array(
+    value: Array, spec: TensorSpec, where: str, *, keep_dtype: bool = False, step: bool = False
+) -> Array:
+    """Return ``value`` with the input's shape and dtype; ``step`` as in `sample_shape`.
 
     Raises:
         DataError: not numeric, another shape, integers out of range, or NaN or infinity.
@@ -31,7 +39,7 @@ def fit_array(value: Array, spec: TensorSpec, where: str, *, keep_dtype: bool = 
     value = np.asarray(value)
     if value.dtype.kind not in "fiub":
         raise DataError(f"{where}: {spec.name} is not numeric", got=value.dtype, allowed="float32")
-    if not sample_shape(value.shape, spec):
+    if not sample_shape(value.shape, spec, step=step):
         raise shape_error(where, value.shape, spec)
     value = value.reshape(spec.shape)
     if keep_dtype:

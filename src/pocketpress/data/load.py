@@ -23,7 +23,7 @@ def load_dataset(spec: str, signature: Signature, preprocessing: Preprocessing |
     Args:
         spec: a folder of (class folders of) images, ``FILE.npz``, ``FILE.parquet`` (with
             ``?image=COLUMN&label=COLUMN`` to name columns), ``module:function`` or ``file.py:function``.
-        signature: of the network, which the samples must fit.
+        signature: of the network, which the samples must fit; with states samples are sequences (`Sample`).
         preprocessing: applied to images, and to uint8 arrays of ``.npz`` and functions.  None means, for
             folders and ``.parquet``, "resize to the network's input, pixels in [0, 1]", and for the others
             that they give finished inputs.
@@ -35,13 +35,19 @@ def load_dataset(spec: str, signature: Signature, preprocessing: Preprocessing |
         raise DataError("the network takes no inputs")
     path_text, _, query = spec.partition("?")
     path, suffix = Path(path_text), Path(path_text).suffix.lower()
+    if signature.states and (path.is_dir() or suffix == ".parquet"):
+        raise DataError(
+            "a network with state takes sequences, not single images",
+            got=spec,
+            next_step="give a .npz of arrays (samples, steps, ...), or module:function",
+        )
     if path.is_dir():
         prep = _image_preprocessing(signature, preprocessing)
         return Dataset(spec, "folder", signature, prep, open_folder(path, len(prep.mean)))
     if suffix == ".parquet":
         prep = _image_preprocessing(signature, preprocessing)
         return Dataset(spec, "parquet", signature, prep, _parquet(_existing(path), len(prep.mean), query))
-    prep_given = None if preprocessing is None else complete(preprocessing, signature.inputs[0])
+    prep_given = None if preprocessing is None else complete(preprocessing, signature.given[0])
     if suffix == ".npz":
         reader = open_npz(_existing(path), signature, images=prep_given is not None)
         return Dataset(spec, "npz", signature, prep_given, reader)

@@ -222,7 +222,7 @@ def suggest_metric(signature: Signature, sample: Sample | None = None) -> str:
     "agreement" without targets, "top1" for whole-number labels of a score vector, else "mse"; of the first
     output where there are several.
     """
-    outputs = signature.outputs
+    outputs = signature.returned
     suffix = f"@{outputs[0].name}" if len(outputs) > 1 else ""
     if sample is None or sample.target is None:
         return f"agreement{suffix}"

@@ -126,15 +126,21 @@ def open_npz(path: Path, signature: Signature, *, images: bool) -> NpzReader:
     names = _input_arrays(path, signature, members)
     inputs = {name: members[key] for name, key in names.items()}
     target = members.get("y")
-    for spec in signature.inputs:
+    for spec in signature.given:
         member = inputs[spec.name]
         if not member.shape or member.shape[0] == 0:
             raise DataError(f"{path}: {member.name} has no samples", got=f"shape {member.shape}")
         if member.dtype.kind not in "fiub":
             raise DataError(f"{path}: {member.name} is not numeric", got=member.dtype, allowed="float32")
         is_image = images and member.dtype == np.uint8 and len(member.shape) in (3, 4)
-        if not is_image and not sample_shape(member.shape[1:], spec):
-            raise shape_error(f"{path}: {member.name}", member.shape[1:], spec)
+        shape = member.shape[1:]
+        if signature.states and not shape:
+            raise DataError(
+                f"{path}: {member.name} holds no sequences", got=member.shape, allowed="(samples, steps, ...)"
+            )
+        shape = shape[1:] if signature.states else shape
+        if not is_image and not sample_shape(shape, spec, step=bool(signature.states)):
+            raise shape_error(f"{path}: {member.name}", shape, spec)
     lengths = {
         m.name: m.shape[0] if m.shape else 0 for m in (*inputs.values(), *([target] if target else []))
     }
@@ -152,9 +158,9 @@ def open_npz(path: Path, signature: Signature, *, images: bool) -> NpzReader:
 def _input_arrays(path: Path, signature: Signature, members: dict[str, Member]) -> dict[str, str]:
     """Which array is which input: ``x`` for a single one, else ``x_<name>`` or ``<name>``."""
     found: dict[str, str] = {}
-    for spec in signature.inputs:
+    for spec in signature.given:
         candidates = [f"x_{spec.name}", spec.name]
-        if len(signature.inputs) == 1:
+        if len(signature.given) == 1:
             candidates.insert(0, "x")
         candidates = list(dict.fromkeys(candidates))
         key = next((c for c in candidates if c in members), None)

@@ -48,7 +48,7 @@ def judge(target: TargetEntry, limits: Limits) -> Judgement:
     if target.verdict == "skipped":
         return Judgement("skipped", target.reasons)
     findings = [*_sizes(target, limits), *_latencies(target, limits), *_parities(target, limits)]
-    findings += _drops(target, limits)
+    findings += [*_drops(target, limits), *_drifts(target)]
     order: tuple[Severity, ...] = ("fail", "vacuous", "note")
     reasons = tuple(f.text for severity in order for f in findings if f.severity == severity)
     found = {finding.severity for finding in findings}
@@ -181,6 +181,26 @@ def _drops(target: TargetEntry, limits: Limits) -> Iterator[_Finding]:
         reach = quantity(metric.drop_ci95[1], metric.unit, resolution=apart)
         text = f"{metric.name} drop of {drop} keeps the limit of {limit}, but its interval reaches {reach}"
         yield _Finding("note", f"{text}: {metric.samples:,} samples leave it open")
+
+
+def _drifts(target: TargetEntry) -> Iterator[_Finding]:
+    """How the error of a network with state develops; no promise speaks of it."""
+    found = target.drift
+    if found is None or len(found.segments) < 2:
+        return
+    first, last = (_level(found.segments[i].sqnr_float_db) for i in (0, -1))
+    text = f"over {found.steps:,} steps {first} from the float network's outputs at first, {last} at the end"
+    if found.growth_db is None:
+        yield _Finding("note", f"{text}: too few steps to tell whether the error grows")
+    elif found.grows:
+        grown = f"by {found.growth_db:.1f} dB from the second quarter of the steps to the last"
+        yield _Finding("note", f"{text}: the error grows, {grown}")
+    else:
+        yield _Finding("note", f"{text}: the error does not grow")
+
+
+def _level(decibels: float) -> str:
+    return "no error" if decibels == float("inf") else f"{decibels:.1f} dB"
 
 
 def _openness(metric: Metric, limit: float) -> str:

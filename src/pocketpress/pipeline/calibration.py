@@ -15,6 +15,7 @@ from pocketpress.core.program import Program
 from pocketpress.core.program.ir import Array
 from pocketpress.data import Dataset
 from pocketpress.pipeline.options import PressOptions
+from pocketpress.pipeline.sequences import chosen_steps
 
 SAMPLES = 512
 """Samples that ranges are found on.  Extremes of 128 are exceeded by others often enough to matter."""
@@ -26,6 +27,8 @@ JUDGES = 256
 FEWEST_JUDGES = 32
 JUDGING_SHARE = 4
 """Where there are no other samples for judging, at most one of so many is kept from learning for it."""
+SEQUENCES = 64
+"""Of a network with state so many are run for ranges, and so many for judging and learning."""
 LEAST_LEARNED = 16
 """Calibration samples without which no rounding is learned: it would fit them and nothing else."""
 BORDER_BYTES = 192 << 20
@@ -84,11 +87,15 @@ def draw(data: Dataset, options: PressOptions, program: Program) -> Calibration:
     bytes_each = sample_bytes(program)
     count = calibration_count(options, bytes_each)
     judging = min(JUDGES, max(FEWEST_JUDGES, SAMPLE_BYTES // max(bytes_each, 1)))
-    ranges = _read(data, count, options.seed)
+    sequences = SequenceDraw(data, program, options.seed) if program.states else None
+    ranges = sequences.some(count) if sequences else _read(data, count, options.seed)
     learns = learns_rounding(options)
     room = learnable(program, frozenset(n.name for n in program.nodes if n.op in PRODUCTS))
     more = max(0, min(options.rounding_samples, room - len(ranges))) if learns else 0
-    others = list(_others(data, judging + more, options.seed + 1, ranges))
+    if sequences:
+        others = sequences.others(judging + more)
+    else:
+        others = list(_others(data, judging + more, options.seed + 1, ranges))
     if len(others) >= FEWEST_JUDGES:
         judges = spread(others, judging)
         pool = ranges + _without(others, judges)
@@ -97,6 +104,29 @@ def draw(data: Dataset, options: PressOptions, program: Program) -> Calibration:
         judges = spread(ranges, min(JUDGES, -(-len(ranges) // apart)))
         pool = _without(ranges, judges) + others
     return Calibration(ranges, judges, spread(pool, room) if learns else [])
+
+
+class SequenceDraw:
+    """Single steps of sequences, with the states that the float network has there.
+
+    Args:
+        data: sequences.
+        program: float, with states.
+        seed: of the choice of sequences and steps.
+    """
+
+    def __init__(self, data: Dataset, program: Program, seed: int) -> None:
+        self.program, self.seed = program, seed
+        read = _read(data, 2 * SEQUENCES, seed)
+        self.first, self.second = read[::2], read[1::2]
+
+    def some(self, count: int) -> Feeds:
+        """So many steps of every other sequence."""
+        return chosen_steps(self.program, self.first, count, self.seed)
+
+    def others(self, count: int) -> Feeds:
+        """So many steps of the sequences in between."""
+        return chosen_steps(self.program, self.second, count, self.seed + 1) if self.second else []
 
 
 def learnable(program: Program, learned: frozenset[str]) -> int:

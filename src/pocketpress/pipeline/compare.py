@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketpress.core.errors import ArtifactError
@@ -18,6 +18,8 @@ from pocketpress.pipeline.evaluate import EvaluationSet, compare_metric, run_ses
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.feeds import Feeds
 from pocketpress.pipeline.prove import file_feeds
+from pocketpress.pipeline.sequences import first_inference, singles
+from pocketpress.pipeline.stateful import judged_alone
 from pocketpress.verify.parity import compare
 
 
@@ -72,21 +74,21 @@ def compare_artifacts(
         with events.stage("run", 2 * len(feeds)) as advance:
             ours = run_session(Session(first), feeds, advance)
             theirs = run_session(Session(second), feeds, advance)
-        times = child.time(
-            [
-                (second, file_feeds(second.signature, feeds.first(1)[0])),
-                (first, file_feeds(first.signature, feeds.first(1)[0])),
-            ]
-        )
+        feed = first_inference(first.signature, feeds.first(1)[0])
+        times = child.time([(r, file_feeds(r.signature, feed)) for r in (second, first)])
     latency = summarise(
         times.seconds[0], times.seconds[1], threads=threads, warmup=times.warmup, overhead_s=times.overhead_s
     )
     scores = None
     if metric is not None or feeds.targets is not None:
-        sample = next(iter(dataset.samples(1, seed)))
+        sample = judged_alone(next(iter(dataset.samples(1, seed))), first.signature)
         function = resolve_metric(metric or suggest_metric(first.signature, sample))
         scores = compare_metric(function, theirs, EvaluationSet(feeds, ours), seed)
-    parity = compare(theirs, ours, first.signature)
+    signature = first.signature
+    if signature.states:
+        ours, theirs = singles(ours), singles(theirs)
+        signature = replace(signature, outputs=signature.returned, states=())
+    parity = compare(theirs, ours, signature)
     return Comparison(str(a), str(b), parity, scores, latency, (measure_size(a), measure_size(b)))
 
 
@@ -101,7 +103,8 @@ def _open(child: Child, path: Path, threads: int) -> IsolatedRunner:
 
 def _check_alike(first: Signature, second: Signature) -> None:
     def shape(signature: Signature) -> list[tuple[str, tuple[int, ...]]]:
-        return [(s.name, s.shape) for s in (*signature.inputs, *signature.outputs)]
+        states = [(f"{s.input}={s.output}", ()) for s in signature.states]
+        return [*((s.name, s.shape) for s in (*signature.inputs, *signature.outputs)), *states]
 
     if shape(first) != shape(second):
         raise ArtifactError(

@@ -12,9 +12,10 @@ from pocketpress.compress.mixed.sensitivity import Sensitivity, measure_sensitiv
 from pocketpress.compress.quantize.observe import TensorStats
 from pocketpress.compress.quantize.place import PRODUCTS
 from pocketpress.compress.quantize.plan import QuantizationPlan
-from pocketpress.core.program import OPS, Node, Program, Quantization
+from pocketpress.core.program import OPS, Node, Program, Quantization, TensorType
 from pocketpress.core.program.decode import stored_bits
 from pocketpress.core.program.ir import Array
+from pocketpress.core.program.recurrent import RECURRENT, weight_names
 from pocketpress.core.record import Histogram, LayerCost
 from pocketpress.pipeline.events import Events
 from pocketpress.verify.reference import interpret_node
@@ -84,7 +85,8 @@ def quantized_costs(
 
 def stored_costs(program: Program, mirrored: Program) -> tuple[LayerCost, ...]:
     """Of a network whose activations stay float: the layers that have weights."""
-    return tuple(_stored(program, mirrored, node) for node in mirrored.nodes if node.op in PRODUCTS)
+    weighty = (*PRODUCTS, *RECURRENT)
+    return tuple(_stored(program, mirrored, node) for node in mirrored.nodes if node.op in weighty)
 
 
 def reached(quant: Quantization, bits: int = 8) -> tuple[float, float]:
@@ -135,14 +137,24 @@ def _stored(program: Program, mirrored: Program, node: Node) -> LayerCost:
         multiply_accumulates=multiply_accumulates(mirrored, node),
     )
     made = _made(program, node)
-    if node.op not in PRODUCTS or made is None or made.inputs[1] not in program.constants:
+    names = () if made is None else _weights(made)
+    if made is None or not names or names[0] not in program.constants:
         return cost
-    weight = program.type(made.inputs[1])
-    bits = stored_bits(weight)
-    scales = len(weight.quant.scale) if weight.quant is not None else len(weight.palette or ())
-    bias = program.type(made.inputs[2]).elements if len(made.inputs) > 2 else 0
-    size = (weight.elements * bits + 7) // 8 + 4 * (scales + bias)
-    return cost.model_copy(update={"weight_bits": bits, "size_bytes": size})
+    bias = [n for n in made.inputs[1:] if n not in names and n in program.constants]
+    size = sum(_bytes(program.type(name)) for name in names)
+    size += 4 * sum(program.type(name).elements for name in bias)
+    return cost.model_copy(update={"weight_bits": stored_bits(program.type(names[0])), "size_bytes": size})
+
+
+def _weights(node: Node) -> tuple[str, ...]:
+    if node.op in RECURRENT:
+        return weight_names(node)
+    return node.inputs[1:2] if node.op.endswith(PRODUCTS) else ()
+
+
+def _bytes(type_: TensorType) -> int:
+    scales = len(type_.quant.scale) if type_.quant is not None else len(type_.palette or ())
+    return (type_.elements * stored_bits(type_) + 7) // 8 + 4 * scales
 
 
 def _made(program: Program, node: Node) -> Node | None:

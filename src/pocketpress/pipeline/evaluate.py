@@ -19,6 +19,7 @@ from pocketpress.measure.accuracy import compare_scores, compare_whole
 from pocketpress.pipeline.feeds import Feed, Feeds
 from pocketpress.pipeline.outputs import Outputs
 from pocketpress.pipeline.prepare import stored
+from pocketpress.pipeline.sequences import initial_states, run_sequence, singles
 from pocketpress.verify.reference import interpret
 
 Advance = Callable[[], None]
@@ -41,15 +42,39 @@ class EvaluationSet:
         """Stacked targets, or None without labels."""
         return self.feeds.targets
 
+    def rows(self, outputs: Outputs) -> Any:
+        """Outputs as the metrics take them: of samples, of all steps, or of every sequence's last step."""
+        if self.feeds.per_step:
+            return stacked(singles(outputs))
+        if self.feeds.sequences:
+            return stacked([{name: value[-1] for name, value in o.items()} for o in outputs])
+        return stacked(outputs)
+
 
 def run_program(program: Program, feeds: Iterable[Feed], advance: Advance) -> Outputs:
-    """Real-valued outputs of a program in the reference interpreter."""
+    """Real-valued outputs of a program in the reference interpreter; of whole sequences with state."""
     results: Outputs = []
-    for feed in feeds:
+
+    def call(feed: Feed) -> Feed:
         values = interpret(program, stored(program, feed))
-        results.append({name: _real(program, name, values[name]) for name in program.outputs})
+        return {name: _real(program, name, values[name]) for name in program.outputs}
+
+    for feed in feeds:
+        results.append(run_sequence(feed, _stepper(program, call)) if program.states else call(feed))
         advance()
     return results
+
+
+def _stepper(program: Program, call: Callable[[Feed], Feed]) -> Callable[[Feed], Feed]:
+    """A function of one step that keeps the states, which start anew."""
+    kept = initial_states(program)
+
+    def step(feed: Feed) -> Feed:
+        results = call({**feed, **kept})
+        kept.update({state.input: results[state.output] for state in program.states})
+        return {name: results[name] for name in program.returned}
+
+    return step
 
 
 def _real(program: Program, name: str, value: Array) -> Array:
@@ -58,10 +83,12 @@ def _real(program: Program, name: str, value: Array) -> Array:
 
 
 def run_session(session: Session, feeds: Iterable[Feed], advance: Advance) -> Outputs:
-    """Real-valued outputs of an artifact in its runtime."""
+    """Real-valued outputs of an artifact in its runtime; of whole sequences with state."""
     results: Outputs = []
     for feed in feeds:
-        results.append(session(**feed))
+        session.reset()
+        stateful = bool(session.signature.states)
+        results.append(run_sequence(feed, lambda f: session.step(**f)) if stateful else session(**feed))
         advance()
     return results
 
@@ -83,8 +110,8 @@ def compare_metric(
     seed: int,
 ) -> Metric:
     """The task metric of an artifact against the float network on the same samples."""
-    floats = stacked(evaluation.float_outputs)
-    ours = stacked(outputs)
+    floats, ours = evaluation.rows(evaluation.float_outputs), evaluation.rows(outputs)
+    count = evaluation.feeds.rows
     targets = evaluation.targets if metric.needs_targets else floats_as_target(floats)
     score, float_score = metric.evaluate(ours, targets), metric.evaluate(floats, targets)
     if score.per_sample is not None and float_score.per_sample is not None:
@@ -102,7 +129,7 @@ def compare_metric(
             try:
                 return float(metric.evaluate(_rows(values, rows), _rows(targets, rows)).value)
             except DataError:
-                if len(rows) == len(outputs) and (np.asarray(rows) == np.arange(len(rows))).all():
+                if len(rows) == count and (np.asarray(rows) == np.arange(len(rows))).all():
                     raise
                 return float("nan")  # undefined on this resample, for example without one class
 
@@ -112,7 +139,7 @@ def compare_metric(
         public_name(metric),
         on(ours),
         on(floats),
-        len(outputs),
+        count,
         unit=metric.unit,
         larger_is_better=metric.higher_is_better,
         seed=seed,

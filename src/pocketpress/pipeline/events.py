@@ -35,5 +35,8 @@ class Events:
     def ended(self, name: str) -> None:
         """A stage ended, well or not."""
 
+    def note(self, text: str) -> None:
+        """Something worth a line while it runs."""
+
     def target(self, entry: TargetEntry) -> None:
         """What is known of a target changed."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pocketpress.core.program import Program
 from pocketpress.data.metrics import Metric
-from pocketpress.pipeline.evaluate import EvaluationSet, floats_as_target, run_program, stacked
+from pocketpress.pipeline.evaluate import EvaluationSet, floats_as_target, run_program
 from pocketpress.pipeline.outputs import Outputs
 
 
@@ -41,8 +41,8 @@ class MetricJudge:
     def _value(self, outputs: Outputs) -> float:
         targets = self.evaluation.targets
         if not self.metric.needs_targets:
-            targets = floats_as_target(stacked(self.float_outputs))
-        return self.metric.evaluate(stacked(outputs), targets).value
+            targets = floats_as_target(self.evaluation.rows(self.float_outputs))
+        return self.metric.evaluate(self.evaluation.rows(outputs), targets).value
 
     def drop(self, program: Program) -> float:
         """How much the metric drops with this program, in the reference interpreter."""

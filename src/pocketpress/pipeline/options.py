@@ -7,7 +7,9 @@ from pathlib import Path
 
 from pocketpress.core.errors import UserError
 from pocketpress.core.precision import parse_precision
+from pocketpress.core.program.state import State
 from pocketpress.core.record import Limits
+from pocketpress.data.buckets import Bucket
 from pocketpress.pipeline.shrink_options import ShrinkOptions
 
 SYNTHESISED = "none"
@@ -24,6 +26,9 @@ class PressOptions:
         out: folder for the artifacts, ``record.json`` and ``report.html``.
         weights: weights file for the factory's network.
         shapes: input shapes when the factory gives no example inputs.
+        states: outputs that are inputs of the next step, besides those that the factory declares.
+        stream: time axis of the inputs of a network of whole sequences, to press it as one of single steps.
+        bucket: which of several lengths this press is (`pipeline.buckets`).
         data: calibration data, or `SYNTHESISED` to make it from the network's batch-norm statistics.
         evaluation: evaluation data; the calibration data when None.
         metric: metric name or callable; chosen from the data when None.
@@ -53,6 +58,9 @@ class PressOptions:
     out: Path = Path("pressed")
     weights: Path | None = None
     shapes: tuple[tuple[int, ...], ...] | None = None
+    states: tuple[State, ...] = ()
+    stream: int | None = None
+    bucket: Bucket | None = None
     data: str | None = None
     evaluation: str | None = None
     metric: str | None = None
@@ -97,6 +105,12 @@ class PressOptions:
                 "--qat-epochs trains integers on labelled or unlabelled data",
                 got=f"--precision {self.precision}, --finetune {self.shrink.finetune}",
                 next_step="give --finetune DATA and --precision w8a8-static, w4a8 or w8a16",
+            )
+        if self.stream is not None and (self.states or self.stream < 0):
+            raise UserError(
+                "--stream finds the states itself, along an axis that is counted from 0",
+                got=f"--stream {self.stream}, {len(self.states)} states",
+                next_step="leave --state out",
             )
         self._check_synthesised()
         for name in ("calibration_samples", "parity_samples", "threads"):

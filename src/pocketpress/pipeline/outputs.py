@@ -12,12 +12,18 @@ from pocketpress.core.program.ir import Array
 from pocketpress.pipeline.cache import Cache
 
 Outputs = list[dict[str, Array]]
+LENGTHS = "#steps"
 
 
 def pack(outputs: Outputs) -> bytes:
-    """One stacked array per output name."""
+    """One array per output name: stacked, or of sequences of several lengths one after the other."""
     stream = io.BytesIO()
-    np.savez(stream, **{name: np.stack([o[name] for o in outputs]) for name in outputs[0]})  # type: ignore[arg-type]
+    alike = all(o[name].shape == outputs[0][name].shape for o in outputs for name in o)
+    join = np.stack if alike else np.concatenate
+    arrays = {name: join([o[name] for o in outputs]) for name in outputs[0]}
+    if not alike:
+        arrays[LENGTHS] = np.asarray([len(next(iter(o.values()))) for o in outputs])
+    np.savez(stream, **arrays)  # type: ignore[arg-type]
     return stream.getvalue()
 
 
@@ -25,6 +31,10 @@ def unpack(path: Path) -> Outputs:
     """Read `pack`'s bytes back."""
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
+    if LENGTHS in arrays:
+        ends = np.cumsum(arrays.pop(LENGTHS))[:-1]
+        parts = {name: np.split(value, ends) for name, value in arrays.items()}
+        return [{name: part[i] for name, part in parts.items()} for i in range(len(ends) + 1)]
     count = len(next(iter(arrays.values())))
     return [{name: value[i] for name, value in arrays.items()} for i in range(count)]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ from pocketpress.data import (
     resolve_metric,
     suggest_metric,
 )
+from pocketpress.data.buckets import shortened
 from pocketpress.data.metrics import Metric as MetricFunction
 from pocketpress.data.preprocessing import complete
 from pocketpress.devices.host import describe_host
@@ -56,7 +58,6 @@ from pocketpress.pipeline.evaluate import (
     floats_as_target,
     public_name,
     run_program,
-    stacked,
 )
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.feeds import Feeds
@@ -64,20 +65,23 @@ from pocketpress.pipeline.judge import MetricJudge
 from pocketpress.pipeline.options import SYNTHESISED, PressOptions
 from pocketpress.pipeline.outputs import Outputs, cached
 from pocketpress.pipeline.prepare import Prepared, prepare, simplified, stored
-from pocketpress.pipeline.prove import prove
+from pocketpress.pipeline.prove import compared, prove
 from pocketpress.pipeline.qat import trainer
 from pocketpress.pipeline.quantization import GIVEN
+from pocketpress.pipeline.sequences import inferences
 from pocketpress.pipeline.stack import check_source, open_training, shrink_job, with_original, with_steps
+from pocketpress.pipeline.stateful import check_stateful, judged_alone, load_stated
 from pocketpress.pipeline.synthesis import SynthesisReader, synthesised
 from pocketpress.report.render import render
 from pocketpress.sources.huggingface.names import is_checkpoint, parse
-from pocketpress.sources.load import load_source, saved_kind
+from pocketpress.sources.load import saved_kind
 from pocketpress.sources.source import Source
 from pocketpress.verify.layers import layer_errors
-from pocketpress.verify.parity import compare, is_approximate
 
 PACKAGES = ("torch", "ai-edge-litert", "executorch", "onnxruntime", "coremltools", "numpy")
 LAYER_SAMPLES = 8
+PARITY_STEPS = 4096
+"""Of all sequences that are compared with the reference, which computes every step."""
 WARNED_SAMPLES = 32
 """With fewer the record warns of the ranges they showed."""
 
@@ -109,7 +113,8 @@ def open_job(options: PressOptions, events: Events | None = None) -> Job:
     targets, passed_over = choose_targets(options)
     check_source(options)
     with events.stage("read network"):
-        source = load_source(options.source, weights=options.weights, shapes=options.shapes)
+        source = load_stated(options)
+        check_stateful(source.program, options)
         signature = signature_of(source.program, precision="fp32")
         prep = source.preprocessing
         if options.preprocess:
@@ -160,7 +165,10 @@ def choose_targets(options: PressOptions) -> tuple[tuple[TargetSpec, ...], tuple
 def _dataset(spec: str | None, signature: Signature, prep: object, options: PressOptions) -> Dataset | None:
     if spec is None:
         return None
-    data = load_dataset(spec, signature, prep)  # type: ignore[arg-type]
+    wide = signature if options.bucket is None else options.bucket.widened(signature)
+    data = load_dataset(spec, wide, prep)  # type: ignore[arg-type]
+    if options.bucket is not None:
+        data = shortened(data, signature, options.bucket)
     return data.raw_pixels() if options.input_uint8 else data
 
 
@@ -193,7 +201,7 @@ def _metric(options: PressOptions, data: Dataset | None, signature: Signature) -
         return resolve_metric(options.metric)
     if data is None:
         return None
-    first = next(iter(data.samples(1, options.seed)))
+    first = judged_alone(next(iter(data.samples(1, options.seed))), signature)
     return resolve_metric(suggest_metric(signature, first))
 
 
@@ -257,6 +265,8 @@ def _proven(
         return _record(job, prepared, entries, events, None, None, (), ())
     evaluation = evaluation or _evaluate_float(job, cache, events)
     count = min(options.parity_samples, len(evaluation.feeds))
+    if prepared.program.states:
+        count = min(count, evaluation.feeds.holding(PARITY_STEPS))
     with events.stage(
         "integer reference" if prepared.program.is_quantized else "reference", count
     ) as advance:
@@ -267,7 +277,7 @@ def _proven(
     layers: tuple[LayerError, ...] = ()
     if prepared.program.is_quantized:
         with events.stage("layer errors"):
-            feeds = evaluation.feeds.first(LAYER_SAMPLES)
+            feeds = inferences(job.program, evaluation.feeds.first(LAYER_SAMPLES), LAYER_SAMPLES)
             layers = layer_errors(
                 prepared.mirrored or prepared.float_program,
                 prepared.program,
@@ -301,26 +311,21 @@ def _evaluate_float(job: Job, cache: Cache, events: Events) -> EvaluationSet:
 def _float_metric(job: Job, evaluation: EvaluationSet) -> FloatMetric | None:
     if job.metric is None:
         return None
-    floats = stacked(evaluation.float_outputs)
+    floats = evaluation.rows(evaluation.float_outputs)
     targets = evaluation.targets if job.metric.needs_targets else floats_as_target(floats)
     return FloatMetric(
         name=public_name(job.metric),
         value=job.metric.evaluate(floats, targets).value,
         unit=job.metric.unit,
         larger_is_better=job.metric.higher_is_better,
-        samples=len(evaluation.feeds),
+        samples=evaluation.feeds.rows,
     )
 
 
 def _between(outputs: dict[str, Outputs], program: Program, options: PressOptions) -> tuple[PairParity, ...]:
     names = list(outputs)
-    signature = signature_of(program, precision=options.precision)
     return tuple(
-        PairParity(
-            first=a,
-            second=b,
-            parity=compare(outputs[a], outputs[b], signature, approximate=is_approximate(program)),
-        )
+        PairParity(first=a, second=b, parity=compared(outputs[a], outputs[b], program, options.precision))
         for i, a in enumerate(names)
         for b in names[i + 1 :]
     )
@@ -432,7 +437,7 @@ def stem_of(source: str) -> str:
         return Path(source).stem
     generic = function in ("factory", "model", "network", "net", "build", "main")
     name = Path(where).stem if where.endswith(".py") else where.rpartition(".")[2]
-    return name if generic else function
+    return re.sub(r"[^\w.-]+", "-", name if generic else function)
 
 
 def _file_hash(spec: str) -> str | None:

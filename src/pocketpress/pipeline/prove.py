@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.options import PressOptions
 from pocketpress.pipeline.outputs import Outputs, pack, unpack
 from pocketpress.pipeline.prepare import stored
+from pocketpress.pipeline.sequences import inferences, singles
+from pocketpress.verify.drift import drift
 from pocketpress.verify.localise import first_difference
 from pocketpress.verify.parity import compare, is_approximate
 
@@ -89,11 +91,9 @@ def _execute(
         with events.stage(f"run {built.spec.name}", len(evaluation.feeds)) as advance:
             outputs = run_session(Session(runner), evaluation.feeds, advance)
     count = len(reference)
-    approximate = is_approximate(program)
-    parity = compare(
-        outputs[:count], reference, signature, evaluation.float_outputs[:count], approximate=approximate
-    )
-    if _differs(parity) and program.is_quantized and not approximate:
+    floats = evaluation.float_outputs[:count]
+    parity = compared(outputs[:count], reference, program, options.precision, floats)
+    if _differs(parity) and program.is_quantized and not is_approximate(program):
         with events.stage(f"localise {built.spec.name}"):
             parity = _localised(parity, built.spec, program, evaluation)
     scores = None if metric is None else compare_metric(metric, outputs, evaluation, options.seed)
@@ -101,6 +101,7 @@ def _execute(
         update={
             "executed": True,
             "parity": parity,
+            "drift": drift(outputs[:count], reference, floats) if program.states else None,
             "metric": scores,
             "verdict": "pass",
             "runtime": runtime_of(built.spec),
@@ -108,8 +109,22 @@ def _execute(
     )
     if options.measure:
         with events.stage(f"measure {built.spec.name}"):
-            entry = entry.model_copy(update=_measured(built, signature, evaluation, options))
+            feed = inferences(program, evaluation.feeds.first(1), 1)[0]
+            entry = entry.model_copy(update=_measured(built, file_feeds(signature, feed), options))
     return Proven(entry, outputs[:count])
+
+
+def compared(
+    got: Outputs, wanted: Outputs, program: Program, precision: str, floats: Outputs | None = None
+) -> Parity:
+    """Parity of outputs; of networks with state step by step, and of what the steps return."""
+    signature = signature_of(program, precision=precision)
+    approximate = is_approximate(program)
+    if not program.states:
+        return compare(got, wanted, signature, floats, approximate=approximate)
+    signature = replace(signature, outputs=signature.returned, states=())
+    alone = None if floats is None else singles(floats)
+    return compare(singles(got), singles(wanted), signature, alone, approximate=approximate)
 
 
 def _differs(parity: Parity) -> bool:
@@ -117,7 +132,8 @@ def _differs(parity: Parity) -> bool:
 
 
 def _localised(parity: Parity, spec: TargetSpec, program: Program, evaluation: EvaluationSet) -> Parity:
-    feeds = [stored(program, feed) for feed in evaluation.feeds.first(LOCALISED_SAMPLES)]
+    chosen = inferences(program, evaluation.feeds.first(LOCALISED_SAMPLES), LOCALISED_SAMPLES)
+    feeds = [stored(program, feed) for feed in chosen]
     with Child() as child:
         found = first_difference(program, spec, feeds, child.open)
     if found is None:
@@ -127,10 +143,7 @@ def _localised(parity: Parity, spec: TargetSpec, program: Program, evaluation: E
     return parity.model_copy(update={"first_difference": found})
 
 
-def _measured(
-    built: Built, signature: Signature, evaluation: EvaluationSet, options: PressOptions
-) -> dict[str, object]:
-    feeds = file_feeds(signature, evaluation.feeds.first(1)[0])
+def _measured(built: Built, feeds: list[Array], options: PressOptions) -> dict[str, object]:
     update: dict[str, object] = {"latency_s": measure_latency(built, feeds, options)}
     runner = open_isolated(built.artifact, options.threads, spec=built.spec)
     try:

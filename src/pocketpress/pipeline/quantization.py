@@ -16,13 +16,14 @@ from pocketpress.compress.quantize.apply import apply_plan
 from pocketpress.compress.quantize.equalize import apply_equalization, plan_equalization
 from pocketpress.compress.quantize.given import given_plan
 from pocketpress.compress.quantize.observe import TensorStats, observe
-from pocketpress.compress.quantize.place import Placement, place
+from pocketpress.compress.quantize.place import Placement, place, with_reasons
 from pocketpress.compress.quantize.plan import (
     QuantizationOptions,
     QuantizationPlan,
     int8_tensors,
     make_plan,
 )
+from pocketpress.compress.quantize.recurrent import apply_recurrent, plan_recurrent, state_peaks
 from pocketpress.compress.quantize.split_concat import split_concats
 from pocketpress.compress.weight_only.integers import coarse_nodes
 from pocketpress.core.errors import UserError
@@ -131,12 +132,20 @@ class _Search:
         events: Events,
         judge: Judge | None,
     ) -> None:
-        self.program, self.targets, self.options, self.events = program, targets, options, events
+        self.given_program, self.targets, self.options, self.events = program, targets, options, events
         self.judge = judge
         self.samples, self.precision = samples, parse_precision(options.precision)
-        self.placement = placed(program, targets, self.precision)
+        self.program, reasons = self._with_recurrent(program)
+        placement = placed(self.program, targets, self.precision)
+        self.placement = with_reasons(self.program, placement, reasons)
         self.raw = {program.inputs[0]: PIXELS} if options.input_uint8 else {}
         self.steps = options.rounding_steps
+
+    def _with_recurrent(self, program: Program) -> tuple[Program, Mapping[str, str]]:
+        """Recurrent layers in their final form, before anything around them is decided."""
+        peaks = state_peaks(program, self.samples.ranges, _run)
+        plan = plan_recurrent(program, peaks, integers=self.precision.activations == "int8")
+        return apply_recurrent(program, plan), plan.reasons
 
     def run(self) -> Quantized:
         names = CANDIDATES if self.options.estimator == "auto" else (self.options.estimator,)
@@ -149,7 +158,7 @@ class _Search:
         equal = self._equalized(stats)
         if equal is not None:
             forms.append((equal, self._observed(equal, "calibrate equalised"), True))
-        self.truth = [interpret(self.program, feed) for feed in self.samples.judges]
+        self.truth = [interpret(self.given_program, feed) for feed in self.samples.judges]
         best, best_score = None, -np.inf
         with self.events.stage("quantise", len(names) * len(forms)) as advance:
             for form, seen, equalized in forms:
@@ -279,6 +288,9 @@ class _Search:
 
     def trained(self, found: Quantized, train: Train) -> Quantized:
         """Go on from the rounding found so far."""
+        if not found.plan.weights:
+            skipped = Skipped("quantisation-aware training", "no layer computes in integers")
+            return replace(found, plan=replace(found.plan, skipped=(*found.plan.skipped, skipped)))
         plan = train(found.mirrored, found.plan)
         return replace(found, plan=plan, program=self._applied(found.mirrored, plan), learned=True)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pocketpress.core.record import Metric, Parity, Record, StepEntry, StepTarget, TargetEntry, Verdict
+from pocketpress.core.record import Drift, Metric, Parity, Record, StepEntry, StepTarget, TargetEntry, Verdict
 from pocketpress.core.words import SHARE, digits, duration, quantity, size
 
 Row = tuple[str, str]
@@ -96,13 +96,16 @@ def _facts(target: TargetEntry) -> list[tuple[str, str, str]]:
     if latency is not None:
         threads = f"{latency.threads} thread{'s' if latency.threads != 1 else ''}"
         pace = f"{latency.speedup:.2f}× as fast as float, " if latency.speedup is not None else ""
-        facts.append(("Latency", duration(latency.median), pace + threads))
+        what = "Latency" if target.drift is None else "Latency of a step"
+        facts.append((what, duration(latency.median), pace + threads))
     if target.metric is not None:
         facts.append(
             (target.metric.name, value(target.metric.value, target.metric.unit), _before(target.metric))
         )
     if target.parity is not None:
         facts.append(_agreement(target.parity))
+    if target.drift is not None and target.drift.segments:
+        facts.append(_drift(target.drift))
     if target.peak_rss_bytes is not None:
         delta = target.memory_delta_bytes
         own = f"{size(delta)} of it for the network" if delta is not None else ""
@@ -123,6 +126,13 @@ def _agreement(parity: Parity) -> tuple[str, str, str]:
     gap = "–" if parity.max_abs is None else f"{parity.max_abs:.2g}"
     tolerance = "" if parity.tolerance is None else f"tolerance {parity.tolerance:.2g}"
     return ("Largest difference", gap, tolerance)
+
+
+def _drift(drift: Drift) -> tuple[str, str, str]:
+    """Distance from the float network at the first and at the last steps."""
+    ends = " → ".join(decibels(drift.segments[i].sqnr_float_db) for i in (0, -1))
+    steps = f"{drift.sequences:,} sequences of up to {drift.steps:,} steps, "
+    return ("Error over the steps", ends, steps + ("grows" if drift.grows else "does not grow"))
 
 
 def value(number: float | None, unit: str) -> str:
@@ -289,6 +299,7 @@ def _network(record: Record) -> tuple[Row, ...]:
     if record.signature is not None:
         for side, specs in (("input", record.signature.inputs), ("output", record.signature.outputs)):
             rows += [(f"{side} {s.name}", f"{' × '.join(map(str, s.shape))} {s.dtype}") for s in specs]
+        rows += [(f"state {s.input}", f"becomes {s.output} at every step") for s in record.signature.states]
     return _given(rows)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch.fx.traceback import preserve_node_meta
 
 from pocketpress.core.errors import PocketpressError, SourceError
+from pocketpress.core.program.state import State, with_states
 from pocketpress.sources.huggingface.names import TIMM, is_checkpoint, parse
 from pocketpress.sources.pytorch import Shapes, export_module, load_pytorch
 from pocketpress.sources.source import Source
@@ -34,19 +35,31 @@ def saved_kind(spec: str) -> str | None:
     return SAVED.get(Path(spec).suffix.lower()) if ":" not in Path(spec).name else None
 
 
-def load_source(spec: str, *, weights: Path | None = None, shapes: Shapes | None = None) -> Source:
+def load_source(
+    spec: str, *, weights: Path | None = None, shapes: Shapes | None = None, states: Sequence[State] = ()
+) -> Source:
     """Read a network as a float program.
 
     Args:
         spec: ``package.module:factory``, ``path/to/file.py:factory``, a file (`SAVED`), ``hf:ORG/NAME``,
-            ``hf:./folder`` or ``timm:NAME``.
+            ``hf:./folder``, ``timm:NAME`` or ``zoo:NAME``.
         weights: of a factory's network.
         shapes: input shapes, by name or in order.
+        states: besides those that a factory declares; one of the same input takes its place.
 
     Raises:
-        SourceError: there is no such network, or it cannot be read.
+        SourceError: there is no such network, it cannot be read, or has not such states.
         UnsupportedError: an operator or type in it is not supported.
     """
+    source = _load(spec, weights, shapes)
+    if not states:
+        return source
+    named = {state.input for state in states}
+    others = tuple(state for state in source.program.states if state.input not in named)
+    return replace(source, program=with_states(source.program, (*others, *states)))
+
+
+def _load(spec: str, weights: Path | None, shapes: Shapes | None) -> Source:
     if is_checkpoint(spec):
         return _load_checkpoint(spec, weights, shapes)
     kind = saved_kind(spec)

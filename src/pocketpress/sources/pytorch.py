@@ -1,4 +1,4 @@
-"""PyTorch networks: ``package.module:factory``, ``path/to/file.py:factory`` or a saved ``.pt2`` program."""
+"""PyTorch networks: ``module:factory``, ``file.py:factory``, ``zoo:NAME`` or a saved ``.pt2`` program."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ import inspect
 import io
 import sys
 import traceback
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pocketpress.core.errors import PocketpressError, SourceError
+from pocketpress.core.program.state import State, states_of, with_states
 from pocketpress.sources.aten.translate import to_program
 from pocketpress.sources.safe_load import load_exported, load_weights
 from pocketpress.sources.source import Source
 from pocketpress.sources.vetted import check_readable, unreadable
+from pocketpress.sources.zoo import is_zoo, open_zoo, untrained
 
 Shapes = Mapping[str, tuple[int, ...]] | tuple[tuple[int, ...], ...]
 
@@ -29,17 +33,21 @@ def load_pytorch(spec: str, *, weights: Path | None = None, shapes: Shapes | Non
     """Load, export and translate a PyTorch network.
 
     Args:
-        spec: factory specification or path of a ``.pt2`` file.
+        spec: factory specification, ``zoo:NAME`` or path of a ``.pt2`` file.
         weights: safetensors, or a ``.pt``/``.pth`` state dict (read with ``weights_only=True``).
         shapes: input shapes, when the factory gives no example inputs; batch included.
 
     Raises:
         SourceError: with the offending line of the user's code where there is one.
     """
+    if is_zoo(spec):
+        source = export_module(*_zoo_module(spec, weights, shapes), spec)
+        return source if weights is not None else untrained(source)
     if spec.endswith(".pt2"):
         return load_program(Path(spec), spec)
-    module, examples = load_module(spec, weights=weights, shapes=shapes)
-    return export_module(module, examples, spec)
+    module, examples, states = _load_live(spec, weights, shapes)
+    source = export_module(module, examples, spec)
+    return replace(source, program=with_states(source.program, states))
 
 
 def load_program(path: Path, spec: str, *, vet: bool = True) -> Source:
@@ -68,6 +76,8 @@ def load_module(
     Raises:
         SourceError: as `load_pytorch`; or ``spec`` is a ``.pt2`` program, which holds no live network.
     """
+    if is_zoo(spec):
+        return _zoo_module(spec, weights, shapes)
     if spec.endswith(".pt2"):
         raise SourceError(
             "a saved program cannot be pruned, factorised, masked or fine-tuned",
@@ -75,12 +85,18 @@ def load_module(
             allowed="package.module:factory, path/to/file.py:factory",
             next_step="give the factory of the network and its --weights",
         )
-    module, examples = _call_factory(spec)
+    return _load_live(spec, weights, shapes)[:2]
+
+
+def _load_live(
+    spec: str, weights: Path | None, shapes: Shapes | None
+) -> tuple[torch.nn.Module, tuple[Any, ...], tuple[State, ...]]:
+    module, examples, states = _call_factory(spec)
     if weights is not None:
         _apply_weights(module, weights)
     _check_eval(module, spec)
     _check_finite(module)
-    return module, _examples(module, examples, shapes, spec)
+    return module, _examples(module, examples, shapes, spec), states
 
 
 def export_module(
@@ -177,10 +193,13 @@ def user_line(error: BaseException) -> str:
     return best
 
 
-def _call_factory(spec: str) -> tuple[torch.nn.Module, tuple[Any, ...] | None]:
+def _call_factory(spec: str) -> tuple[torch.nn.Module, tuple[Any, ...] | None, tuple[State, ...]]:
     factory = find_factory(spec)
     result = _guard(factory, f"{spec} failed")
     examples: tuple[Any, ...] | None = None
+    states: tuple[State, ...] = ()
+    if isinstance(result, tuple) and len(result) == 3 and isinstance(result[2], Mapping):
+        states, result = states_of(result[2]), result[:2]
     if isinstance(result, tuple) and len(result) == 2:
         result, given = result
         examples = tuple(given) if isinstance(given, (tuple, list)) else (given,)
@@ -188,9 +207,9 @@ def _call_factory(spec: str) -> tuple[torch.nn.Module, tuple[Any, ...] | None]:
         raise SourceError(
             f"{spec} did not return a network",
             got=type(result).__name__,
-            allowed="torch.nn.Module, or (Module, tuple of example inputs)",
+            allowed="torch.nn.Module, (Module, tuple of example inputs), or (Module, inputs, states)",
         )
-    return result, examples
+    return result, examples, states
 
 
 def _apply_weights(module: torch.nn.Module, path: Path) -> None:
@@ -275,7 +294,8 @@ def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> to
         ) from error
     try:
         # torch prints the whole graph on stderr when a guard fails; the error below says what matters
-        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
+        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The tensor attributes .*_flat_weights")  # torch.nn.RNN's own
             return torch.export.export(module, examples)
     except Exception as error:
         data_dependent = (
@@ -291,6 +311,17 @@ def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> to
             got=_reason(error),
             next_step="rewrite that line",
         ) from error
+
+
+def _zoo_module(
+    spec: str, weights: Path | None, shapes: Shapes | None
+) -> tuple[torch.nn.Module, tuple[Any, ...]]:
+    listed = tuple(shapes.values()) if isinstance(shapes, Mapping) else shapes
+    module, examples = open_zoo(spec, weights, listed)
+    if weights is not None:
+        _apply_weights(module, weights)
+    _check_finite(module)
+    return module, examples
 
 
 def is_archive(path: Path) -> bool:

@@ -22,6 +22,7 @@ from pocketpress.testing.case_builder import (
     IslandBuilder,
     real_result,
 )
+from pocketpress.testing.recurrent_cases import recurrent_cases
 
 Variant = Callable[[CaseBuilder], str]
 
@@ -42,7 +43,7 @@ def all_cases() -> tuple[Case, ...]:
         for kind in kinds:
             builder = kind(op, name)
             found.append(builder.build(variant(builder)))
-    return (*found, *_borders(), *_dynamics(), *_whole_numbers())
+    return (*found, *_borders(), *_dynamics(), *_whole_numbers(), *recurrent_cases())
 
 
 def _case(op: str, name: str, variant: Variant, *, half: bool = False) -> None:

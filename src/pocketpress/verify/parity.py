@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from pocketpress.core.program import Program
 from pocketpress.core.program.exact import exact_nodes
+from pocketpress.core.program.recurrent import RECURRENT
 from pocketpress.core.record import Parity
 from pocketpress.core.signature import Signature, TensorSpec
 
@@ -97,17 +98,22 @@ def compare(
 def is_approximate(program: Program) -> bool:
     """Whether runtimes may round the program's intermediate results in their own ways.
 
-    They do so for activations quantised at run time and in 16 bits, and where the sums of a float product,
-    which every runtime adds in its own order, are quantised again.
+    They do so for activations quantised at run time and in 16 bits, where the sums of a float product,
+    which every runtime adds in its own order, are quantised again, and where a recurrent state is rounded,
+    which comes from every runtime's own exp and tanh.
     """
     summed, exact = set[str](), exact_nodes(program)
     for node in program.nodes:
         out = node.outputs[0]
         if node.op.startswith("dynamic_") or program.type(out).dtype == "int16":
             return True
+        if node.attrs.get("state_scale") is not None:
+            return True
         if node.op == "quantize" and node.inputs[0] in summed:
             return True
-        starts = node.op in SUMS and not program.type(out).is_quantized and node.name not in exact
+        starts = (
+            node.op in (*SUMS, *RECURRENT) and not program.type(out).is_quantized and node.name not in exact
+        )
         if starts or summed & set(node.inputs):
             summed.add(out)
     return False

@@ -189,9 +189,9 @@ def test_a_mean_with_a_wide_border_is_that_of_tensorflow(tmp_path: Path) -> None
     np.testing.assert_allclose(found.reshape(-1), [2.0, 2.5, 3.0, 3.5])
 
 
-def test_recurrent_layers_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match="got LSTM; recurrent layers are not supported"):
-        load_source(str(saved(tmp_path, chain((5, 3), layers.LSTM(4)))))
+def test_other_recurrent_layers_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="got ConvLSTM1D; use GRU, LSTM"):
+        load_source(str(saved(tmp_path, chain((5, 6, 3), layers.ConvLSTM1D(4, 3)))))
 
 
 def test_an_operator_that_no_runtime_has_names_its_layer(tmp_path: Path) -> None:

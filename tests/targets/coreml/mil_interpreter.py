@@ -30,18 +30,62 @@ def run_package(path: Path, feeds: Mapping[str, Any]) -> dict[str, Any]:
         assert described[named.name] == _shape(named.type)
         values[named.name] = np.asarray(feeds[named.name], dtype=_dtype(named.type))
         assert values[named.name].shape == _shape(named.type)
-    loaded = load(path)
-    for operation in loaded.operations:
-        (output,) = operation.outputs
-        result = _compute(operation, loaded, values)
-        if not isinstance(result, str):
-            result = np.asarray(result)
-            assert result.shape == _shape(output.type), (operation.type, output.name, result.shape)
-            assert str(result.dtype) == _dtype(output.type), (operation.type, output.name, result.dtype)
-        assert output.name not in values, "names are assigned once"
-        values[output.name] = result
+    _run(block, load(path), values)
     assert [f.name for f in model.description.output] == list(block.outputs)
     return {name: values[name] for name in block.outputs}
+
+
+def _run(block: Any, loaded: Loaded, values: dict[str, Any]) -> list[Any]:
+    """Compute a block, whose inputs are in ``values``; adds what it computes, returns its outputs."""
+    for operation in block.operations:
+        if operation.type == "while_loop":
+            results = _loop(operation, loaded, values)
+        else:
+            results = [_compute(operation, loaded, values)]
+        for output, result in zip(operation.outputs, results, strict=True):
+            assert output.name not in values, "names are assigned once"
+            values[output.name] = _checked(operation, output, result)
+    return [values[name] for name in block.outputs]
+
+
+def _checked(operation: Any, output: Any, result: Any) -> Any:
+    if isinstance(result, str):
+        return result
+    result = np.asarray(result)
+    assert result.shape == _shape(output.type), (operation.type, output.name, result.shape)
+    assert str(result.dtype) == _dtype(output.type), (operation.type, output.name, result.dtype)
+    return result
+
+
+def _loop(operation: Any, loaded: Loaded, values: Mapping[str, Any]) -> list[Any]:
+    """Blocks see what stands before the loop; what they compute is gone after every round."""
+    assert set(operation.inputs) == {"loop_vars"}
+    condition, body = operation.blocks
+    carried = [values[a.name] for a in operation.inputs["loop_vars"].arguments]
+    for _ in range(10_000):
+        (goes_on,) = _run(condition, loaded, _scope(condition, carried, values))
+        assert goes_on.shape == () and goes_on.dtype == bool
+        if not goes_on:
+            return carried
+        carried = _run(body, loaded, _scope(body, carried, values))
+    raise AssertionError("the loop does not end")
+
+
+def _scope(block: Any, carried: list[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    inner = dict(values)
+    for named, value in zip(block.inputs, carried, strict=True):
+        assert named.name not in inner, "names are assigned once"
+        assert (np.shape(value), str(value.dtype)) == (_shape(named.type), _dtype(named.type))
+        inner[named.name] = value
+    return inner
+
+
+def _scatter(data: Any, indices: Any, updates: Any, axis: Any, mode: str, validate_indices: Any) -> Any:
+    assert int(axis) == 0 and mode == "update" and not bool(validate_indices)
+    assert updates.shape == (len(indices), *data.shape[1:]) and indices.min() >= 0
+    changed = data.copy()
+    changed[indices] = updates
+    return changed
 
 
 def _shape(type_: Any) -> tuple[int, ...]:
@@ -303,5 +347,10 @@ KERNELS: dict[str, Any] = {
     "pad": _pad,
     "upsample_nearest_neighbor": _upsample,
     "gather": _gather,
+    "scatter": _scatter,
+    "expand_dims": lambda x, axes: np.expand_dims(x, tuple(axes.tolist())),
+    "fill": lambda shape, value: np.full(shape.tolist(), value),
+    "less_equal": lambda x, y: np.asarray(x <= y),
+    "greater_equal": lambda x, y: np.asarray(x >= y),
     "resize_bilinear": _resize_bilinear,
 }

@@ -57,7 +57,7 @@ def test_kernels_come_first_and_the_audit_counts_them(tmp_path: Path) -> None:
     fewer = Program(
         program.inputs, ("rows0",), program.types, program.constants, program.nodes
     ).prefix(("rows0",))  # fmt: skip
-    with pytest.raises(ArtifactError, match="allowed: 1 KernelCall, one DelegateCall"):
+    with pytest.raises(ArtifactError, match=r"allowed: KernelCall, DelegateCall$"):
         audit(path, fewer)
 
 

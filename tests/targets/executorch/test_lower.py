@@ -27,7 +27,7 @@ def lowered(program: Program, folder: Path) -> Path:
 
 
 def kinds(path: Path) -> list[str]:
-    graph = read_graph(read_container(path.read_bytes()).delegate)
+    graph = read_graph(read_container(path.read_bytes()).delegates[0])
     return [node["xnode_union"][0] for node in graph["xnodes"]]
 
 
@@ -151,7 +151,7 @@ def test_audit_refuses_a_graph_that_is_not_all_delegated(tmp_path: Path) -> None
     from pocketpress.targets.executorch.flatbuffer import encode
     from pocketpress.targets.executorch.schema import program_schema
 
-    graph = [container.delegate]
+    graph = [*container.delegates]
     container.program["segments"] = module._segment_table([b"", *graph])
     content = module._assemble(encode(program_schema(), container.program), [b"", *graph])
     path.write_bytes(module._with_trailer(content))
@@ -218,6 +218,6 @@ def test_equal_weights_are_stored_once() -> None:
 def test_container_keeps_signature_and_delegate() -> None:
     graph = Graph(island())
     blob = graph.finish()
-    data = write_container(blob, dict(island().types), {}, ("x",), ("x",), '{"a": "é"}')
+    data = write_container([blob], dict(island().types), {}, ("x",), ("x",), '{"a": "é"}')
     container = read_container(data)
-    assert container.signature == '{"a": "é"}' and container.delegate == blob.data
+    assert container.signature == '{"a": "é"}' and container.delegates == (blob.data,)

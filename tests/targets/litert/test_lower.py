@@ -24,6 +24,7 @@ from tests.targets.litert.cases import (
 
 from pocketpress.core.errors import DeviceError
 from pocketpress.core.program import OPS, Program, ProgramBuilder, Quantization, TensorType
+from pocketpress.core.program.recurrent import RECURRENT
 from pocketpress.core.program.tables import real_table
 from pocketpress.core.signature import signature_of
 from pocketpress.targets.litert.audit import audit
@@ -61,7 +62,7 @@ def test_int8_operator_equals_the_reference_in_every_integer(case: Case, tmp_pat
 
 def test_every_operator_is_tested_and_on_the_card() -> None:
     floats, integers = {c.op for c in FLOAT_CASES}, {c.op for c in INTEGER_CASES}
-    dynamic = {"dynamic_conv2d", "dynamic_linear", "embedding", "cast"}  # by the cases of `testing`
+    dynamic = {"dynamic_conv2d", "dynamic_linear", "embedding", "cast", *RECURRENT}  # by `testing`
     assert floats | dynamic | {"quantize", "dequantize", "requantize"} == set(OPS)
     assert floats | dynamic == SPEC.float_ops
     assert integers == SPEC.integer_ops

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,6 +19,7 @@ from pocketpress.compress.distill.examples import (
 )
 from pocketpress.compress.distill.losses import Distillation, TaskLoss
 from pocketpress.core.errors import DataError, UserError
+from pocketpress.core.schedule import one_cycle
 
 Advance = Callable[[], None]
 State = dict[str, Any]
@@ -256,15 +256,7 @@ def _optimizer(student: nn.Module, options: TrainOptions) -> torch.optim.Optimiz
 
 
 def _schedule(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
-    """One cycle: a linear rise over the first quarter, a cosine to zero over the rest."""
-    rise = max(1, int(steps * WARM_UP))
-
-    def factor(step: int) -> float:
-        if step < rise:
-            return (step + 1) / rise
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
-
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step, steps, WARM_UP))
 
 
 def _augmentation(

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pocketpress.compress.learn import recurrent
+
 Attrs = Mapping[str, Any]
 Operator = Callable[[list[Tensor], Attrs], Tensor]
 
@@ -105,6 +107,7 @@ _UNCLAMPED: dict[str, Operator] = {
     "abs": lambda i, a: torch.abs(i[0]),
     "neg": lambda i, a: torch.neg(i[0]),
     "prelu": lambda i, a: F.prelu(i[0], i[1]),
+    **recurrent.OPERATORS,
     "embedding": lambda i, a: F.embedding(i[0], i[1]),
     "cast": lambda i, a: i[0].float(),
     "max_pool2d": _max_pool2d,

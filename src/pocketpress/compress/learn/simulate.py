@@ -14,7 +14,9 @@ from torch import Tensor
 
 from pocketpress.compress.learn.operators import operator
 from pocketpress.compress.quantize.plan import QuantizationPlan
-from pocketpress.core.program import OPS, Node, Program, Quantization
+from pocketpress.core.program import OPS, Node, Program, Quantization, TensorType
+from pocketpress.core.program.decode import decode
+from pocketpress.core.program.ir import Array
 
 Values = dict[str, Tensor]
 CPU = torch.device("cpu")
@@ -26,6 +28,11 @@ def on_grid(x: Tensor, quant: Quantization, bits: int = 8) -> Tensor:
     low, high = -(2 ** (bits - 1)) - zero, 2 ** (bits - 1) - 1 - zero
     inside = torch.clamp(x / scale, low, high)
     return (inside + (torch.round(inside) - inside).detach()) * scale
+
+
+def _real(value: Array, type_: TensorType) -> Array:
+    """A constant as the simulation holds it: weights that are integers already, as what they stand for."""
+    return decode(value, type_) if type_.is_quantized else value.copy()
 
 
 class Simulation:
@@ -45,7 +52,7 @@ class Simulation:
     ) -> None:
         self.program, self.plan, self.where = program, plan, where
         self.constants = {
-            name: torch.from_numpy(value.copy()).to(where).requires_grad_(False)
+            name: torch.from_numpy(_real(value, program.type(name))).to(where).requires_grad_(False)
             for name, value in program.constants.items()
         }
 

@@ -165,10 +165,16 @@ def _to_float(costs: Costs, bits: dict[str, int], noise: float, size_bytes: int 
             return
         bits |= dict.fromkeys(best, costs.float_bits)
         order += best
-    for name in order:
-        trial = bits | {name: 8}
-        if costs.noise(trial) <= noise and costs.time_macs(trial) <= costs.time_macs(bits):
-            bits |= trial
+    while any([_goes_back(costs, bits, noise, name) for name in order if bits[name] > 8]):
+        pass  # one that went back moves the borders of its neighbours, which may then follow
+
+
+def _goes_back(costs: Costs, bits: dict[str, int], noise: float, name: str) -> bool:
+    trial = bits | {name: 8}
+    if costs.noise(trial) > noise or costs.time_macs(trial) > costs.time_macs(bits):
+        return False
+    bits |= trial
+    return True
 
 
 def _steps(costs: Costs, bits: Mapping[str, int]) -> Iterable[tuple[str, ...]]:

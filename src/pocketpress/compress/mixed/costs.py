@@ -6,6 +6,7 @@ from pocketpress.compress.mixed.assign import Border, Costs, Layer
 from pocketpress.compress.mixed.sensitivity import Sensitivity
 from pocketpress.compress.quantize.place import PRODUCTS, Placement
 from pocketpress.core.program import OPS, Node, Program
+from pocketpress.core.program.recurrent import RECURRENT, weight_names
 
 
 def costs_of(program: Program, placement: Placement, found: Sensitivity, float_bits: int) -> Costs:
@@ -38,6 +39,9 @@ def _layer(program: Program, node: Node, found: Sensitivity) -> Layer:
 
 def multiply_accumulates(program: Program, node: Node) -> int:
     """Of one inference; 0 for what is no product of stored weights."""
+    if node.op in RECURRENT:
+        rows = program.type(node.inputs[0]).elements // program.type(node.inputs[0]).shape[-1]
+        return rows * sum(program.type(name).elements for name in weight_names(node))
     if node.op not in PRODUCTS:
         return 0
     weight = program.type(node.inputs[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,7 @@ class _Apply:
             else:
                 self._float(node)
         outputs = [self._output(name) for name in self.program.outputs]
-        return self.builder.build(outputs)
+        return replace(self.builder.build(outputs), states=self.program.states)
 
     def _input(self, name: str) -> None:
         type_ = self.program.type(name)
@@ -76,7 +77,8 @@ class _Apply:
 
     def _constant(self, name: str) -> str:
         if name not in self.real:
-            self.real[name] = self.builder.constant(name, self.program.constants[name])
+            type_ = self.program.type(name)
+            self.real[name] = self.builder.constant(name, self.program.constants[name], type_=type_)
         return self.real[name]
 
     def _float(self, node: Node) -> None:

@@ -145,7 +145,8 @@ class _Finder:
         self.along.setdefault(name, set()).add(axis)
 
     def _plain_product(self, node: Node) -> bool:
-        constants = all(n in self.program.constants for n in node.inputs[1:])
+        types = [self.program.type(n) for n in node.inputs[1:] if n in self.program.constants]
+        constants = [t.dtype for t in types] == ["float32"] * (len(node.inputs) - 1)
         transposed_groups = node.op == "conv_transpose2d" and node.attrs["groups"] != 1
         shared = any(len(self.program.consumers().get(n, ())) > 1 for n in node.inputs[1:])
         return constants and not transposed_groups and not shared

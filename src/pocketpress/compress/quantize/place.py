@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from pocketpress.compress.quantize.states import REASON, updating_nodes
 from pocketpress.core.program import OPS, Node, Program
 from pocketpress.core.target import Skipped
 
@@ -40,7 +41,7 @@ def place(program: Program, integer_ops: frozenset[str]) -> Placement:
     integer: set[str] = set()
     skipped: list[Skipped] = []
     held = set(program.inputs)
-    masking = _masking(program)
+    masking = {**_masking(program), **dict.fromkeys(updating_nodes(program), REASON)}
     for node in program.nodes:
         reason = masking.get(node.name) or _why_float(program, node, integer_ops, held)
         if reason is None:
@@ -69,6 +70,13 @@ def _masking(program: Program) -> dict[str, str]:
             if users and all(user.op == "softmax" for user in users):
                 reasons[node.name] = "it adds a mask to the scores of a softmax, which is computed in float"
     return reasons
+
+
+def with_reasons(program: Program, placement: Placement, reasons: Mapping[str, str]) -> Placement:
+    """The same placement with other reasons for what stays in float, by node name."""
+    named = {f"{node.op} {node.name}": reasons[node.name] for node in program.nodes if node.name in reasons}
+    skipped = tuple(Skipped(s.name, named.get(s.name, s.reason)) for s in placement.left_in_float)
+    return replace(placement, left_in_float=skipped)
 
 
 def without(program: Program, placement: Placement, kept_float: Mapping[str, str]) -> Placement:

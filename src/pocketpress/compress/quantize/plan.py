@@ -12,9 +12,10 @@ from pocketpress.compress.quantize.bias import bias_shift
 from pocketpress.compress.quantize.channels import channel_axis
 from pocketpress.compress.quantize.head import find_heads, without_heads
 from pocketpress.compress.quantize.observe import TensorStats
-from pocketpress.compress.quantize.place import BINARY, PRODUCTS, Placement
+from pocketpress.compress.quantize.place import BINARY, PRODUCTS, Placement, without
 from pocketpress.compress.quantize.ranges import estimator, min_max
 from pocketpress.compress.quantize.scales import FIXED_OUTPUTS, ScalePlanner
+from pocketpress.compress.quantize.states import undecided
 from pocketpress.compress.quantize.weights import LIMITS, channel_scales
 from pocketpress.core.program import Node, Program, Quantization
 from pocketpress.core.target import Skipped
@@ -128,6 +129,9 @@ def make_plan(
         placement.loose_edges,
     )
     scales = planner.plan()
+    close = undecided(program, [name for name, _ in scales.near_ties]) if options.tied else {}
+    if close:
+        return make_plan(program, without(program, placement, close), stats, options, fixed)
     weights = {
         name: _weight_quantization(program, node, scales.activations, options)
         for name, node in products.items()

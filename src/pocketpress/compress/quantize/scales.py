@@ -122,6 +122,15 @@ class ScalePlanner:
                     self.edges[(node.name, index)] = out
                 else:
                     self._union(name, out)
+        self._tie_states()
+
+    def _tie_states(self) -> None:
+        """Both ends of a state on one grid, so that the way through float between steps rounds nothing."""
+        for state in self.program.states:
+            if state.input in self.stats and state.output in self.stats:
+                given, next_ = self._group_fixed(state.input), self._group_fixed(state.output)
+                if given is None or next_ is None or given == next_:
+                    self._union(state.input, state.output)
 
     def _sums(self) -> list[tuple[str, str]]:
         """(input group, output group) of every integer addition."""

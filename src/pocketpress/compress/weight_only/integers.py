@@ -18,10 +18,13 @@ from pocketpress.compress.quantize.place import PRODUCTS
 from pocketpress.compress.quantize.weights import LIMITS, channel_scales
 from pocketpress.core.program import Node, Program, Quantization, TensorType
 from pocketpress.core.program.ir import Array
+from pocketpress.core.program.recurrent import RECURRENT, weight_names
 from pocketpress.core.target import Skipped
 
 SMALLEST_WEIGHT = 64
 """Constants with fewer elements stay float: their scales would cost more than they save."""
+
+EIGHT_BITS = "8-bit weights: in a recurrence their error returns at every step"
 
 
 @dataclass(frozen=True)
@@ -71,24 +74,32 @@ def plan_integers(program: Program, bits: int, block: int | None = None) -> Weig
     coarse = coarse_nodes(program) if bits == 4 else frozenset()
     types: dict[str, TensorType] = {}
     skipped: list[Skipped] = []
-    for node in program.nodes:
-        if node.op not in PRODUCTS:
-            continue
-        name, reason = node.inputs[1], why_float(program, node)
+    for node, name in stored_weights(program):
+        reason = why_float(program, name)
         if reason is not None:
             skipped.append(Skipped(f"{node.op} {node.name}", reason))
         elif name not in types:
             weight, fine = program.constants[name], bits == 4 and node.name in coarse
             quant = _quantization(weight, weight_axis(node), 4 if fine else 8, block)
             types[name] = TensorType(tuple(weight.shape), "int4" if fine else "int8", quant)
-    return WeightPlan(types, tuple(skipped))
+            if bits == 4 and node.op in RECURRENT:
+                skipped.append(Skipped(f"{node.op} {node.name}", EIGHT_BITS))
+    return WeightPlan(types, tuple(dict.fromkeys(skipped)))
 
 
-def why_float(program: Program, node: Node) -> str | None:
-    """Why a product keeps float weights, None when it need not."""
-    if node.inputs[1] not in program.constants:
+def stored_weights(program: Program) -> list[tuple[Node, str]]:
+    """Nodes with the names of their weights; a recurrent layer with a projection is there twice."""
+    found = [(node, node.inputs[1]) for node in program.nodes if node.op in PRODUCTS]
+    return found + [
+        (node, name) for node in program.nodes if node.op in RECURRENT for name in weight_names(node)
+    ]
+
+
+def why_float(program: Program, name: str) -> str | None:
+    """Why a weight stays float, None when it need not."""
+    if name not in program.constants:
         return "its weight is computed at run time"
-    if program.constants[node.inputs[1]].size < SMALLEST_WEIGHT:
+    if program.constants[name].size < SMALLEST_WEIGHT:
         return f"fewer than {SMALLEST_WEIGHT} weights"
     return None
 

@@ -11,8 +11,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pocketpress.compress.quantize.place import PRODUCTS
-from pocketpress.compress.weight_only.integers import WeightPlan, why_float, with_constants
+from pocketpress.compress.weight_only.integers import (
+    WeightPlan,
+    stored_weights,
+    why_float,
+    with_constants,
+)
 from pocketpress.core.program import Program, TensorType
 from pocketpress.core.program.ir import Array
 from pocketpress.core.target import Skipped
@@ -75,10 +79,8 @@ def plan_palettes(program: Program, bits: int) -> WeightPlan:
     """One codebook per weight."""
     types: dict[str, TensorType] = {}
     skipped: list[Skipped] = []
-    for node in program.nodes:
-        if node.op not in PRODUCTS:
-            continue
-        name, reason = node.inputs[1], why_float(program, node)
+    for node, name in stored_weights(program):
+        reason = why_float(program, name)
         if reason is not None:
             skipped.append(Skipped(f"{node.op} {node.name}", reason))
         elif name not in types:

@@ -10,6 +10,7 @@ from pocketpress.core.program.ir import (
     TensorType,
 )
 from pocketpress.core.program.ops import OPS, OpSpec, check_program
+from pocketpress.core.program.state import State, with_states
 
 __all__ = [
     "INT8_MAX",
@@ -20,6 +21,8 @@ __all__ = [
     "Program",
     "ProgramBuilder",
     "Quantization",
+    "State",
     "TensorType",
     "check_program",
+    "with_states",
 ]

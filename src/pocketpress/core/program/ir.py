@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pocketpress.core.program.state import State
+
 INT8_MIN, INT8_MAX = -128, 127
 DTYPES = ("float32", "float16", "int4", "int8", "uint8", "int16", "int32", "int64", "bool")
 QUANTIZED_DTYPES = ("int4", "int8", "uint8", "int16", "int32")
@@ -170,6 +172,7 @@ class Program:
         types: the type of every tensor, constants included.
         constants: weights and biases, as stored (int8/int32 when quantised).
         nodes: operators in execution order.
+        states: outputs that are inputs of the next call.
     """
 
     inputs: tuple[str, ...]
@@ -177,6 +180,7 @@ class Program:
     types: Mapping[str, TensorType]
     constants: Mapping[str, Array]
     nodes: tuple[Node, ...]
+    states: tuple[State, ...] = ()
 
     def type(self, name: str) -> TensorType:
         """The type of tensor ``name``."""
@@ -199,6 +203,18 @@ class Program:
         return readers
 
     @property
+    def given(self) -> tuple[str, ...]:
+        """Inputs that are no states: what the caller gives at every call."""
+        kept = {state.input for state in self.states}
+        return tuple(name for name in self.inputs if name not in kept)
+
+    @property
+    def returned(self) -> tuple[str, ...]:
+        """Outputs that are no states."""
+        kept = {state.output for state in self.states}
+        return tuple(name for name in self.outputs if name not in kept)
+
+    @property
     def is_quantized(self) -> bool:
         """Whether any activation is held in integers."""
         return any(t.quant is not None for n, t in self.types.items() if n not in self.constants)
@@ -219,4 +235,5 @@ class Program:
             types={n: t for n, t in self.types.items() if n in live},
             constants={n: c for n, c in self.constants.items() if n in live},
             nodes=nodes,
+            states=tuple(s for s in self.states if s.output in wanted),
         )

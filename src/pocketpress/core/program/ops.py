@@ -81,6 +81,28 @@ OPS: dict[str, OpSpec] = {
     "abs": OpSpec((1, 1), (), "float", "absolute value"),
     "neg": OpSpec((1, 1), (), "float", "-x"),
     "prelu": OpSpec((2, 2), (), "float", "x if x > 0 else slope[c] * x, slope of shape (C,)"),
+    # over time (`recurrent` has the step of each; the sequence is the first axis)
+    "gru": OpSpec(
+        (3, 4),
+        ("reverse", "reset_after", "state_scale"),
+        "float",
+        "(T, N, H) states of a GRU from input products (T, N, 3H), a state (N, H), a weight (3H, H) and an "
+        "optional bias (3H,); gates r, z, n",
+    ),
+    "lstm": OpSpec(
+        (4, 5),
+        ("reverse", "cell", "state_scale"),
+        "float",
+        "(T, N, H) states of an LSTM from input products (T, N, 4H), a state, a cell (N, H), a weight "
+        "(4H, H) and an optional projection (P, H); gates i, f, g, o; with cell (T, N, 2H), the cells behind",
+    ),
+    "rnn": OpSpec(
+        (3, 3),
+        ("reverse", "activation", "state_scale"),
+        "float",
+        "(T, N, H) states of a plain recurrent layer, 'tanh' or 'relu', from input products (T, N, H), "
+        "a state (N, H) and a weight (H, H)",
+    ),
     # from whole numbers to reals
     "embedding": OpSpec(
         (2, 2), (), "float", "out[..., :] = table[index]; index int32 or int64, table (rows, width) constant"

@@ -12,6 +12,7 @@ import numpy as np
 from pocketpress.core.errors import ArtifactError
 from pocketpress.core.program.ir import Array, Node, Program, Quantization, TensorType
 from pocketpress.core.program.ops import check_program
+from pocketpress.core.program.state import State
 
 FORMAT = 2
 
@@ -27,6 +28,8 @@ def to_bytes(program: Program) -> bytes:
         "constants": names,
         "nodes": [_node_json(node) for node in program.nodes],
     }
+    if program.states:
+        described["states"] = [[s.input, s.output, s.initial] for s in program.states]
     stream = io.BytesIO()
     text = np.frombuffer(json.dumps(described, sort_keys=True).encode(), np.uint8)
     np.lib.format.write_array(stream, text, allow_pickle=False)
@@ -59,6 +62,7 @@ def from_bytes(content: bytes) -> Program:
                 Node(op, name, tuple(i), tuple(o), {k: _tuples(v) for k, v in attrs.items()}, source)
                 for op, name, i, o, attrs, source in data["nodes"]
             ),
+            tuple(State(i, o, tuple(initial)) for i, o, initial in data.get("states", ())),
         )
     except (ValueError, KeyError, TypeError, EOFError) as error:
         raise ArtifactError("not a saved program", got=type(error).__name__) from error
@@ -70,6 +74,7 @@ def program_hash(program: Program) -> str:
     """SHA-256 of what the program computes; the user's source lines do not count."""
     digest = hashlib.sha256()
     described: list[Any] = [program.inputs, program.outputs]
+    described += [[s.input, s.output, s.initial] for s in program.states]
     described.append([(n, _type_json(t)) for n, t in sorted(program.types.items())])
     for node in program.nodes:
         attrs = sorted((name, str(value)) for name, value in node.attrs.items())

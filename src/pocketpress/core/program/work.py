@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pocketpress.core.program.ir import Node, Program
+from pocketpress.core.program.recurrent import RECURRENT, weight_names
 
 FLOAT_BYTES = 4
 
@@ -17,6 +18,9 @@ def multiply_accumulates_of(program: Program, node: Node) -> int:
         return program.type(node.inputs[0]).elements * int(weight.elements / weight.shape[0])
     if node.op in ("linear", "matmul"):
         return out.elements * program.type(node.inputs[0]).shape[-1]
+    if node.op in RECURRENT:
+        steps = program.type(node.inputs[0]).elements // program.type(node.inputs[0]).shape[-1]
+        return steps * sum(program.type(name).elements for name in weight_names(node))
     return 0
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pocketpress.sources.aten.bound import Bound
+from pocketpress.sources.aten.bound import Bound, axis_of
 from pocketpress.sources.aten.elementwise import emit_binary
 from pocketpress.sources.aten.shapes import emit_slice
 
@@ -69,15 +69,36 @@ def _not(b: Bound, truth: str, *, last: bool = True) -> str:
     return emit_binary(b, "add", emit_binary(b, "mul", truth, -1.0, last=False), 1.0, last=last)
 
 
-def _compared(*, equal: bool) -> Callable[[Bound], str]:
+def _compared(kind: str) -> Callable[[Bound], str]:
+    """A comparison of whole numbers, exact in float32 below 2^24: a difference, limited to 0 and 1."""
+
     def handler(b: Bound) -> str:
-        x, number = b["self"], b["other"]
-        if not isinstance(x, str) or b.builder.type(x).dtype not in _WHOLE or not isinstance(number, int):
-            raise b.refuse("comparison of tensors", "compare whole numbers of the input with one number")
-        differs = _differs(b, x, number, last=not equal)
-        return _not(b, differs) if equal else differs
+        left, right = _whole(b, b["self"]), _whole(b, b["other"])
+        if left is None or right is None:
+            raise b.refuse("comparison of tensors", "compare whole numbers")
+        if kind in ("eq", "ne") and isinstance(right, (int, float)):
+            differs = _differs(b, b["self"], right, last=kind == "ne")
+            return _not(b, differs) if kind == "eq" else differs
+        first, second = (right, left) if kind in ("lt", "le") else (left, right)
+        distance = emit_binary(b, "sub", first, second, last=False)
+        if kind in ("eq", "ne"):
+            size = b.emit("abs", [distance], b.out_shape, last=False)
+            differs = b.emit("clamp", [size], b.out_shape, last=kind == "ne", low=None, high=1.0)
+            return _not(b, differs) if kind == "eq" else differs
+        if kind in ("le", "ge"):
+            distance = emit_binary(b, "add", distance, 1.0, last=False)
+        return b.emit("clamp", [distance], b.out_shape, low=0.0, high=1.0)
 
     return handler
+
+
+def _whole(b: Bound, value: Any) -> Any:
+    """A whole number, or whole numbers as a real tensor; None for others."""
+    if isinstance(value, torch.Tensor):
+        return value.float() if value.dtype in _WHOLE_TORCH else None
+    if isinstance(value, str):
+        return _real(b, value, last=False) if b.builder.type(value).dtype in _WHOLE else None
+    return value if isinstance(value, int) else None
 
 
 def both(b: Bound) -> str:
@@ -100,18 +121,49 @@ def opposite(b: Bound) -> str:
 
 
 def where(b: Bound) -> str:
-    """aten::where of two numbers: mask * a + (1 - mask) * b; minus infinity is `MASKED` before a softmax."""
-    truth, numbers = b["condition"], [_number(b, b["self"]), _number(b, b["other"])]
-    if not isinstance(truth, str) or not b.is_truth("condition") or None in numbers:
-        raise b.refuse("where on computed values", "add or multiply by the mask")
-    terms = [
-        emit_binary(b, "mul", value, number, last=False)
-        for value, number in ((truth, numbers[0]), (_not(b, truth, last=False), numbers[1]))
-        if number
-    ]
+    """aten::where: mask * a + (1 - mask) * b; minus infinity is `MASKED` before a softmax."""
+    return _select(b, b["condition"], "condition", b["self"], b["other"])
+
+
+def masked_fill(b: Bound) -> str:
+    """aten::masked_fill: ``where(mask, value, self)``."""
+    return _select(b, b["mask"], "mask", b["value"], b["self"])
+
+
+def _select(b: Bound, truth: Any, name: str, chosen: Any, other: Any) -> str:
+    """``truth * chosen + (1 - truth) * other``, which is exact for finite numbers."""
+    if not isinstance(truth, str) or not b.is_truth(name):
+        raise b.refuse("selection by a constant or by numbers", "compare whole numbers to get the condition")
+    terms = []
+    for mask, value in ((truth, _finite(b, chosen)), (None, _finite(b, other))):
+        if isinstance(value, (str, torch.Tensor)) or value:
+            mask = _not(b, truth, last=False) if mask is None else mask
+            terms.append(emit_binary(b, "mul", mask, value, last=False))
     if len(terms) < 2:
-        return terms[0] if terms else emit_binary(b, "mul", truth, 0.0)
+        return _grown(b, terms[0] if terms else emit_binary(b, "mul", truth, 0.0, last=False))
     return emit_binary(b, "add", *terms)
+
+
+def _grown(b: Bound, term: str) -> str:
+    """The term in the shape of the result, which the other one, of zeros, would have given it."""
+    if b.shape(term) == b.out_shape:
+        return term
+    return emit_binary(b, "add", term, torch.zeros(b.out_shape))
+
+
+def _finite(b: Bound, value: Any) -> Any:
+    """A number, a constant or a computed tensor that selection by a product can take."""
+    number = _number(b, value)
+    if number is not None:
+        return number
+    if isinstance(value, str) and b.builder.type(value).dtype == "float32":
+        return value
+    if isinstance(value, torch.Tensor) and value.dtype is torch.float32:
+        if _masks_scores(b.node):
+            value = torch.where(value <= LOWEST, MASKED, value)
+        if bool(torch.isfinite(value).all()):
+            return value
+    raise b.refuse("selection of whole numbers or of infinite ones", "select finite real numbers")
 
 
 def _number(b: Bound, value: Any) -> float | None:
@@ -123,6 +175,40 @@ def _number(b: Bound, value: Any) -> float | None:
     if value <= LOWEST and _masks_scores(b.node):
         return MASKED
     return float(value) if np.isfinite(value) else None
+
+
+def write(b: Bound) -> str:
+    """aten::index_copy, and aten::index_put of one axis: the slice at a place that is computed is replaced.
+
+    The place becomes a mask: 1 at the index, which is one whole number, and 0 elsewhere.
+    """
+    x, (axis, place), values = b.activation(), _place(b), b["source" if "source" in b.args else "values"]
+    if not isinstance(place, str) or b.builder.type(place).dtype not in _WHOLE or b.args.get("accumulate"):
+        raise b.refuse("writing at places that are constant, or adding to them", "concatenate slices instead")
+    if b.builder.type(place).elements != 1:
+        raise b.refuse("writing at several places at once", "write at one index of the axis")
+    if not isinstance(values, str) and not isinstance(values, torch.Tensor):
+        raise b.refuse("writing of something that is no tensor")
+    rank = len(b.shape(x))
+    line = tuple(b.shape(x)[axis] if i == axis else 1 for i in range(rank))
+    one = b.emit("reshape", [_real(b, place, last=False)], (1,) * rank, last=False, shape=(1,) * rank)
+    distance = emit_binary(b, "add", one, -torch.arange(float(line[axis])).reshape(line), last=False)
+    size = b.emit("abs", [distance], line, last=False)
+    differs = b.emit("clamp", [size], line, last=False, low=None, high=1.0)
+    kept = emit_binary(b, "mul", x, differs, last=False)
+    return emit_binary(
+        b, "add", kept, emit_binary(b, "mul", _not(b, differs, last=False), values, last=False)
+    )
+
+
+def _place(b: Bound) -> tuple[int, Any]:
+    """The axis and the index of a write."""
+    if "dim" in b.args:
+        return axis_of(int(b["dim"]), len(b.shape(b["self"]))), b["index"]
+    given = [(axis, i) for axis, i in enumerate(b["indices"]) if i is not None]
+    if len(given) != 1:
+        raise b.refuse("writing at indices of several axes", "write along one axis")
+    return given[0]
 
 
 def _masks_scores(node: torch.fx.Node) -> bool:
@@ -181,14 +267,15 @@ HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::embedding": embedding,
     "aten::to": to_dtype,
     "aten::_to_copy": to_dtype,
-    "aten::ne": _compared(equal=False),
-    "aten::eq": _compared(equal=True),
+    **{f"aten::{kind}": _compared(kind) for kind in ("eq", "ne", "lt", "le", "gt", "ge")},
     "aten::__and__": both,
     "aten::bitwise_and": both,
     "aten::logical_and": both,
     "aten::bitwise_not": opposite,
     "aten::logical_not": opposite,
     "aten::where": where,
+    "aten::masked_fill": masked_fill,
+    **{f"aten::{name}": write for name in ("index_copy", "index_copy_", "index_put", "index_put_")},
     "aten::index": index,
     "aten::index_select": index_select,
 }

@@ -26,6 +26,7 @@ from pocketpress.sources.aten import (
     indices,
     normalization,
     products,
+    recurrent,
     reductions,
     resampling,
     shapes,
@@ -44,6 +45,7 @@ HANDLERS: dict[str, Handler] = {
     **attention.HANDLERS,
     **einsum.HANDLERS,
     **indices.HANDLERS,
+    **recurrent.HANDLERS,
 }
 IGNORED_MODULES = ("_guards_fn",)
 _DTYPES = {torch.float32: "float32", torch.int64: "int64", torch.int32: "int32", torch.bool: "bool"}
@@ -177,7 +179,7 @@ def _call(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: Progra
     args = torch.fx.node.map_arg(node.args, lambda n: values[n])
     kwargs = torch.fx.node.map_arg(node.kwargs, lambda n: values[n])
     if node.target is operator.getitem:
-        return args[0][args[1]]  # type: ignore[index]
+        return args[0][args[1]] if node.users else None  # type: ignore[index]
     if not any(_is_computed(values[n]) for n in node.all_input_nodes):
         assert callable(node.target)
         return node.target(*args, **kwargs)

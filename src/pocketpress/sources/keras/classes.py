@@ -31,7 +31,7 @@ LAYERS = _names(
         Concatenate Dot Attention AdditiveAttention MultiHeadAttention GroupQueryAttention
         GroupedQueryAttention UpSampling1D UpSampling2D ZeroPadding1D ZeroPadding2D Cropping1D
         Cropping2D Rescaling Resizing CenterCrop RandomFlip RandomRotation RandomZoom RandomContrast
-        RandomBrightness RandomTranslation RandomCrop
+        RandomBrightness RandomTranslation RandomCrop GRU LSTM SimpleRNN Bidirectional
     """
 )
 """Layers of ``keras.layers`` that compute from their configuration and their weights alone."""
@@ -45,9 +45,9 @@ REFUSED = {
         ("TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"), "it wraps a network of another library"
     ),
     **dict.fromkeys(
-        ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "TimeDistributed",
-         "LSTMCell", "GRUCell", "SimpleRNNCell", "StackedRNNCells"),
-        "recurrent layers are not supported: export one step of the network as a PyTorch program",
+        ("RNN", "ConvLSTM1D", "ConvLSTM2D", "TimeDistributed", "LSTMCell", "GRUCell", "SimpleRNNCell",
+         "StackedRNNCells"),
+        "use GRU, LSTM, SimpleRNN or Bidirectional, and Dense instead of TimeDistributed",
     ),
 }  # fmt: skip
 """Why some well-known classes cannot be read."""

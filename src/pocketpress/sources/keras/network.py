@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 from torch.fx.traceback import annotate
 
-from pocketpress.sources.keras import pooling, resizing
+from pocketpress.sources.keras import pooling, recurrent, resizing
 from pocketpress.sources.named import ANNOTATION, with_parameters
 
-CALLS: dict[str, Callable[..., Tensor]] = {**pooling.CALLS, **resizing.CALLS}
+CALLS: dict[str, Callable[..., Any]] = {**pooling.CALLS, **recurrent.CALLS, **resizing.CALLS}
 """What replaces a layer's own call, which would not export or not be exact, by the layer's class."""
 
 
@@ -27,7 +27,9 @@ class KerasNetwork(nn.Module):
         super().__init__()
         self.model = model
         self.names = _unique([str(tensor._keras_history.operation.name) for tensor in model.outputs])
-        for layer in model._flatten_layers(include_self=False):
+        layers = list(model._flatten_layers(include_self=False))
+        recurrent.check(layers)
+        for layer in layers:
             _prepare(layer)
         self.forward = with_parameters(self.run, [str(tensor.name) for tensor in model.inputs])
 

@@ -12,8 +12,9 @@ from pocketpress.core.errors import SourceError
 from pocketpress.sources.steps.call import Known
 from pocketpress.sources.steps.graph import Graph, Input, Step, check_supported
 from pocketpress.sources.tflite.given import given_scales
+from pocketpress.sources.tflite.operators.recurrent import STATES
 from pocketpress.sources.tflite.operators.table import OPERATORS
-from pocketpress.sources.tflite.read import FileGraph, FileOperator, FileTensor, check_readable
+from pocketpress.sources.tflite.read import KEPT, FileGraph, FileOperator, FileTensor, check_readable
 from pocketpress.sources.tflite.values import QUANTIZED, constant
 
 BIAS_AT = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}
@@ -29,6 +30,8 @@ QUANTIZED_NOTE = (
     "8-bit weights were made real numbers; the network is compressed anew unless --estimator file keeps its "
     "scales",
 )
+STATE_NOTE = "starts from a state of zeros at every run, as LiteRT does after a reset"
+CLIP_NOTE = f"{STATE_NOTE}; cells beyond 10 are not limited to it"
 
 
 def parse(file: FileGraph, size_bytes: int) -> Graph:
@@ -47,6 +50,11 @@ def parse(file: FileGraph, size_bytes: int) -> Graph:
     check_supported(steps, OPERATORS)
     known = _constants(file, names, size_bytes)
     notes = [QUANTIZED_NOTE] if any(_is_quantized(t) for t in file.tensors) else []
+    notes += [
+        (step.name, CLIP_NOTE if step.attributes.get("cellClip") else STATE_NOTE)
+        for step in steps
+        if step.op in STATES
+    ]
     notes += [(f"signature {name}", "the first signature is read") for name in file.unread]
     return Graph(
         tuple(_input(file.tensors[i], names[i]) for _, i in file.inputs),
@@ -83,16 +91,26 @@ def _steps(file: FileGraph, names: list[str]) -> list[Step]:
 def _step(operator: FileOperator, position: int, file: FileGraph, names: list[str]) -> Step:
     outputs = tuple(names[i] for i in operator.outputs)
     label = outputs[0].partition(";")[0][-60:] if outputs else f"{operator.op}_{position}"
-    for index in (*operator.inputs, *operator.outputs):
+    inputs = _without_states(operator, file)
+    for index in (*inputs, *operator.outputs):
         if index >= 0:
             check_readable(file.tensors[index])
     return Step(
         operator.op,
         label,
-        tuple(None if i < 0 else names[i] for i in operator.inputs),
+        tuple(None if i < 0 else names[i] for i in inputs),
         outputs,
         _with_lost_clamp(operator, file),
     )
+
+
+def _without_states(operator: FileOperator, file: FileGraph) -> list[int]:
+    """The inputs without the variables that hold the state of a recurrent layer: it starts from zeros."""
+    states = STATES.get(operator.op, ())
+    return [
+        -1 if place in states and index >= 0 and file.tensors[index].refusal == KEPT else index
+        for place, index in enumerate(operator.inputs)
+    ]
 
 
 def _with_lost_clamp(operator: FileOperator, file: FileGraph) -> dict[str, Any]:

@@ -19,7 +19,8 @@ OPTIONS = {
     "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighbor", "SHAPE": "Shape", "SOFTMAX": "Softmax",
     "SPACE_TO_DEPTH": "SpaceToDepth", "SPLIT": "Split", "SQUEEZE": "Squeeze",
     "STRIDED_SLICE": "StridedSlice", "SUB": "Sub", "SUM": "Reducer", "TRANSPOSE_CONV": "TransposeConv",
-    "UNPACK": "Unpack",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
+    "UNIDIRECTIONAL_SEQUENCE_RNN": "SequenceRNN", "UNPACK": "Unpack",
 }  # fmt: skip
 """Operators that have options which say something, and the table of the schema that holds them."""
 

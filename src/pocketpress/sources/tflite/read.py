@@ -32,6 +32,7 @@ MALFORMED = (
     RecursionError, KeyError,
 )  # fmt: skip
 """What the accessors raise on bytes that are no flatbuffer."""
+KEPT = "it keeps state between runs"
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -259,7 +260,7 @@ class _Reader:
 def _refusal(tensor: Any) -> str:
     quantization = tensor.Quantization()
     if tensor.IsVariable():
-        return "it keeps state between runs"
+        return KEPT
     if tensor.Sparsity() is not None:
         return "it is stored sparsely"
     if quantization is not None and quantization.DetailsType() != 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from pocketpress.core.errors import ArtifactError, CheckFailed
-from pocketpress.core.program import OPS, Program
+from pocketpress.core.program import OPS, Program, TensorType
 from pocketpress.core.program.ir import Array
 from pocketpress.core.target import Skipped
 from pocketpress.targets.coreml.constants import stored_wider
 from pocketpress.targets.coreml.graph import NEW_OPSET, OPSET, PROTO_TYPES
-from pocketpress.targets.coreml.names import Names
 from pocketpress.targets.coreml.package import read_model, read_weights
 from pocketpress.targets.coreml.protos import mil_messages
+from pocketpress.targets.coreml.recurrent import scopes
 from pocketpress.targets.coreml.spec import DECIDED_ON_DEVICE
-from pocketpress.targets.coreml.weight_audit import EXPANDING, check_weights, require, same
+from pocketpress.targets.coreml.weight_audit import EXPANDING, Scope, check_weights, require, same
 from pocketpress.targets.coreml.weights import read_array
 
 _COUNTED = {
@@ -37,7 +37,7 @@ class Loaded:
     """Operations of a package with their constants resolved.
 
     Attributes:
-        operations: messages in order.
+        operations: messages in order, those inside blocks behind the operation that has them.
         constants: values of ``const`` operations by name; strings as Python strings.
         weights: content of the weight file.
     """
@@ -73,13 +73,20 @@ def load(path: Path) -> Loaded:
         raise ArtifactError(
             f"{path.name} is of another opset", got=function.opset, allowed=(OPSET, NEW_OPSET)
         )
-    operations = tuple(function.block_specializations[function.opset].operations)
+    operations = tuple(_flat(function.block_specializations[function.opset].operations))
     constants = {
         operation.outputs[0].name: value_of(operation.attributes["val"], weights)
         for operation in operations
         if operation.type == "const"
     }
     return Loaded(operations, constants, weights)
+
+
+def _flat(operations: Iterable[Any]) -> Iterator[Any]:
+    for operation in operations:
+        yield operation
+        for block in operation.blocks:
+            yield from _flat(block.operations)
 
 
 def value_of(message: Any, weights: bytes) -> Any:
@@ -109,9 +116,9 @@ def audit(path: Path, program: Program) -> tuple[Skipped, ...]:
         ArtifactError: the package is damaged.
     """
     loaded = load(path)
-    names = Names(program)
-    _check_weights(loaded, program, names)
-    _check_borders(loaded, program, names)
+    parts = scopes(program)
+    _check_weights(loaded, parts)
+    _check_borders(loaded, parts)
     _check_operators(loaded, program)
     if not program.is_quantized:
         return stored_wider(program)
@@ -120,19 +127,25 @@ def audit(path: Path, program: Program) -> tuple[Skipped, ...]:
     return (Skipped("integer kernels", DECIDED_ON_DEVICE), *islands)
 
 
-def _check_weights(loaded: Loaded, program: Program, names: Names) -> None:
+def _check_weights(loaded: Loaded, parts: Sequence[Scope]) -> None:
     operations = {
         operation.outputs[0].name: (operation.type, partial(loaded.attribute, operation))
         for operation in loaded.operations
         if operation.type in EXPANDING
     }
-    check_weights(operations, program, names)
+    check_weights(operations, parts)
 
 
-def _check_borders(loaded: Loaded, program: Program, names: Names) -> None:
+def _check_borders(loaded: Loaded, parts: Sequence[Scope]) -> None:
     """Every quantised activation has one ``quantize`` and at most one ``dequantize`` with its scale."""
-    quantized = {n: t for n, t in program.types.items() if t.quant is not None and not program.is_constant(n)}
-    by_name = {names.integers(n): t for n, t in quantized.items()}
+    by_name: dict[str, TensorType] = {}
+    wanted: Counter[str] = Counter()
+    for program, names in parts:
+        quantized = {
+            n: t for n, t in program.types.items() if t.quant is not None and not program.is_constant(n)
+        }
+        by_name |= {names.integers(n): t for n, t in quantized.items()}
+        wanted.update(names.integers(n) for n in quantized if n not in program.inputs)
     made: Counter[str] = Counter()
     read: Counter[str] = Counter()
     for operation in loaded.operations:
@@ -147,7 +160,6 @@ def _check_borders(loaded: Loaded, program: Program, names: Names) -> None:
         zero = loaded.argument(operation, "zero_point")
         require(int(zero) == type_.quant.zero_point and zero.dtype == type_.dtype, name, "zero point")
         (made if outgoing else read)[name] += 1
-    wanted = Counter(names.integers(n) for n in quantized if n not in program.inputs)
     if made != wanted or any(count > 1 for count in read.values()):
         raise CheckFailed("the file quantises other tensors than the program", got=sum(made.values()))
 

@@ -24,12 +24,20 @@ WEIGHT_DTYPES = ("int4", *INTEGER_LIMITS)
 
 
 class Emission:
-    """A program on its way into a `Graph`."""
+    """A program on its way into a `Graph`.
 
-    def __init__(self, program: Program) -> None:
+    Args:
+        program: all of a network, or what stands in a block of it.
+        within: None, or the emission of the network.
+    """
+
+    def __init__(self, program: Program, within: Emission | None = None) -> None:
         self.program = program
-        self.names = Names(program)
-        self.graph = Graph(self.names, opset_of(program))
+        self.names: Names = Names(program, None if within is None else within.names.taken)
+        self.graph: Graph = Graph(self.names, opset_of(program)) if within is None else within.graph
+        self._inner: list[Emission] = []
+        if within is not None:
+            within._inner.append(self)
         self._stored: dict[str, Value] = {}
         self._real: dict[str, Value] = {}
 
@@ -81,6 +89,10 @@ class Emission:
         if type_.quant is not None or value.dtype.kind == "f":
             return self.graph.constant(self.real_constant(name))
         return self.graph.constant(value)
+
+    def give(self, name: str, value: Value) -> None:
+        """Let ``value`` hold the real numbers of a tensor."""
+        self._real[name] = value
 
     # --- writing --------------------------------------------------------------------------------------
 
@@ -145,7 +157,9 @@ class Emission:
         return self.graph.output(self.real(name), feature)
 
     def name_all(self) -> None:
-        """Give values the names of their tensors, as far as outputs left them free."""
+        """Give values the names of their tensors, as far as outputs left them free; those in blocks first."""
+        for inner in self._inner:
+            inner.name_all()
         for name, value in self._real.items():
             held = name in self._stored or self.program.is_constant(name)
             if not self.graph.is_named(value):

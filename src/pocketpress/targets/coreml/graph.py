@@ -6,7 +6,7 @@ Constants are stored once; large ones go to the weight file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,13 +66,25 @@ Argument = Value | Constant | Sequence[Value]
 @dataclass(frozen=True)
 class _Operation:
     kind: str
-    output: Value
+    outputs: tuple[Value, ...]
     inputs: Mapping[str, tuple[Value, ...]]
     attributes: Mapping[str, Constant]
+    blocks: tuple[_Block, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Block:
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    operations: tuple[_Operation, ...]
+
+
+Fill = Callable[[Sequence[Value]], list[Value]]
+"""Appends the operations of a block; from its inputs to its outputs."""
 
 
 class Graph:
-    """Operations of the one function, in order."""
+    """Operations of the one function, in order; constants stand outside of all blocks."""
 
     def __init__(self, names: Names, opset: str = OPSET) -> None:
         self.names = names
@@ -80,6 +92,7 @@ class Graph:
         self.weights = WeightWriter()
         self._values = 0
         self._operations: list[_Operation] = []
+        self._block = self._operations
         self._inputs: list[Value] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
         self._names: dict[int, str] = {}
@@ -100,7 +113,7 @@ class Graph:
         key = (dtype, array.shape, str(value).encode() if dtype == "string" else array.tobytes())
         if key not in self._constants:
             out = self._value(array.shape, dtype)
-            self._operations.append(_Operation("const", out, {}, {"val": value}))
+            self._operations.append(_Operation("const", (out,), {}, {"val": value}))
             self._constants[key] = out
         return self._constants[key]
 
@@ -109,7 +122,7 @@ class Graph:
     ) -> Value:
         """A constant that Core ML expands from a smaller one (``constexpr_…``)."""
         out = self._value(shape, "float32")
-        self._operations.append(_Operation(kind, out, {}, attributes))
+        self._operations.append(_Operation(kind, (out,), {}, attributes))
         self.name(out, name)
         return out
 
@@ -127,8 +140,23 @@ class Graph:
             )
         given = {key: self._argument(item) for key, item in inputs.items() if item is not None}
         out = self._value(shape, dtype)
-        self._operations.append(_Operation(kind, out, given, {}))
+        self._block.append(_Operation(kind, (out,), given, {}))
         return out
+
+    def loop(self, carried: Sequence[Value], condition: Fill, body: Fill) -> tuple[Value, ...]:
+        """Append a ``while_loop``; returns what it carries at its end."""
+        blocks = (self._filled(carried, condition), self._filled(carried, body))
+        outputs = tuple(self._value(value.shape, value.dtype) for value in carried)
+        self._block.append(_Operation("while_loop", outputs, {"loop_vars": tuple(carried)}, {}, blocks))
+        return outputs
+
+    def _filled(self, like: Sequence[Value], fill: Fill) -> _Block:
+        outer, inner = self._block, list[_Operation]()
+        inputs = tuple(self._value(value.shape, value.dtype) for value in like)
+        self._block = inner
+        outputs = tuple(fill(inputs))
+        self._block = outer
+        return _Block(inputs, outputs, tuple(inner))
 
     def name(self, value: Value, name: str) -> None:
         """Give a value a name of `Names`, unless it has one."""
@@ -169,9 +197,7 @@ class Graph:
     def to_program(self, outputs: Sequence[Value]) -> Any:
         """The ``MILSpec.Program`` message."""
         mil = mil_messages()
-        for operation in self._operations:
-            if operation.output.number not in self._names:
-                self.name(operation.output, self.names.unique(f"{operation.kind}_{operation.output.number}"))
+        self._name_rest(self._operations)
         program = mil.Program(version=1)
         function = program.functions["main"]
         function.opset = self.opset
@@ -183,9 +209,26 @@ class Graph:
             self._fill(block.operations.add(), operation)
         return program
 
+    def _name_rest(self, operations: Sequence[_Operation]) -> None:
+        for operation in operations:
+            unnamed = [(operation.kind, value) for value in operation.outputs]
+            for block in operation.blocks:
+                unnamed += [("carried", value) for value in block.inputs]
+            for stem, value in unnamed:
+                if value.number not in self._names:
+                    self.name(value, self.names.unique(f"{stem}_{value.number}"))
+            for block in operation.blocks:
+                self._name_rest(block.operations)
+
     def _fill(self, message: Any, operation: _Operation) -> None:
         message.type = operation.kind
-        message.outputs.append(self._named_type(operation.output))
+        message.outputs.extend(self._named_type(value) for value in operation.outputs)
+        for block in operation.blocks:
+            inner = message.blocks.add()
+            inner.inputs.extend(self._named_type(value) for value in block.inputs)
+            inner.outputs.extend(self.name_of(value) for value in block.outputs)
+            for item in block.operations:
+                self._fill(inner.operations.add(), item)
         for key, values in operation.inputs.items():
             for value in values:
                 message.inputs[key].arguments.add().name = self.name_of(value)
@@ -193,7 +236,7 @@ class Graph:
         for key, constant in operation.attributes.items():
             place = message.inputs[key].arguments.add().value if literal else message.attributes[key]
             self._fill_value(place, constant)
-        self._fill_value(message.attributes["name"], self.name_of(operation.output))
+        self._fill_value(message.attributes["name"], self.name_of(operation.outputs[0]))
 
     def _named_type(self, value: Value) -> Any:
         named = mil_messages().NamedValueType(name=self.name_of(value))

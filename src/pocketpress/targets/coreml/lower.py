@@ -12,7 +12,7 @@ from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.program import Node, Program
 from pocketpress.core.signature import Signature
 from pocketpress.core.target import Lowered
-from pocketpress.targets.coreml import elementwise, movement, products, reductions
+from pocketpress.targets.coreml import elementwise, movement, products, recurrent, reductions
 from pocketpress.targets.coreml.audit import audit
 from pocketpress.targets.coreml.constants import opset_of
 from pocketpress.targets.coreml.emission import INTEGER_LIMITS, Emission, Handler, border_dtype
@@ -31,6 +31,13 @@ HANDLERS: dict[str, Handler] = {
     **reductions.HANDLERS,
     **movement.HANDLERS,
 }
+
+
+def _recurrent(emission: Emission, node: Node) -> Value:
+    return recurrent.emit(emission, node, _emit_nodes)
+
+
+HANDLERS.update(dict.fromkeys(recurrent.RECURRENT, _recurrent))
 
 
 def lower(program: Program, signature: Signature, path: Path) -> Lowered:
@@ -54,8 +61,7 @@ def to_model(program: Program, signature: Signature) -> tuple[Any, list[bytes]]:
     emission = Emission(program)
     for name in program.inputs:
         emission.input(name)
-    for node in program.nodes:
-        emission.store(node, _translated(emission, node))
+    _emit_nodes(emission)
     outputs = [emission.output(name) for name in program.outputs]
     emission.name_all()
     model = model_messages().Model(specificationVersion=SPECIFICATION_VERSIONS[emission.graph.opset])
@@ -70,6 +76,11 @@ def to_model(program: Program, signature: Signature) -> tuple[Any, list[bytes]]:
     metadata.shortDescription = f"Pocketpress, {signature.precision}"
     metadata.userDefined[SIGNATURE_KEY] = signature.to_json()
     return model, emission.graph.weights.parts()
+
+
+def _emit_nodes(emission: Emission) -> None:
+    for node in emission.program.nodes:
+        emission.store(node, _translated(emission, node))
 
 
 def _translated(emission: Emission, node: Node) -> Value:

@@ -19,8 +19,9 @@ class Names:
     A quantised input or output has two: the feature's, and that of its integers inside.
     """
 
-    def __init__(self, program: Program) -> None:
-        self.taken: set[str] = set()
+    def __init__(self, program: Program, taken: set[str] | None = None) -> None:
+        """Keep clear of the names ``taken``, and add to them."""
+        self.taken: set[str] = set() if taken is None else taken
         borders = [*program.inputs, *program.outputs]
         self._names = {n: self.unique(n) for n in dict.fromkeys([*borders, *program.types])}
         self._integers = {

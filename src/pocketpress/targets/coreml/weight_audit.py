@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from pocketpress.core.errors import ArtifactError, CheckFailed
 from pocketpress.core.program import Program, TensorType
 from pocketpress.core.program.decode import decode
 from pocketpress.core.program.ir import Array
+from pocketpress.core.program.recurrent import RECURRENT
 from pocketpress.targets.coreml.names import Names
 from pocketpress.targets.coreml.weights import unpack
 
@@ -18,23 +19,36 @@ Attribute = Callable[[str], Any]
 """The value of an argument of one operation; None when it is left out."""
 
 
-def check_weights(operations: Mapping[str, tuple[str, Attribute]], program: Program, names: Names) -> None:
+Scope = tuple[Program, Names]
+"""A program in the file, the network or the step of one of its layers, and the names of its tensors there."""
+
+
+def check_weights(operations: Mapping[str, tuple[str, Attribute]], parts: Sequence[Scope]) -> None:
     """Every weight in the file is the program's: integer for integer with its scales, number for number.
 
     Args:
         operations: kind and arguments of every expanding operation, by its output's name.
-        program: what the file was lowered from.
-        names: of its tensors in the file.
+        parts: what the file was lowered from; a layer's weights are in its step.
 
     Raises:
         CheckFailed: a weight differs, is missing, or is not the program's.
     """
-    expected = {names.of(n): (np.asarray(v), program.type(n)) for n, v in program.constants.items()}
+    expected = {
+        names.of(n): (np.asarray(v), program.type(n))
+        for program, names in parts
+        for n, v in program.constants.items()
+    }
     coded = {name for name, (value, type_) in expected.items() if is_coded(value, type_)}
     found = {name for name, (kind, _) in operations.items() if kind != "constexpr_cast"}
     if not found <= coded:
         raise CheckFailed("the file holds a weight that the program lacks", got=sorted(found - coded)[0])
-    used = {names.of(n) for node in program.nodes for n in node.inputs} & coded
+    used = coded & {
+        names.of(n)
+        for program, names in parts
+        for node in program.nodes
+        if node.op not in RECURRENT
+        for n in node.inputs
+    }
     if found != used:
         raise CheckFailed(
             "the file holds another number of quantised weights", got=len(found), allowed=len(used)

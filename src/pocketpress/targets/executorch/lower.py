@@ -1,16 +1,20 @@
-"""Translate a program into a .pte file of one XNNPACK delegate call, and check such a file.
+"""Translate a program into a .pte file of XNNPACK delegate calls, and check such a file.
 
-Operators on whole numbers are calls of portable kernels before it (`kernels`).
+One call, where no recurrent layer cuts the program (`stages`).  Operators on whole numbers are calls of
+portable kernels before it (`kernels`).
 """
 
 from __future__ import annotations
 
+from collections import ChainMap
+from collections.abc import Sequence
 from pathlib import Path
 
 from pocketpress.core.errors import ArtifactError
 from pocketpress.core.program.channels_last import to_channels_last
 from pocketpress.core.program.ir import Node, Program
 from pocketpress.core.program.ops import OPS
+from pocketpress.core.program.recurrent import RECURRENT
 from pocketpress.core.signature import Signature
 from pocketpress.core.target import Lowered, Skipped
 from pocketpress.targets.executorch.container import read_container, write_container
@@ -18,9 +22,11 @@ from pocketpress.targets.executorch.emit import EMITTERS, Site
 from pocketpress.targets.executorch.emit.filters import stored_wider
 from pocketpress.targets.executorch.flatbuffer import Record
 from pocketpress.targets.executorch.graph import FP16, FP32, Blob, Graph, read_graph
-from pocketpress.targets.executorch.kernels import KERNEL_OPS, OPERATORS, split
+from pocketpress.targets.executorch.kernels import KERNEL_OPS, OPERATORS, KernelCall, split
+from pocketpress.targets.executorch.method import LOOP_OPERATORS, Loop, Stage, kinds
 from pocketpress.targets.executorch.run import open_runner
 from pocketpress.targets.executorch.spec import SPEC
+from pocketpress.targets.executorch.stages import Layer, delegated, stages, with_float_states
 
 _BORDERS = ("quantize", "dequantize")
 _FLOATS = (FP32, FP16)
@@ -40,17 +46,21 @@ def lower(program: Program, signature: Signature, path: Path) -> Lowered:
     Raises:
         UnsupportedError: an operator that XNNPACK lacks.
     """
-    delegated, calls = split(to_channels_last(program).program)
-    graph = Graph(delegated)
-    blob = _emit(graph)
+    whole, calls = split(to_channels_last(with_float_states(program)).program)
+    made: list[Stage] = [*calls]
+    parts = [whole]
+    for stage in stages(whole):
+        graph = Graph(stage.step if isinstance(stage, Layer) else stage)
+        blob = _emit(graph)
+        made.append(Loop(stage, blob) if isinstance(stage, Layer) else blob)
+        parts.append(graph.program)
     data = write_container(
-        blob,
-        dict(graph.program.types),
-        dict(graph.program.constants),
+        made,
+        dict(ChainMap(*(dict(part.types) for part in parts))),
+        dict(ChainMap(*(dict(part.constants) for part in parts))),
         program.inputs,
         program.outputs,
         signature.to_json(),
-        calls,
     )
     path.write_bytes(data)
     return Lowered(skipped=(*_float_islands(program), *stored_wider(program)))
@@ -81,7 +91,7 @@ def _float_islands(program: Program) -> tuple[Skipped, ...]:
 
 
 def _float_reason(op: str) -> str:
-    if op in KERNEL_OPS:
+    if op in KERNEL_OPS or op in RECURRENT:
         return SPEC.remarks[op]
     if OPS[op].integer == "float":
         return "the numeric contract has no integer form of it"
@@ -93,49 +103,51 @@ def _in_integers(program: Program, node: Node) -> bool:
 
 
 def audit(path: Path, program: Program) -> tuple[Skipped, ...]:
-    """Check that all but whole numbers is one delegate call, load the file, name what is not in integers.
+    """Check that all but whole numbers and loops is delegated, load the file, name what is not in integers.
 
     Raises:
         ArtifactError: a part of the graph lies outside the delegate, or the runtime refuses the file.
     """
     container = read_container(path.read_bytes())
-    _check_one_delegate_call(container.program, sum(node.op in KERNEL_OPS for node in program.nodes))
+    whole, calls = split(to_channels_last(program).program)
+    parts = stages(whole)
+    _check_all_is_delegated(container.program, [*calls, *parts])
     open_runner(path, 1).close()
-    floats = _float_products(container.delegate, program)
+    floats = _float_products(container.delegates, delegated(parts)) if program.is_quantized else ()
     return (*_float_islands(program), *stored_wider(program), *floats)
 
 
-def _check_one_delegate_call(program: Record, kernels: int) -> None:
+def _check_all_is_delegated(program: Record, wanted: Sequence[KernelCall | Layer | Program]) -> None:
     plans = [plan for plan in program["execution_plan"] if plan["name"] == "forward"]
-    kinds = [
+    found = [
         instruction["instr_args"][0]
         for plan in plans
         for chain in plan["chains"]
         for instruction in chain["instructions"]
     ]
     operators = {(op["name"], op["overload"]) for plan in plans for op in plan["operators"]}
-    if len(plans) != 1 or kinds != ["KernelCall"] * kernels + ["DelegateCall"] or operators - OPERATORS:
-        raise ArtifactError(
-            "not the whole graph is delegated to XNNPACK",
-            got=kinds,
-            allowed=f"{kernels} KernelCall, one DelegateCall" if kernels else "DelegateCall",
-        )
+    if len(plans) != 1 or found != kinds(wanted) or operators - OPERATORS - LOOP_OPERATORS:
+        raise ArtifactError("not the whole graph is delegated to XNNPACK", got=found, allowed=kinds(wanted))
 
 
-def _float_products(delegate: bytes, program: Program) -> tuple[Skipped, ...]:
+def _float_products(delegates: Sequence[bytes], programs: Sequence[Program]) -> tuple[Skipped, ...]:
     """Products of an integer file beyond those that the program itself leaves in float."""
-    if not program.is_quantized:
-        return ()
-    graph = read_graph(delegate)
-    floats = {_tensor(value)["id_out"] for value in graph["xvalues"] if _tensor(value)["datatype"] in _FLOATS}
-    found = sum(
-        kind in _PRODUCTS and fields["output_id"] in floats
-        for kind, fields in (node["xnode_union"] for node in graph["xnodes"])
+    found = sum(_count_float_products(delegate) for delegate in delegates)
+    asked = sum(
+        n.op in _PRODUCT_OPS and not _in_integers(program, n) for program in programs for n in program.nodes
     )
-    asked = sum(n.op in _PRODUCT_OPS and not _in_integers(program, n) for n in program.nodes)
     if found <= asked:
         return ()
     return (Skipped("XNNPACK graph", f"{found} float products in the file, {asked} in the program"),)
+
+
+def _count_float_products(delegate: bytes) -> int:
+    graph = read_graph(delegate)
+    floats = {_tensor(value)["id_out"] for value in graph["xvalues"] if _tensor(value)["datatype"] in _FLOATS}
+    return sum(
+        kind in _PRODUCTS and fields["output_id"] in floats
+        for kind, fields in (node["xnode_union"] for node in graph["xnodes"])
+    )
 
 
 def _tensor(value: Record) -> Record:

@@ -12,6 +12,11 @@ _KERNEL = (
     "portable operators"
 )
 
+_LOOP = (
+    "a loop of the runtime around an XNNPACK call for every step, between calls for what lies around it: the "
+    "app's runtime must hold the portable operators; gates and states in float"
+)
+
 _FLOAT_OPS = frozenset(
     {
         *("conv2d", "conv_transpose2d", "linear", "matmul", "add", "sub", "mul", "div", "minimum", "maximum"),
@@ -19,7 +24,7 @@ _FLOAT_OPS = frozenset(
         *("log", "sqrt", "rsqrt", "abs", "neg", "prelu", "max_pool2d", "avg_pool2d", "mean", "softmax"),
         *("layer_norm", "concat", "reshape", "permute", "slice", "pad", "resize_nearest", "resize_bilinear"),
         *("quantize", "dequantize", "dynamic_conv2d", "dynamic_linear"),
-        *("embedding", "cast"),
+        *("embedding", "cast", "gru", "lstm", "rnn"),
     }
 )
 
@@ -78,6 +83,7 @@ SPEC = TargetSpec(
         "conv2d": "integer weights between float activations and 4-bit weights are products over windows, "
         "which are copied together first; in products of several groups they are stored wider",
         **dict.fromkeys(("embedding", "cast"), _KERNEL),
+        **dict.fromkeys(("gru", "lstm", "rnn"), _LOOP),
         "pow": "whole exponents beyond 16 are refused",
     },
     rules=RULES,

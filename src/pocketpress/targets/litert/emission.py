@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,18 +17,32 @@ ORDER = ":"
 
 
 class Emission:
-    """Program, graph, which tensor of the graph stands for which of the program, and what is not as asked."""
+    """Program, graph, which tensor of the graph stands for which of the program, and what is not as asked.
 
-    def __init__(self, program: Program) -> None:
+    Args:
+        program: what becomes the graph.
+        within: None, or the emission whose file another subgraph of is made here.
+        graph: that subgraph.
+        given: its tensors that stand for the program's inputs.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        within: Emission | None = None,
+        graph: Graph | None = None,
+        given: Mapping[str, int] | None = None,
+    ) -> None:
         self.program = program
-        self.graph = Graph()
-        self.loading = Graph(self.graph)
-        self.skipped: list[Skipped] = []
-        self._index: dict[str, int] = {}
+        self.graph = graph or Graph()
+        self.loading: Graph = Graph(self.graph) if within is None else within.loading
+        self.skipped: list[Skipped] = [] if within is None else within.skipped
+        self._index: dict[str, int] = dict(given or {})
         self._widened: dict[int, int] = {}
         self.decoded: dict[tuple[str, tuple[int, ...]], int] = {}
         for name in program.inputs:
-            self._index[name] = self.graph.tensor(name, program.type(name))
+            if name not in self._index:
+                self._index[name] = self.graph.tensor(name, program.type(name))
 
     def index(self, name: str) -> int:
         """Tensor of the graph for an activation or a constant; float16 constants come widened."""

@@ -86,6 +86,7 @@ class Graph:
         self._buffers: list[Array | None] = [None] if shared is None else shared._buffers
         self._buffer_of: dict[bytes, int] = {} if shared is None else shared._buffer_of
         self._codes: dict[tuple[str, int], int] = {} if shared is None else shared._codes
+        self._attached: list[Any] = [] if shared is None else shared._attached
 
     def type(self, index: int) -> TensorType:
         """The type of tensor ``index``."""
@@ -140,6 +141,11 @@ class Graph:
         self.operator("READ_VARIABLE", [self._handle(name)], [out])
         return out
 
+    def attach(self, name: str, inputs: Sequence[int], outputs: Sequence[int]) -> int:
+        """Close this subgraph and put it into the file; returns its number, for an operator that calls it."""
+        self._attached.append(self._subgraph(name, _unnamed(inputs), _unnamed(outputs)))
+        return len(self._attached)
+
     def _handle(self, name: str) -> int:
         handle = self.tensor(f"{name}/variable", TensorType(()), kind="resource")
         options = schema.VarHandleOptionsT(container="", sharedName=name)
@@ -186,9 +192,10 @@ class Graph:
     ) -> bytes:
         """The file: inputs and outputs by name in order, the signature's JSON, what is computed once."""
         text = self._buffer(signature.encode())
-        subgraphs = [self._subgraph("main", inputs, outputs)]
+        subgraphs = [self._subgraph("main", inputs, outputs), *self._attached]
         if loading is not None and loading._operators:
-            self.operator("CALL_ONCE", [], [], schema.CallOnceOptionsT(initSubgraphIndex=1))
+            call = schema.CallOnceOptionsT(initSubgraphIndex=len(subgraphs))
+            self.operator("CALL_ONCE", [], [], call)
             self._operators.insert(0, self._operators.pop())
             subgraphs.append(loading._subgraph("loading", (), ()))
         model = schema.ModelT(
@@ -225,6 +232,10 @@ def _operator_code(code: str, version: int) -> Any:
     return schema.OperatorCodeT(
         deprecatedBuiltinCode=min(number, _PLACEHOLDER_CODE), builtinCode=number, version=version
     )
+
+
+def _unnamed(indices: Sequence[int]) -> list[Named]:
+    return [("", index) for index in indices]
 
 
 def _tensor_maps(tensors: Sequence[Named]) -> list[Any]:

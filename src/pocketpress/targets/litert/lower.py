@@ -16,6 +16,7 @@ from pocketpress.targets.litert import (
     elementwise,
     movement,
     products,
+    recurrent,
     reductions,
     upsampling,
 )
@@ -34,6 +35,13 @@ EMITTERS: dict[str, Callable[[Emission, Node], None]] = {
     **reductions.EMITTERS,
     **upsampling.EMITTERS,
 }
+
+
+def _recurrent(e: Emission, node: Node) -> None:
+    recurrent.emit(e, node, _emit_nodes)
+
+
+EMITTERS.update(dict.fromkeys(recurrent.RECURRENT, _recurrent))
 
 
 def lower(program: Program, signature: Signature, path: Path) -> Lowered:
@@ -65,14 +73,18 @@ def _emitted(program: Program) -> Emission:
     rewritten, islands = with_float_islands(to_channels_last(program).program)
     emission = Emission(rewritten)
     emission.skipped += islands
-    for node in rewritten.nodes:
+    _emit_nodes(emission)
+    return emission
+
+
+def _emit_nodes(emission: Emission) -> None:
+    for node in emission.program.nodes:
         emit = EMITTERS.get(node.op)
         if emit is None:
             raise UnsupportedError(
                 "target litert lacks an operator", got=f"{node.op} ({node.name})", allowed=sorted(EMITTERS)
             )
         emit(emission, node)
-    return emission
 
 
 def _packed(emission: Emission, program: Program, signature: Signature) -> bytes:

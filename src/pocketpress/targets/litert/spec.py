@@ -19,6 +19,10 @@ _ISLAND = (
 )
 _OWN_KERNEL = "LiteRT's own integer kernel, with equal integers"
 _NO_INT8 = "XNNPACK has no int8 kernel for it in LiteRT"
+_LOOP = (
+    "WHILE around the operators of one step, which XNNPACK takes; two within each other for long sequences; "
+    "gates and states in float"
+)
 
 _XNNPACK_POWERS = (-1.0, -0.5, 0.5, 2.0, 3.0)
 
@@ -69,6 +73,7 @@ REMARKS: dict[str, str] = {
         _NO_INT8,
     ),
     **dict.fromkeys(("embedding", "cast"), "XNNPACK has none for it"),
+    **dict.fromkeys(("gru", "lstm", "rnn"), _LOOP),
 }
 """Operator to what is special about it here."""
 

@@ -14,6 +14,7 @@ from onnx import helper
 
 from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.program import Node, Program
+from pocketpress.core.program.recurrent import RECURRENT
 from pocketpress.core.signature import Signature
 from pocketpress.core.target import Lowered
 from pocketpress.targets.onnxruntime import (
@@ -23,6 +24,7 @@ from pocketpress.targets.onnxruntime import (
     floats,
     movement,
     products,
+    recurrent,
     tables,
     transposed,
 )
@@ -103,11 +105,19 @@ def to_model(program: Program, signature: Signature) -> onnx.ModelProto:
 def translate(program: Program) -> GraphWriter:
     """All nodes and initialisers of a program."""
     program = on_reals(program)
+    layers = recurrent.native_layers(program)
+    program = recurrent.reordered(program, layers)
+    taken_in = {layer.product.name for layer in layers.values()}
     writer = GraphWriter(program)
     for name in program.inputs:
         borders.enter(writer, name)
     for node in program.nodes:
-        _TRANSLATE[_checked(program, node)](writer, node)
+        if node.name in layers:
+            recurrent.native(writer, layers[node.name])
+        elif node.op in RECURRENT:
+            recurrent.scan(writer, node, _TRANSLATE)
+        elif node.name not in taken_in:
+            _TRANSLATE[_checked(program, node)](writer, node)
     for name in program.outputs:
         borders.leave(writer, name)
     return writer

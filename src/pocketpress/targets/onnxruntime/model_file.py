@@ -1,8 +1,8 @@
 """Read an ONNX file that is not trusted yet: sizes, no external data, no nested graphs, the signature.
 
-A file that points to external data would make the runtime read other files of the machine; nested graphs
-(loops) and functions are never written by this target.  All of them are refused before the runtime sees the
-bytes.
+A file that points to external data would make the runtime read other files of the machine; functions and
+nested graphs, but for the body of a Scan, which ends with its sequence, are never written by this target.
+All of them are refused before the runtime sees the bytes.
 """
 
 from __future__ import annotations
@@ -59,17 +59,30 @@ def read_checked(path: Path) -> tuple[bytes, Signature]:
 
 
 def _check_plain(name: str, model: onnx.ModelProto) -> None:
-    graph = model.graph
-    if len(graph.node) > MAX_NODES:
-        raise ArtifactError(f"{name} has too many nodes", got=len(graph.node), allowed=MAX_NODES)
+    if model.functions or model.training_info:
+        raise ArtifactError(f"{name} holds functions or training data", allowed="plain operators")
+    bodies = _check_graph(name, model.graph, loops=True)
+    count = len(model.graph.node) + sum(len(body.node) for body in bodies)
+    if count > MAX_NODES:
+        raise ArtifactError(f"{name} has too many nodes", got=count, allowed=MAX_NODES)
+    for body in bodies:
+        _check_graph(name, body, loops=False)
+
+
+def _check_graph(name: str, graph: onnx.GraphProto, *, loops: bool) -> list[onnx.GraphProto]:
+    """Check one graph; returns the bodies of its Scan nodes, where it may have such."""
+    if graph.sparse_initializer:
+        raise ArtifactError(f"{name} holds sparse tensors", allowed="plain operators")
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in graph.initializer):
         raise ArtifactError(f"{name} refers to external data files", allowed="one self-contained file")
-    if model.functions or graph.sparse_initializer or model.training_info:
-        raise ArtifactError(
-            f"{name} holds functions, sparse tensors or training data", allowed="plain operators"
-        )
+    bodies = []
     for node in graph.node:
-        if any(attribute.type not in _PLAIN_ATTRIBUTES for attribute in node.attribute):
-            raise ArtifactError(
-                f"{name}: node {node.name} has a nested graph or tensor", allowed="plain attributes"
-            )
+        for attribute in node.attribute:
+            if loops and (node.op_type, node.domain, attribute.name) == ("Scan", "", "body"):
+                bodies.append(attribute.g)
+            elif attribute.type not in _PLAIN_ATTRIBUTES:
+                raise ArtifactError(
+                    f"{name}: node {node.name} has a nested graph or tensor",
+                    allowed="plain attributes, one level of Scan",
+                )
+    return bodies

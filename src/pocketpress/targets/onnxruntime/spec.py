@@ -13,7 +13,7 @@ _FLOAT = (
     "conv2d conv_transpose2d linear matmul add sub mul div minimum maximum pow clamp sigmoid tanh hardswish "
     "hardsigmoid leaky_relu elu gelu exp log sqrt rsqrt abs neg prelu max_pool2d avg_pool2d mean softmax "
     "layer_norm concat reshape permute slice pad resize_nearest resize_bilinear dynamic_conv2d "
-    "dynamic_linear embedding cast"
+    "dynamic_linear embedding cast gru lstm rnn"
 )
 
 _ISLAND = "a float island, whose 256 results are the reference's integers"
@@ -48,6 +48,11 @@ SPEC = TargetSpec(
     float_ops=frozenset(_FLOAT.split()),
     integer_ops=frozenset(_INTEGER.split()),
     remarks={
+        **dict.fromkeys(
+            ("gru", "lstm", "rnn"),
+            "the runtime's own operator, the linear layer before it included; a Scan over one step where the "
+            "state is rounded, projected, or the cells are read",
+        ),
         "hardswish": "Clip and QLinearMul where 3 is a whole number of input steps and -3 lies in the range; "
         "else a float island whose 256 results are the reference's integers",
         "elu": "no integer kernel: a float island whose 256 results are the reference's integers",

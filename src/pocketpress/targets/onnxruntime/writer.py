@@ -31,8 +31,9 @@ _BASE_OPSET = 18
 class GraphWriter:
     """Append nodes one by one; names are made unique; equal initialisers are stored once."""
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, program: Program, prefix: str = "") -> None:
+        """Write ``program``; all names that are made begin with ``prefix`` (graphs inside a graph)."""
+        self.program, self._prefix = program, prefix
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self.skipped: list[Skipped] = []
@@ -48,6 +49,7 @@ class GraphWriter:
 
     def unique(self, stem: str) -> str:
         """Return a name nothing else has."""
+        stem = stem if stem.startswith(self._prefix) else self._prefix + stem
         name, number = stem, 0
         while name in self._taken:
             number += 1
@@ -171,17 +173,19 @@ class GraphWriter:
         """
         output = out if out is not None else self.unique(f"{name}_{op.lower()}")
         attributes = {key: value for key, value in attrs.items() if value is not None}
-        self.nodes.append(
-            helper.make_node(
-                op, list(inputs), [output], name=f"{name}{OWNER_END}{output}", domain=domain, **attributes
-            )
+        node = helper.make_node(
+            op, list(inputs), [output], name=f"{name}{OWNER_END}{output}", domain=domain, **attributes
         )
+        self.nodes.append(node)
         return output
 
-    def emit_many(self, op: str, inputs: Sequence[str], outputs: Sequence[str], *, name: str) -> list[str]:
+    def emit_many(
+        self, op: str, inputs: Sequence[str], outputs: Sequence[str], *, name: str, **attrs: Any
+    ) -> list[str]:
         """Append a node with several outputs, named after ``outputs``; returns their names."""
         made = [self.unique(f"{name}_{output}") for output in outputs]
-        self.nodes.append(helper.make_node(op, list(inputs), made, name=f"{name}{OWNER_END}{made[0]}"))
+        node = helper.make_node(op, list(inputs), made, name=f"{name}{OWNER_END}{made[0]}", **attrs)
+        self.nodes.append(node)
         return made
 
     def skip(self, node: Node, reason: str) -> None:

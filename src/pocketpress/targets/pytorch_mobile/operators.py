@@ -8,6 +8,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from pocketpress.targets.pytorch_mobile import recurrent
+
 Attrs = Mapping[str, Any]
 Operator = Callable[[list[torch.Tensor], Attrs], torch.Tensor]
 
@@ -164,6 +166,9 @@ OPERATORS: dict[str, Operator] = {
     "prelu": lambda inputs, _: F.prelu(inputs[0], inputs[1]),
     "embedding": lambda inputs, _: F.embedding(inputs[0], inputs[1]),
     "cast": lambda inputs, _: inputs[0].float(),
+    "gru": recurrent.gru,
+    "lstm": recurrent.lstm,
+    "rnn": recurrent.rnn,
     "max_pool2d": max_pool2d,
     "avg_pool2d": avg_pool2d,
     "mean": mean,

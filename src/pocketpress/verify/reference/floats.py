@@ -18,7 +18,7 @@ from pocketpress.verify.reference.context import Context
 
 def _tensor(value: Array, type_: TensorType) -> torch.Tensor:
     encoded = type_.dtype == "float16" or type_.quant is not None or type_.palette is not None
-    return torch.from_numpy(np.ascontiguousarray(decode(value, type_) if encoded else value))
+    return torch.from_numpy(np.asarray(decode(value, type_) if encoded else value, order="C"))
 
 
 def _inputs(c: Context) -> list[torch.Tensor]:

@@ -14,7 +14,15 @@ import numpy as np
 from pocketpress.core.errors import InternalError
 from pocketpress.core.program.ir import Array, Node, Program
 from pocketpress.core.program.ops import OPS
-from pocketpress.verify.reference import elementwise, floats, movement, products, reductions, tables
+from pocketpress.verify.reference import (
+    elementwise,
+    floats,
+    movement,
+    products,
+    recurrent,
+    reductions,
+    tables,
+)
 from pocketpress.verify.reference.context import Context
 
 Kernel = Callable[[Context], Array]
@@ -69,6 +77,8 @@ def interpret(
 def interpret_node(program: Program, node: Node, inputs: list[Any]) -> Array:
     """Compute one node on given stored values; the basis of layer-local parity."""
     context = Context(program, node, inputs)
+    if node.op in recurrent.RECURRENT:
+        return recurrent.scan(context, interpret)
     integer = context.out_type.is_quantized or context.in_type(0).is_quantized
     kernel = INTEGER.get(node.op) if integer else floats.KERNELS.get(node.op)
     if kernel is None:

@@ -1,0 +1,1 @@
+"""A recurrent network in every runtime: files, lowering, latency, accuracy, long sequences."""

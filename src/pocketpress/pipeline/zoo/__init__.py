@@ -1,0 +1,1 @@
+"""The zoo measured, searched and trained."""
