@@ -54,7 +54,7 @@ def test_what_cannot_be_read_leaves_nothing(pocketpress: Press, tmp_path: Path) 
     path = saved(tmp_path, keras.Sequential([layers.Input((4, 2)), layers.TimeDistributed(layers.Dense(3))]))
     done = pocketpress("press", path, "--precision", "fp32", "--target", "litert", "--out", tmp_path / "out")
     assert done.code == 2 and not (tmp_path / "out").exists()
-    assert done.line.startswith(f"{path} has a layer that cannot be read: got TimeDistributed; use ")
+    assert "a layer that cannot be read: got TimeDistributed; use " in done.line
 
 
 def test_pruning_asks_for_the_live_network(pocketpress: Press, tmp_path: Path) -> None:

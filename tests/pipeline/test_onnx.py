@@ -36,7 +36,8 @@ def test_what_cannot_be_read_leaves_nothing(pocketpress: Press, tmp_path: Path) 
     done = pocketpress("press", path, "--precision", "fp32", "--target", "litert", "--out", tmp_path / "out")
     assert done.code == 2 and not (tmp_path / "out").exists()
     assert done.line == (
-        "the network has operators that are not supported: got Det (volume); replace them by supported ones"
+        "node volume: operator Det is not supported; let the network end before it and compute it from the "
+        "outputs"
     )
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pocketpress.core.errors import UnsupportedError
+from pocketpress.core.errors import BlockedError, UnsupportedError
 from pocketpress.core.program import Program
 from pocketpress.sources.aten import indices, recurrent
 from pocketpress.sources.aten.translate import HANDLERS, to_program
@@ -47,7 +47,47 @@ def parameter(*shape: int) -> torch.Tensor:
     return PARAMETERS[shape]
 
 
+GRIDS = {
+    "turned": F.affine_grid(torch.tensor([[[0.8, -0.5, 0.3], [0.6, 0.9, -0.2]]]), [1, 4, 5, 7], False),
+    "zoomed": F.affine_grid(torch.tensor([[[1.3, 0.0, 0.2], [0.0, -0.7, 0.1]]]), [1, 4, 5, 7], False),
+}
+
 CASES: dict[str, tuple[Function | nn.Module, tuple[tuple[int, ...], ...]]] = {
+    # resampling
+    "nearest-exact-up": (lambda x: F.interpolate(x, (12, 12), mode="nearest-exact"), (IMAGE,)),
+    "nearest-exact-odd": (lambda x: F.interpolate(x, (4, 9), mode="nearest-exact"), (IMAGE,)),
+    "nearest-exact-half": (lambda x: F.interpolate(x, (3, 2), mode="nearest-exact"), (IMAGE,)),
+    "nearest-factor": (lambda x: F.interpolate(x, scale_factor=1.3, mode="nearest"), (IMAGE,)),
+    "nearest-exact-factor": (lambda x: F.interpolate(x, scale_factor=1.3, mode="nearest-exact"), (IMAGE,)),
+    "bilinear-factor": (lambda x: F.interpolate(x, scale_factor=(1.3, 0.7), mode="bilinear"), (IMAGE,)),
+    "bicubic": (lambda x: F.interpolate(x, (9, 4), mode="bicubic"), (IMAGE,)),
+    "bicubic-corners": (lambda x: F.interpolate(x, (9, 11), mode="bicubic", align_corners=True), (IMAGE,)),
+    "bicubic-antialias": (lambda x: F.interpolate(x, (4, 3), mode="bicubic", antialias=True), (IMAGE,)),
+    "bilinear-antialias": (lambda x: F.interpolate(x, (4, 3), mode="bilinear", antialias=True), (IMAGE,)),
+    "pixel-unshuffle": (nn.PixelUnshuffle(2), (IMAGE,)),
+    **{
+        f"grid-{kind}-{padding}-{corners}-{mode}": (
+            lambda x, kind=kind, padding=padding, corners=corners, mode=mode: F.grid_sample(
+                x, GRIDS[kind], mode, padding, align_corners=corners
+            ),
+            (IMAGE,),
+        )
+        for kind in ("turned", "zoomed")
+        for padding in ("zeros", "border", "reflection")
+        for corners in (False, True)
+        for mode in ("bilinear", "bicubic")
+    },
+    "grid-nearest": (lambda x: F.grid_sample(x, GRIDS["turned"], "nearest", align_corners=False), (IMAGE,)),
+    **{
+        f"grid-computed-{padding}-{corners}": (
+            lambda x, g, padding=padding, corners=corners: F.grid_sample(
+                x, g, "bilinear", padding, align_corners=corners
+            ),
+            (IMAGE, (1, 5, 3, 2)),
+        )
+        for padding in ("zeros", "border")
+        for corners in (False, True)
+    },
     # products
     "conv2d": (nn.Conv2d(4, 6, 3, stride=2, padding=1), (IMAGE,)),
     "conv2d-dilated-grouped": (nn.Conv2d(4, 8, (3, 2), dilation=(2, 1), groups=2, bias=False), (IMAGE,)),
@@ -272,6 +312,7 @@ def test_the_table_reaches_every_handler(monkeypatch: pytest.MonkeyPatch) -> Non
         "lift_fresh_copy",
         "_to_copy",
     }
+    aliases |= {"grid_sampler_2d"}  # of decomposed programs
     aliases |= {"split_with_sizes", "feature_dropout", "constant_pad_nd"}  # which of them torch picks varies
     assert missing <= aliases
 
@@ -283,6 +324,31 @@ REFUSED: dict[str, tuple[Function, tuple[tuple[int, ...], ...], str]] = {
     "einsum-dots": (lambda x: torch.einsum("nc...,ck->nk...", x, parameter(4, 2)), (IMAGE,), "as matmul"),
     "einsum-one": (lambda x: torch.einsum("ncij->nijc", x), (IMAGE,), "as matmul"),
     "selu": (lambda x: F.selu(x), (IMAGE,), ""),
+    "pooling-indices": (
+        lambda x: F.max_pool2d(x, 2, return_indices=True)[1].float(), (IMAGE,),
+        "indices of max pooling, which no runtime has; upsample by nearest",
+    ),
+    "max-pool3d": (
+        lambda x: F.max_pool3d(x, 2), ((1, 1, 4, 4, 4),), "max_pool3d is not supported; pool depth",
+    ),
+    "avg-pool3d": (
+        lambda x: F.avg_pool3d(x, 2), ((1, 1, 4, 4, 4),), "avg_pool3d is not supported; pool depth",
+    ),
+    "bicubic-huge": (
+        lambda x: F.interpolate(x, (6, 800_000), mode="bicubic"), (IMAGE,), "of 6 to 800000 pixels; resize",
+    ),
+    "grid-huge": (
+        lambda x: F.grid_sample(x, torch.rand(1, 400, 400, 2), align_corners=False), (IMAGE,),
+        "36 pixels at 160000 places",
+    ),
+    "grid-computed-nearest": (
+        lambda x, g: F.grid_sample(x, g, "nearest", align_corners=False), (IMAGE, (1, 2, 2, 2)),
+        "computed grid with mode nearest and zeros padding; use bilinear",
+    ),
+    "grid-batch": (
+        lambda x, g: F.grid_sample(x, g, align_corners=False), ((2, 1, 4, 4), (2, 2, 2, 2)),
+        "several images; sample one",
+    ),
     "cumsum": (lambda x: torch.cumsum(x, 1), (IMAGE,), "operator aten::cumsum is not supported"),
     "computed-weight": (lambda x, w: F.conv2d(x, w), (IMAGE, W.shape), "convolution with a computed weight"),
     "linear-computed-weight": (lambda x, w: F.linear(x, w), (MATRIX, (3, 5)), "computed weight"),
@@ -313,6 +379,24 @@ def test_what_is_not_supported_names_the_users_line(name: str) -> None:
     message = str(caught.value)
     assert text in message and "\n" not in message
     assert "test_translate.py" in message, message
+
+
+def test_everything_unsupported_is_listed_at_once() -> None:
+    """Behind an unsupported operator stands a stand-in, so that later ones are found; the rest is silent."""
+
+    class Many(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = torch.cumsum(x, 1)
+            z = torch.selu(y) + torch.relu(y)
+            return torch.cumsum(z, 1)
+
+    with pytest.raises(BlockedError) as caught:
+        translated(Many(), torch.ones(2, 3))
+    found = caught.value.blockers
+    assert [b.op for b in found] == ["aten::cumsum", "aten::selu", "aten::cumsum"]
+    assert "y = torch.cumsum(x, 1)" in found[0].where and "constant triangle" in found[0].instead
+    assert found[1].instead == "nn.ELU, or nn.SiLU"
+    assert "aten::cumsum (" in str(caught.value) and ", ...)" in str(caught.value)
 
 
 def test_names_of_inputs_and_outputs() -> None:

@@ -321,12 +321,29 @@ def _press_buckets(options: Any, sizes: tuple[int, ...], *, dry_run: bool, as_js
 
 
 @app.command()
-def inspect(source: Source, weights: Weights = None, input_: InputShape = None, json_: Json = False) -> None:
-    """Show parameters, multiply-accumulates, operators, and what each target can run."""
-    from pocketpress.cli import show, units
+def inspect(
+    source: Source,
+    weights: Weights = None,
+    input_: InputShape = None,
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", help="targets or groups, comma-separated; all by default")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Say before a press what each target would do with each operator, why, and what to replace.
+
+    Where an operator is not supported at all, all such operators are listed, and the exit code is 2.
+    """
+    from pocketpress.cli import units
+    from pocketpress.cli.inspection import inspection
+    from pocketpress.core.errors import BlockedError
     from pocketpress.pipeline.inspection import inspect_network
 
-    show.inspection(inspect_network(source, weights=weights, shapes=units.shapes(input_)), as_json=json_)
+    shapes = units.shapes(input_)
+    found = inspect_network(source, weights=weights, shapes=shapes, targets=target)
+    inspection(found, as_json=json_)
+    if found.blockers:
+        raise BlockedError(found.blockers)
 
 
 @app.command()

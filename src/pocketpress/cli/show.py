@@ -6,7 +6,6 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from pocketpress.core.record import Metric, Record, StepTarget, TargetEntry
 from pocketpress.core.words import digits, duration, size
 from pocketpress.pipeline.compare import Comparison
 from pocketpress.pipeline.events import Events
-from pocketpress.pipeline.inspection import Inspection
 from pocketpress.pipeline.press import Job
 from pocketpress.pipeline.shrink_options import chosen
 
@@ -250,36 +248,6 @@ def plan(job: Job, *, as_json: bool) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for key, value in facts.items():
         table.add_row(key, str(value))
-    write(table)
-
-
-def inspection(found: Inspection, *, as_json: bool) -> None:
-    """Facts about a network."""
-    if as_json:
-        write_json(asdict(found))
-        return
-    head = Table(box=None, show_header=False, pad_edge=False)
-    head.add_row("network", found.name)
-    for spec in found.signature.inputs:
-        head.add_row("input", f"{spec.name} {spec.shape} {spec.dtype}")
-    for spec in found.signature.outputs:
-        head.add_row("output", f"{spec.name} {spec.shape} {spec.dtype}")
-    for state in found.signature.states:
-        head.add_row("state", f"{state.input} becomes {state.output} at every step")
-    head.add_row("parameters", f"{found.parameters:,} ({size(found.parameter_bytes)} as float32)")
-    head.add_row("multiply-accumulates", f"{found.multiply_accumulates:,}")
-    head.add_row("operators", ", ".join(f"{name} {count}" for name, count in found.operators.items()))
-    write(head)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("target", "precisions", "lacks", "stays in float in int8"):
-        table.add_column(name)
-    for t in found.targets:
-        table.add_row(
-            t.target,
-            ", ".join(t.precisions),
-            ", ".join(t.float_missing) or "nothing",
-            ", ".join(t.int8_in_float) or "nothing",
-        )
     write(table)
 
 

@@ -6,6 +6,7 @@
     │   ├── DataError               calibration or evaluation data
     │   ├── ArtifactError           a file that is not a loadable artifact, or inputs that do not fit it
     │   └── UnsupportedError        an operator or precision that a target lacks
+    │       ├── BlockedError        operators of the network that no target has, all at once
     │       └── MissingExtraError   a target whose Python packages are not installed
     ├── CheckFailed        exit 3   the artifact was built, and did not keep a promise
     ├── DeviceError        exit 4   the machine: disk, memory, a crashed or hanging runtime
@@ -16,6 +17,12 @@ A message is one line of up to four parts: what, got, allowed, next step.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MOST_NAMED = 8
+"""Operators that one message names."""
 
 
 class PocketpressError(Exception):
@@ -73,6 +80,53 @@ class ArtifactError(UserError):
 
 class UnsupportedError(UserError):
     """A target lacks an operator or a precision."""
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """Why a network cannot be pressed.
+
+    Attributes:
+        where: the user's line, or the node of a file.
+        op: operator, as its source calls it.
+        reason: what is not supported about it.
+        instead: what to replace it by; "" where nothing is known.
+    """
+
+    where: str
+    op: str
+    reason: str
+    instead: str = ""
+
+
+class BlockedError(UnsupportedError):
+    """Operators of a network that are not supported, all of them.
+
+    Attributes:
+        blockers: one an operator, in order.
+    """
+
+    def __init__(self, blockers: Sequence[Blocker]) -> None:
+        """Name them; the message of one alone says what is wrong with it."""
+        self.blockers = tuple(blockers)
+        first = self.blockers[0]
+        if len(self.blockers) == 1:
+            super().__init__(
+                f"{first.where}: {first.reason}",
+                next_step=first.instead or "replace it by supported operators (docs/support.md)",
+            )
+            return
+        named: dict[str, list[str]] = {}
+        for blocker in self.blockers:
+            short = blocker.where.removeprefix("node ").partition(": ")[0]
+            named.setdefault(blocker.op, []).append(short)
+        listed = [f"{op} ({at[0]}{', ...' if len(at) > 1 else ''})" for op, at in named.items()]
+        more = f" and {len(listed) - MOST_NAMED} more" if len(listed) > MOST_NAMED else ""
+        super().__init__(
+            "the network has operators that are not supported",
+            got=", ".join(listed[:MOST_NAMED]) + more,
+            next_step="see what to replace them by with pocketpress inspect",
+        )
 
 
 class MissingExtraError(UnsupportedError):

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pocketpress.core.advice import Rule
 from pocketpress.core.errors import MissingExtraError
 from pocketpress.core.program.ir import Program
 from pocketpress.core.signature import Signature
@@ -99,6 +100,7 @@ class TargetSpec:
         decodes: products it computes in float from int8 and int4 weights stored as such; all of them where
             it has the family w8.
         remarks: operator name to the reason it is missing or stays in float.
+        rules: where it computes what an operator's name alone does not say.
     """
 
     name: str
@@ -114,6 +116,7 @@ class TargetSpec:
     integer_ops: frozenset[str] = field(default_factory=frozenset)
     decodes: frozenset[str] = field(default_factory=frozenset)
     remarks: dict[str, str] = field(default_factory=dict, hash=False)
+    rules: tuple[Rule, ...] = ()
 
     @property
     def families(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ as a stream.  Nothing is unpickled.
 from __future__ import annotations
 
 import itertools
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,8 @@ from pocketpress.core.signature import Signature
 from pocketpress.data.dataset import RawSample
 from pocketpress.data.fit import sample_shape, shape_error
 
+MALFORMED = (ValueError, EOFError, SyntaxError, TypeError, OverflowError, RecursionError, tokenize.TokenError)
+"""What NumPy raises on a header that is none."""
 MAX_MEMBER_BYTES = 64 << 30
 MAX_SAMPLE_BYTES = 1 << 30
 _LOCAL_HEADER_BYTES = 30
@@ -198,7 +201,7 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, raw: IO
                 raise ValueError(f"format version {version}")
             shape, fortran, dtype = read(stream)
             header_bytes = stream.tell()
-    except (ValueError, EOFError, SyntaxError, TypeError) as error:
+    except MALFORMED as error:
         raise DataError(f"{path}: {name} is not a plain array", got=error) from error
     if dtype.hasobject:
         raise DataError(

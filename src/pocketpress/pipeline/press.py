@@ -17,12 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pocketpress
-from pocketpress.compress.mixed import costs
 from pocketpress.core.errors import DeviceError, UnsupportedError, UserError
 from pocketpress.core.precision import nearest, parse_precision
 from pocketpress.core.program import Program
-from pocketpress.core.program.recurrent import RECURRENT
 from pocketpress.core.program.serialize import program_hash
+from pocketpress.core.program.work import multiply_accumulates_of
 from pocketpress.core.record import (
     Data,
     DataSetEntry,
@@ -426,20 +425,7 @@ def few_samples(count: int) -> str | None:
 
 def multiply_accumulates(program: Program) -> int:
     """Multiply-accumulates of one inference, over convolutions and matrix products."""
-    total = 0
-    for node in program.nodes:
-        out = program.type(node.outputs[0])
-        if node.op == "conv2d":
-            total += out.elements * int(program.type(node.inputs[1]).elements / out.shape[1])
-        elif node.op == "conv_transpose2d":
-            total += program.type(node.inputs[0]).elements * int(
-                program.type(node.inputs[1]).elements / program.type(node.inputs[1]).shape[0]
-            )
-        elif node.op in ("linear", "matmul"):
-            total += out.elements * program.type(node.inputs[0]).shape[-1]
-        elif node.op in RECURRENT:
-            total += costs.multiply_accumulates(program, node)
-    return total
+    return sum(multiply_accumulates_of(program, node) for node in program.nodes)
 
 
 def stem_of(source: str) -> str:

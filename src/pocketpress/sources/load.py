@@ -9,12 +9,14 @@ from pathlib import Path
 import torch
 from torch.fx.traceback import preserve_node_meta
 
-from pocketpress.core.errors import SourceError
+from pocketpress.core.errors import PocketpressError, SourceError
 from pocketpress.core.program.state import State, with_states
 from pocketpress.sources.huggingface.names import TIMM, is_checkpoint, parse
 from pocketpress.sources.pytorch import Shapes, export_module, load_pytorch
 from pocketpress.sources.source import Source
 from pocketpress.sources.steps.network import StepNetwork
+from pocketpress.sources.vetted import READERS as VETTED
+from pocketpress.sources.vetted import check_readable, unreadable
 
 SAVED = {
     ".pt2": "pt2", ".onnx": "onnx", ".tflite": "tflite",
@@ -63,17 +65,41 @@ def _load(spec: str, weights: Path | None, shapes: Shapes | None) -> Source:
     kind = saved_kind(spec)
     if kind not in READERS:
         return load_pytorch(spec, weights=weights, shapes=shapes)
-    name, read = READERS[kind]
+    name, _ = READERS[kind]
     if weights is not None:
         raise SourceError(
             f"{name} holds its weights", got=f"--weights {weights}", next_step="leave --weights out"
         )
-    network, examples = read(Path(spec), list(shapes.values()) if isinstance(shapes, Mapping) else shapes)
+    network, examples = read_file(kind, Path(spec), shapes)
     with preserve_node_meta():  # keeps the names that the network annotates its steps with
         source = export_module(network, examples, spec, name=Path(spec).stem)
     if not isinstance(network, StepNetwork):
         return source
     return replace(source, skipped=(*source.skipped, *network.graph.notes), given=network.graph.given)
+
+
+def read_file(kind: str, path: Path, shapes: Shapes | None = None, *, vet: bool = True) -> Live:
+    """An untrusted file as a live network, read in a child process first where its parser is native code.
+
+    Args:
+        kind: of `READERS`.
+        path: of the file.
+        shapes: of the inputs.
+        vet: whether to read it in a child first.
+
+    Raises:
+        SourceError: it cannot be read, whatever its parser says.
+        UnsupportedError: an operator or type in it is not supported.
+    """
+    name, read = READERS[kind]
+    if vet and kind in VETTED:
+        check_readable(kind, path)
+    try:
+        return read(path, list(shapes.values()) if isinstance(shapes, Mapping) else shapes)
+    except PocketpressError:
+        raise
+    except Exception as error:  # a reader of untrusted bytes may raise anything
+        raise unreadable(path, name, error) from error
 
 
 def _load_checkpoint(spec: str, weights: Path | None, shapes: Shapes | None) -> Source:

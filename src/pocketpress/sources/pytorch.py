@@ -23,6 +23,7 @@ from pocketpress.core.program.state import State, states_of, with_states
 from pocketpress.sources.aten.translate import to_program
 from pocketpress.sources.safe_load import load_exported, load_weights
 from pocketpress.sources.source import Source
+from pocketpress.sources.vetted import check_readable, unreadable
 from pocketpress.sources.zoo import is_zoo, open_zoo, untrained
 
 Shapes = Mapping[str, tuple[int, ...]] | tuple[tuple[int, ...], ...]
@@ -43,11 +44,28 @@ def load_pytorch(spec: str, *, weights: Path | None = None, shapes: Shapes | Non
         source = export_module(*_zoo_module(spec, weights, shapes), spec)
         return source if weights is not None else untrained(source)
     if spec.endswith(".pt2"):
-        exported = load_exported(Path(spec))
-        return _finish(exported, spec, Path(spec).stem)
+        return load_program(Path(spec), spec)
     module, examples, states = _load_live(spec, weights, shapes)
     source = export_module(module, examples, spec)
     return replace(source, program=with_states(source.program, states))
+
+
+def load_program(path: Path, spec: str, *, vet: bool = True) -> Source:
+    """A file of ``torch.export.save``, read in a child process first unless ``vet`` is off.
+
+    Raises:
+        SourceError: it cannot be read.
+        UnsupportedError: an operator in it is not supported.
+    """
+    if vet:
+        check_readable("pt2", path)
+    exported = load_exported(path)
+    try:
+        return _finish(exported, spec, path.stem)
+    except PocketpressError:
+        raise
+    except Exception as error:  # a graph of untrusted bytes may ask for anything
+        raise unreadable(path, "a saved program", error) from error
 
 
 def load_module(

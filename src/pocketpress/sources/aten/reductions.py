@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 
 from pocketpress.sources.aten.bound import Bound, axis_of, pair
@@ -32,6 +34,10 @@ def max_pool2d(b: Bound) -> str:
 
 def max_pool2d_with_indices(b: Bound) -> tuple[str, None]:
     """The decomposed form; its indices are not available."""
+    if any(user.args[1] == 1 and user.users for user in b.node.users if user.target is operator.getitem):
+        raise b.refuse(
+            "indices of max pooling, which no runtime has", "upsample by nearest or a transposed convolution"
+        )
     return max_pool2d(b), None
 
 

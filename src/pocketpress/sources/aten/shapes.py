@@ -1,4 +1,4 @@
-"""Reshaping, permuting, slicing, joining, padding, resizing."""
+"""Reshaping, permuting, slicing, joining, padding."""
 
 from __future__ import annotations
 
@@ -127,23 +127,6 @@ def pad(b: Bound) -> str:
     )
 
 
-def nearest(b: Bound) -> str:
-    """Nearest-neighbour up- or downsampling."""
-    size = b.out_shape[2:]
-    return b.emit("resize_nearest", [b.activation("input")], b.out_shape, size=size)
-
-
-def bilinear(b: Bound) -> str:
-    """Bilinear up- or downsampling."""
-    return b.emit(
-        "resize_bilinear",
-        [b.activation("input")],
-        b.out_shape,
-        size=b.out_shape[2:],
-        align_corners=bool(b["align_corners"]),
-    )
-
-
 def pixel_shuffle(b: Bound) -> str:
     """(N, C*r*r, H, W) -> (N, C, H*r, W*r) as reshape, permute, reshape (Shi et al. 2016)."""
     x, r = b.activation(), int(b["upscale_factor"])
@@ -151,6 +134,16 @@ def pixel_shuffle(b: Bound) -> str:
     split_shape = (n, c // (r * r), r, r, h, w)
     y = b.emit("reshape", [x], split_shape, last=False, shape=split_shape)
     y = emit_permute(b, y, (0, 1, 4, 2, 5, 3), last=False)
+    return b.emit("reshape", [y], b.out_shape, shape=b.out_shape)
+
+
+def pixel_unshuffle(b: Bound) -> str:
+    """(N, C, H*r, W*r) -> (N, C*r*r, H, W), the inverse of `pixel_shuffle`."""
+    x, r = b.activation(), int(b["downscale_factor"])
+    n, c, h, w = b.shape(x)
+    split_shape = (n, c, h // r, r, w // r, r)
+    y = b.emit("reshape", [x], split_shape, last=False, shape=split_shape)
+    y = emit_permute(b, y, (0, 1, 3, 5, 2, 4), last=False)
     return b.emit("reshape", [y], b.out_shape, shape=b.out_shape)
 
 
@@ -197,8 +190,7 @@ HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::stack": stack,
     "aten::pad": pad,
     "aten::constant_pad_nd": pad,
-    "aten::upsample_nearest2d": nearest,
-    "aten::upsample_bilinear2d": bilinear,
+    "aten::pixel_unshuffle": pixel_unshuffle,
     "aten::pixel_shuffle": pixel_shuffle,
     "aten::channel_shuffle": channel_shuffle,
     "aten::expand": expand,

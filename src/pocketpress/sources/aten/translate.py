@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from pocketpress.core.errors import UnsupportedError
+from pocketpress.core.errors import BlockedError, Blocker, UnsupportedError
+from pocketpress.core.instead import instead_of
 from pocketpress.core.program import Program, ProgramBuilder, TensorType
 from pocketpress.core.program.ir import Array
 from pocketpress.sources.aten import (
@@ -27,6 +28,7 @@ from pocketpress.sources.aten import (
     products,
     recurrent,
     reductions,
+    resampling,
     shapes,
 )
 from pocketpress.sources.aten.bound import Bound
@@ -39,6 +41,7 @@ HANDLERS: dict[str, Handler] = {
     **normalization.HANDLERS,
     **reductions.HANDLERS,
     **shapes.HANDLERS,
+    **resampling.HANDLERS,
     **attention.HANDLERS,
     **einsum.HANDLERS,
     **indices.HANDLERS,
@@ -52,19 +55,23 @@ def to_program(exported: torch.export.ExportedProgram) -> tuple[Program, tuple[t
     """Translate; returns the program and what was left out, with reasons.
 
     Raises:
-        UnsupportedError: an operator or dtype outside the vocabulary.
+        UnsupportedError: a dtype outside the vocabulary.
+        BlockedError: operators outside the vocabulary, or in a form that is; all of them.
     """
     module = exported.module(check_guards=False)
     builder = ProgramBuilder(reserved=_reserved(module, exported))
     values: dict[torch.fx.Node, Any] = {}
     outputs: list[str] = []
+    blockers: list[Blocker] = []
     for node in module.graph.nodes:
         if node.op == "placeholder":
             values[node] = builder.input(str(node.target), _type_of(node))
         elif node.op == "get_attr":
             values[node] = _attribute(module, str(node.target))
         elif node.op == "call_function":
-            values[node] = _call(node, values, builder)
+            values[node] = _call_or_block(node, values, builder, blockers)
+        elif node.op == "output" and blockers:
+            raise BlockedError(blockers)
         elif node.op == "output":
             outputs = _outputs(node, values, builder, exported)
         elif node.op == "call_module" and str(node.target) not in IGNORED_MODULES:
@@ -103,7 +110,7 @@ def _attribute(module: torch.nn.Module, path: str) -> torch.Tensor:
 
 
 def source_line(node: torch.fx.Node) -> str:
-    """``file:line: code`` of the user's line that made this node, or the node of a file, or the name."""
+    """``file:line: code [layer]`` of the user's line that made a node, or the node of a file, or the name."""
     named = (node.meta.get("custom") or {}).get("pocketpress_node")
     if named is not None:
         return f"node {named}"
@@ -114,7 +121,14 @@ def source_line(node: torch.fx.Node) -> str:
             parts = head.strip().split('"')
             number = head.rpartition("line ")[2].split(",")[0]
             best = f"{_near(parts[1])}:{number}: {code.strip()}"
-    return best or node.name
+    layer = _layer(node)
+    return f"{best or node.name} [{layer}]" if layer else best or node.name
+
+
+def _layer(node: torch.fx.Node) -> str:
+    """Dotted name of the module whose forward made this node; "" for the network itself."""
+    stack = node.meta.get("nn_module_stack") or {}
+    return str(list(stack.values())[-1][0]) if stack else ""
 
 
 def _near(path: str) -> str:
@@ -125,43 +139,64 @@ def _near(path: str) -> str:
         return path
 
 
+def _call_or_block(
+    node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: ProgramBuilder, blockers: list[Blocker]
+) -> Any:
+    """The value of a call; of one that is not supported a stand-in, so that all such calls are found."""
+    try:
+        return _call(node, values, builder)
+    except UnsupportedError as error:
+        name, where = _operator(node), source_line(node)
+        reason = error.what.removeprefix(f"{where}: ")
+        if error.got is not None:
+            reason = f"{reason}: got {error.got}"
+        blockers.append(Blocker(where, name, reason, error.next_step or instead_of(name)))
+    except (KeyError, IndexError, TypeError, ValueError):
+        if not blockers:
+            raise
+        raise BlockedError(blockers) from None  # it trips over a stand-in
+    stand_in = _stand_in(node.meta.get("val"), node.name, builder)
+    if stand_in is None:
+        raise BlockedError(blockers)
+    return stand_in
+
+
+def _operator(node: torch.fx.Node) -> str:
+    schema = getattr(node.target, "_schema", None)
+    return str(schema.name if schema is not None else node.target)
+
+
+def _stand_in(value: Any, name: str, builder: ProgramBuilder) -> Any:
+    if isinstance(value, (tuple, list)):
+        return [_stand_in(item, name, builder) for item in value]
+    if not isinstance(value, torch.Tensor) or any(not isinstance(d, int) for d in value.shape):
+        return None
+    dtype = _DTYPES.get(value.dtype, "float32")
+    return builder.input(name, TensorType(tuple(value.shape), "float32" if dtype == "bool" else dtype))
+
+
 def _call(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: ProgramBuilder) -> Any:
     args = torch.fx.node.map_arg(node.args, lambda n: values[n])
     kwargs = torch.fx.node.map_arg(node.kwargs, lambda n: values[n])
     if node.target is operator.getitem:
         return args[0][args[1]] if node.users else None  # type: ignore[index]
-    if not _touches_activation(args, kwargs):
+    if not any(_is_computed(values[n]) for n in node.all_input_nodes):
         assert callable(node.target)
         return node.target(*args, **kwargs)
     schema = getattr(node.target, "_schema", None)
-    name = schema.name if schema is not None else str(node.target)
+    name = _operator(node)
     handler = HANDLERS.get(name)
     if handler is None or schema is None:
         raise UnsupportedError(
             f"{source_line(node)}: operator {name} is not supported",
-            next_step="replace it by supported operators (docs/support.md)",
+            next_step=instead_of(name) or "replace it by supported operators (docs/support.md)",
         )
     return handler(Bound.of(node, schema, args, kwargs, builder, source_line(node)))
 
 
-def _touches_activation(*containers: Any) -> bool:
-    found = False
-
-    def visit(value: Any) -> Any:
-        nonlocal found
-        if isinstance(value, str):
-            found = True
-        elif isinstance(value, (list, tuple)):
-            for item in value:
-                visit(item)
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                if key not in ("mode", "rounding_mode", "approximate"):
-                    visit(item)
-
-    for container in containers:
-        visit(container)
-    return found
+def _is_computed(value: Any) -> bool:
+    """Whether a value is the name of an activation, or holds one; constants are torch tensors."""
+    return isinstance(value, str) or (isinstance(value, (list, tuple)) and any(map(_is_computed, value)))
 
 
 def _outputs(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pocketpress.core.errors import SourceError, UnsupportedError
+from pocketpress.core.errors import BlockedError, Blocker, SourceError, UnsupportedError, compose
 from pocketpress.sources.keras.classes import (
     ACTIVATIONS,
     LAYERS,
@@ -35,7 +35,8 @@ def read_config(text: bytes | str, where: str) -> Config:
 
     Raises:
         SourceError: not a network's configuration, or too large.
-        UnsupportedError: an object in it is not one of Keras' own, or not supported.
+        BlockedError: objects in it are not Keras' own, or not supported; all of them.
+        UnsupportedError: the network is of a class of its own.
     """
     if len(text) > MAX_BYTES:
         raise SourceError(f"{where}: the configuration is too large", got=len(text), allowed=MAX_BYTES)
@@ -44,7 +45,10 @@ def read_config(text: bytes | str, where: str) -> Config:
         name = parsed.get("class_name") if isinstance(parsed, dict) else None
         if not isinstance(name, str) or name not in MODELS:
             raise _unknown_network(name, where)
-        found: Config = _Cleaner(where).object(parsed)
+        cleaner = _Cleaner(where)
+        found: Config = cleaner.object(parsed)
+        if cleaner.blockers:
+            raise BlockedError(cleaner.blockers)
         return found
     except RecursionError as error:
         raise SourceError(f"{where}: the configuration is nested too deeply") from error
@@ -69,6 +73,7 @@ class _Cleaner:
     def __init__(self, where: str) -> None:
         self._where = where
         self._objects = 0
+        self.blockers: list[Blocker] = []
 
     def value(self, value: Any) -> Any:
         """Anything: containers are walked, objects checked."""
@@ -94,8 +99,19 @@ class _Cleaner:
             return self.value(found.get("items"))
         if name in LITERALS:
             return self._literal(found)
-        self._check_owner(found)
-        return self._instance(name, found)
+        try:
+            self._check_owner(found)
+            return self._instance(name, found)
+        except UnsupportedError as error:
+            self._block(name, found, error)
+            return None
+
+    def _block(self, name: str, found: Config, error: UnsupportedError) -> None:
+        config = found.get("config")
+        own = config.get("name") if isinstance(config, dict) else None
+        where = f"{self._where}, {own}" if isinstance(own, str) else self._where
+        reason = compose(error.what.removeprefix(f"{self._where} has "), error.got, error.allowed, None)
+        self.blockers.append(Blocker(where[:200], name[:80], reason, error.next_step or ""))
 
     def _instance(self, name: str, found: Config) -> Config:
         operation = ".ops" in str(found.get("module") or "")

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from pocketpress.core.errors import UnsupportedError
 
-MAX_ELEMENTS = 1 << 28
+MAX_ELEMENTS = 1 << 26
+"""Of a tensor that a few bytes of a file ask for: a quarter of a gigabyte, more than a phone gives."""
 Known = npt.NDArray[Any]
 Result = Tensor | Sequence[Tensor]
 Operator = Callable[["Call"], Result]

@@ -44,6 +44,8 @@ def examples_of(
         if given.dtype not in DTYPES:
             raise UnsupportedError(f"input {given.name} has type {given.dtype}", allowed=list(DTYPES))
         shape = _shape(given, None if shapes is None else shapes[index])
+        if min(shape, default=1) < 1:
+            raise SourceError(f"input {given.name} has no elements", got=shape, allowed="sizes of 1 or more")
         if math.prod(shape) > MAX_ELEMENTS:
             raise SourceError(
                 f"input {given.name} is too large", got=shape, allowed=f"{MAX_ELEMENTS} elements"

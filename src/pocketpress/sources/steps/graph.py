@@ -6,11 +6,10 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pocketpress.core.errors import UnsupportedError
+from pocketpress.core.errors import BlockedError, Blocker, UnsupportedError, compose
 from pocketpress.core.given import GivenScales
+from pocketpress.core.instead import instead_of
 from pocketpress.sources.steps.call import Known
-
-MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -58,17 +57,17 @@ def check_supported(steps: Sequence[Step], operators: Container[str]) -> None:
     """Refuse operators that are not in the table.
 
     Raises:
-        UnsupportedError: all of them at once, by name.
+        BlockedError: all of them at once, by name.
     """
-    missing: dict[str, list[str]] = {}
-    for step in steps:
-        if step.op not in operators:
-            missing.setdefault(step.op, []).append(step.name)
+    missing = [unsupported(step) for step in steps if step.op not in operators]
     if missing:
-        named = [f"{op} ({names[0]}{', ...' if len(names) > 1 else ''})" for op, names in missing.items()]
-        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-        raise UnsupportedError(
-            "the network has operators that are not supported",
-            got=", ".join(named[:MOST_NAMED]) + more,
-            next_step="replace them by supported ones",
-        )
+        raise BlockedError(missing)
+
+
+def unsupported(step: Step, error: UnsupportedError | None = None) -> Blocker:
+    """A step that is not supported, or not in the form that ``error`` says."""
+    where, instead = f"node {step.name}", instead_of(step.op)
+    if error is None:
+        return Blocker(where, step.op, f"operator {step.op} is not supported", instead)
+    reason = compose(error.what.removeprefix(f"{where}: "), error.got, error.allowed, None)
+    return Blocker(where, step.op, reason, error.next_step or instead)

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.fx.traceback import annotate
 
-from pocketpress.core.errors import PocketpressError, SourceError, UnsupportedError
+from pocketpress.core.errors import BlockedError, Blocker, PocketpressError, SourceError, UnsupportedError
 from pocketpress.sources.named import ANNOTATION, with_parameters
 from pocketpress.sources.steps.call import Call, Known, Operator, Result
-from pocketpress.sources.steps.graph import Graph, Step
+from pocketpress.sources.steps.graph import Graph, Step, unsupported
 
 SHAPE_OPS = ("Shape", "Size", "SHAPE", "RANK")
 """Their results are known, since shapes are."""
@@ -35,7 +35,8 @@ class StepNetwork(nn.Module):
         operators: what runs a step, by the name of its operator.
 
     Raises:
-        UnsupportedError: an operator is used in a form that is not supported.
+        BlockedError: operators are used in a form that is not supported; all of them.
+        UnsupportedError: it needs too much memory.
         SourceError: the graph is malformed.
     """
 
@@ -61,11 +62,22 @@ class StepNetwork(nn.Module):
     def _resolve(self, values: dict[str, Tensor]) -> None:
         """Run once; keep as known what does not depend on the inputs, and as steps what does."""
         finished = last_reads(self.graph.steps, self.graph.outputs)
+        blockers: list[Blocker] = []
+        lost: set[str] = set()  # what unsupported steps would have made
         for step, done in zip(self.graph.steps, finished, strict=True):
-            unread = [n for n in step.inputs if n is not None and n not in values and n not in self.known]
+            read = [n for n in step.inputs if n is not None and n not in lost]
+            unread = [n for n in read if n not in values and n not in self.known]
             if unread:
                 raise SourceError(f"node {step.name} reads what nothing makes", got=unread)
-            found = self._run(step, values)
+            if lost.intersection(n for n in step.inputs if n is not None):
+                lost.update(step.outputs)
+                continue
+            try:
+                found = self._run(step, values)
+            except UnsupportedError as error:
+                blockers.append(unsupported(step, error))
+                lost.update(step.outputs)
+                continue
             if step.op not in SHAPE_OPS and any(n is not None and n not in self.known for n in step.inputs):
                 values.update(found)
                 self.steps.append(step)
@@ -74,6 +86,8 @@ class StepNetwork(nn.Module):
                 continue
             for name, value in found.items():
                 self.known[name] = _kept(step, value)
+        if blockers:
+            raise BlockedError(blockers)
 
     def _run(self, step: Step, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         call = Call(

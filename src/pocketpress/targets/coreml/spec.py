@@ -7,6 +7,7 @@ It has no 16-bit integers between operators (``w8a16``), and none that finds ran
 
 from __future__ import annotations
 
+from pocketpress.core.advice import has_rank_above_five, is_dilated, rule
 from pocketpress.core.program.ops import OPS
 from pocketpress.core.target import TargetSpec
 
@@ -32,4 +33,8 @@ SPEC = TargetSpec(
         **{op: DECIDED_ON_DEVICE for op, spec in OPS.items() if spec.integer != "float"},
         "max_pool2d": f"no dilation other than 1; {DECIDED_ON_DEVICE}",
     },
+    rules=(
+        rule("max_pool2d", "missing", "dilated windows", is_dilated),
+        rule(" ".join(OPS), "missing", "tensors of more than five axes", has_rank_above_five),
+    ),
 )

@@ -3,6 +3,8 @@
 XNNPACK has neither 16-bit integers (``w8a16``) nor codebooks (``palette``).
 """
 
+from pocketpress.core.advice import reads_computed_indices, rule
+from pocketpress.core.program.ir import Node, Program
 from pocketpress.core.target import TargetSpec
 
 _KERNEL = (
@@ -44,6 +46,26 @@ _INTEGER_OPS = frozenset(
     }
 )
 
+LARGEST_POWER = 16
+"""Of the whole exponents, which are products."""
+
+
+def _is_large_power(program: Program, node: Node) -> bool:
+    exponent = float(node.attrs["exponent"])
+    return exponent.is_integer() and (abs(exponent) > LARGEST_POWER or exponent == 0)
+
+
+def _pads_one_pixel(program: Program, node: Node) -> bool:
+    return tuple(node.attrs["kernel"]) == (1, 1) and any(node.attrs["pads"])
+
+
+RULES = (
+    rule("embedding cast", "missing", "indices that the network computes", reads_computed_indices),
+    rule("embedding cast", "portable kernel", _KERNEL),
+    rule("pow", "missing", f"a whole exponent beyond {LARGEST_POWER}", _is_large_power),
+    rule("max_pool2d", "missing", "a window of one pixel with padding", _pads_one_pixel),
+)
+
 SPEC = TargetSpec(
     name="executorch",
     title="ExecuTorch (XNNPACK)",
@@ -64,4 +86,5 @@ SPEC = TargetSpec(
         **dict.fromkeys(("gru", "lstm", "rnn"), _LOOP),
         "pow": "whole exponents beyond 16 are refused",
     },
+    rules=RULES,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,28 +61,36 @@ def _outside(path: Path) -> dict[str, list[str]]:
     operators, outputs, names = _as_loaded(path)
     delegated: dict[int, Sequence[int]] = {}
     makers: dict[int, Any] = {}
+    readers: dict[int, Any] = {}
     for operator in operators:
-        for out in operator["outputs"]:
-            if operator["op_name"] == _DELEGATE:
-                delegated[int(out)] = [int(i) for i in operator["inputs"]]
-            else:
-                makers[int(out)] = operator
+        if operator["op_name"] == _DELEGATE:
+            delegated |= {int(out): [int(i) for i in operator["inputs"]] for out in operator["outputs"]}
+            continue
+        makers |= {int(out): operator for out in operator["outputs"]}
+        readers |= {int(i): operator for i in operator["inputs"] if int(i) not in readers}
     outside: dict[str, list[str]] = {}
     seen: set[int] = set()
-    waiting = [(tensor, "") for tensor in outputs]
+    waiting = list(outputs)
     while waiting:
-        tensor, reader = waiting.pop()
+        tensor = waiting.pop()
         if tensor < 0 or tensor in seen:
             continue
         seen.add(tensor)
-        owner = _program_name(names.get(tensor, "")) or reader
         if tensor in delegated:
-            waiting += [(i, owner) for i in delegated[tensor]]
+            waiting += delegated[tensor]
         elif tensor in makers:
             operator = makers[tensor]
-            waiting += [(int(i), owner) for i in operator["inputs"]]
+            waiting += [int(i) for i in operator["inputs"]]
+            owner = _owner(tensor, readers, names)
             outside.setdefault(owner, []).append(operator["op_name"])
     return dict(sorted(outside.items()))
+
+
+def _owner(tensor: int, readers: Mapping[int, Any], names: Mapping[int, str]) -> str:
+    """The program's tensor that a nameless one is a step to: the next one behind it that has a name."""
+    while not (name := _program_name(names.get(tensor, ""))) and tensor in readers:
+        tensor = int(readers[tensor]["outputs"][0])
+    return name
 
 
 def _as_loaded(path: Path) -> tuple[list[Any], list[int], dict[int, str]]:

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from pocketpress.core.advice import (
+    is_dilated,
+    pads_other_than_zero,
+    pads_what_may_be_negative,
+    resizes_by_fraction,
+    rule,
+)
+from pocketpress.core.program.ir import Node, Program
 from pocketpress.core.program.ops import OPS
 from pocketpress.core.target import TargetSpec
 
@@ -15,6 +23,13 @@ _LOOP = (
     "WHILE around the operators of one step, which XNNPACK takes; two within each other for long sequences; "
     "gates and states in float"
 )
+
+_XNNPACK_POWERS = (-1.0, -0.5, 0.5, 2.0, 3.0)
+
+
+def _is_rare_power(program: Program, node: Node) -> bool:
+    return float(node.attrs["exponent"]) not in _XNNPACK_POWERS
+
 
 REMARKS: dict[str, str] = {
     "requantize": "through float32, equal unless a code falls on a tie, which lowering reports",
@@ -62,6 +77,33 @@ REMARKS: dict[str, str] = {
 }
 """Operator to what is special about it here."""
 
+RULES = (
+    rule("max_pool2d", "integer, own kernel", f"dilated windows: {_OWN_KERNEL}", is_dilated),
+    rule(
+        "max_pool2d",
+        "integer, own kernel",
+        f"padding that could win against a negative number: {_OWN_KERNEL}",
+        pads_what_may_be_negative,
+        depends=True,
+    ),
+    rule("pad", "integer, own kernel", f"a value other than 0: {_OWN_KERNEL}", pads_other_than_zero),
+    rule(
+        "resize_nearest",
+        "integer, own kernel",
+        f"a factor that is not whole: {_OWN_KERNEL}",
+        resizes_by_fraction,
+    ),
+    rule(
+        "matmul",
+        "integer, own kernel",
+        "XNNPACK's product wants zero point 0 of the second operand; its operands are copied outside XNNPACK",
+        precision="int8",
+        depends=True,
+    ),
+    rule("pow", "float, own kernel", REMARKS["pow"], _is_rare_power),
+    rule("embedding cast", "float, own kernel", "XNNPACK has none for it"),
+)
+
 _FLOAT_ONLY = frozenset(name for name, spec in OPS.items() if spec.integer == "float")
 
 SPEC = TargetSpec(
@@ -76,4 +118,5 @@ SPEC = TargetSpec(
     float_ops=frozenset(OPS) - {"quantize", "dequantize", "requantize"},
     integer_ops=frozenset(OPS) - _FLOAT_ONLY,
     remarks=REMARKS,
+    rules=RULES,
 )

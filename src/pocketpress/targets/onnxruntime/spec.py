@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pocketpress.core.advice import rule
 from pocketpress.core.target import TargetSpec
 
 _INTEGER = (
@@ -13,6 +14,26 @@ _FLOAT = (
     "hardsigmoid leaky_relu elu gelu exp log sqrt rsqrt abs neg prelu max_pool2d avg_pool2d mean softmax "
     "layer_norm concat reshape permute slice pad resize_nearest resize_bilinear dynamic_conv2d "
     "dynamic_linear embedding cast gru lstm rnn"
+)
+
+_ISLAND = "a float island, whose 256 results are the reference's integers"
+
+RULES = (
+    rule("elu", "float", f"no integer kernel: {_ISLAND}", precision="int8"),
+    rule(
+        "hardswish",
+        "float",
+        f"{_ISLAND}, unless 3 is a whole number of input steps",
+        precision="int8",
+        depends=True,
+    ),
+    rule(
+        "tanh hardsigmoid leaky_relu sigmoid",
+        "float",
+        f"{_ISLAND}, where scales keep the integer kernel from equal results",
+        precision="int8",
+        depends=True,
+    ),
 )
 
 SPEC = TargetSpec(
@@ -41,4 +62,5 @@ SPEC = TargetSpec(
         "dynamic_linear": "DynamicQuantizeMatMul, or MatMulInteger with a range per row; few weights times "
         "several rows, where that is slower, in float on int8 weights decoded at load time",
     },
+    rules=RULES,
 )

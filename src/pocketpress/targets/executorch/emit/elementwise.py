@@ -11,14 +11,12 @@ from pocketpress.core.program.ir import INT8_MAX, INT8_MIN, Array, Quantization
 from pocketpress.core.program.tables import integer_table
 from pocketpress.targets.executorch.emit.site import Emitter, Site
 from pocketpress.targets.executorch.graph import QCINT8, QCINT32
+from pocketpress.targets.executorch.spec import LARGEST_POWER
 
 
 def convert(site: Site) -> None:
     """Quantize and dequantize."""
     site.unary("XNNConvert", site.value(0), site.out_type, site.out)
-
-
-_LARGEST_POWER = 16
 
 
 def _arithmetic(member: str) -> Emitter:
@@ -98,10 +96,10 @@ def pow_(site: Site) -> None:
     elif not exponent.is_integer():
         scaled = site.binary("XNNMultiply", site.unary("XNNLog", x, real), site.graph.scalar(exponent), real)
         site.unary("XNNExp", scaled, real, site.out)
-    elif 1 <= abs(exponent) <= _LARGEST_POWER:
+    elif 1 <= abs(exponent) <= LARGEST_POWER:
         _whole_power(site, int(exponent))
     else:
-        raise site.unsupported(f"exponent {exponent}", f"use one of at most {_LARGEST_POWER}")
+        raise site.unsupported(f"exponent {exponent}", f"use one of at most {LARGEST_POWER}")
 
 
 def _whole_power(site: Site, exponent: int) -> None:
