@@ -116,7 +116,7 @@ def _production(result: Result) -> str:
     peaks = [max(tool["peak_rss_bytes"]) / 1e6 for tool in (ours, *peers)]
     each = ", ".join(f"{tool['tool']} {s:.0f} s" for tool, s in zip(peers, seconds[1:], strict=True))
     return (
-        f"The whole press (four targets, every output of three of them proven): **{seconds[0]:.0f} s**, "
+        f"The whole press (four targets, rounding learned, every output of three of them proven): **{seconds[0]:.0f} s**, "
         f"{peaks[0]:.0f} MB at its peak. The three peers together: {sum(seconds[1:]):.0f} s ({each}), "
         f"{max(peaks[1:]):.0f} MB."
     )
@@ -129,7 +129,7 @@ def _agreement(result: Result, best_db: float) -> str:
         f"Equal outputs between any two runtimes: ours {_range(sides['ours'])}, the peers' files "
         f"{_range(sides['peers'])} (within half a step). Best peer's SQNR: {best_db:.1f} dB. "
         f"Medians of {len(loads) // len(result['runtimes'])} processes, interleaved; {host['cpu']}, "
-        f"{host['cores']} cores, load average {min(loads):.1f}–{max(loads):.1f} (this run included); "
+        f"cores: {host['cores']}, load average {min(loads):.1f}–{max(loads):.1f} (this run included); "
         f"{result['created'][:10]}."
     )
 

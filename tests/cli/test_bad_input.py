@@ -370,12 +370,12 @@ def test_no_room_for_the_record_keeps_the_previous_press(
 
 
 def test_a_bug_is_one_line_too(pocketpress: Press, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pocketpress.pipeline import press
+    from pocketpress.pipeline import stateful
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("first\nsecond")
 
-    monkeypatch.setattr(press, "load_source", broken)
+    monkeypatch.setattr(stateful, "load_source", broken)
     done = pocketpress("press", *GOOD, "--target", "onnxruntime", "--out", "refused")
     assert done.code == 70
     assert done.line == "internal error: ZeroDivisionError: first second; run with -v and report it"

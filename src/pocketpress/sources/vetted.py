@@ -44,7 +44,7 @@ def check_readable(kind: str, path: Path, *, seconds: float = SECONDS) -> None:
     if not path.is_file():
         return
     size = path.stat().st_size
-    command = [sys.executable, "-m", __name__, kind, str(path.absolute()), str(size)]
+    command = [sys.executable, "-m", __name__, kind, str(path), str(size)]
     try:
         done = subprocess.run(
             command,
