@@ -116,8 +116,8 @@ def _production(result: Result) -> str:
     peaks = [max(tool["peak_rss_bytes"]) / 1e6 for tool in (ours, *peers)]
     each = ", ".join(f"{tool['tool']} {s:.0f} s" for tool, s in zip(peers, seconds[1:], strict=True))
     return (
-        f"The whole press (four targets, rounding learned, every output of three of them proven): **{seconds[0]:.0f} s**, "
-        f"{peaks[0]:.0f} MB at its peak. The three peers together: {sum(seconds[1:]):.0f} s ({each}), "
+        "The whole press (four targets, rounding learned, every output of three of them proven): "
+        f"**{seconds[0]:.0f} s**, {peaks[0]:.0f} MB at its peak. The three peers together: {sum(seconds[1:]):.0f} s ({each}), "
         f"{max(peaks[1:]):.0f} MB."
     )
 
