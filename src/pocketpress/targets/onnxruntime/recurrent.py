@@ -140,7 +140,7 @@ def native(w: GraphWriter, layer: Native) -> None:
     if node.attrs.get("cell"):
         _cells(w, layer, inputs, attrs)
     elif parts.steps == 1:
-        w.emit(op, inputs, name=out, out=w.value(out), unread=1, **attrs)
+        w.emit_to(op, inputs, ["", w.value(out)], name=out, **attrs)
     else:
         made = w.emit(op, inputs, name=out, **attrs)
         w.emit("Squeeze", [made, w.int64([1])], name=out, out=w.value(out))

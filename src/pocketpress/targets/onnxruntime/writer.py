@@ -159,10 +159,9 @@ class GraphWriter:
         name: str,
         out: str | None = None,
         domain: str = "",
-        unread: int = 0,
         **attrs: Any,
     ) -> str:
-        """Append a node of whose outputs one is read; returns that output's name.
+        """Append a node with one output; returns the output's name.
 
         Args:
             op: ONNX operator type.
@@ -170,11 +169,10 @@ class GraphWriter:
             name: the program node it stands for; its node name and the stem of its output.
             out: the output's name when it is already decided.
             domain: operator set, the standard one by default.
-            unread: outputs before the one that is read.
             attrs: ONNX attributes; None is left out.
         """
         output = out if out is not None else self.unique(f"{name}_{op.lower()}")
-        self.emit_to(op, inputs, [*[""] * unread, output], name=name, domain=domain, **attrs)
+        self.emit_to(op, inputs, [output], name=name, domain=domain, **attrs)
         return output
 
     def emit_to(
