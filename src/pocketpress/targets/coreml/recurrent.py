@@ -45,7 +45,7 @@ def emit(e: Emission, node: Node, emit_nodes: EmitNodes) -> Value:
     sequence, shape = e.real(parts.gates), e.shape(node)
     inside = Emission(_step(e.program, node), e)
     if parts.steps == 1:
-        item = graph.op("squeeze", sequence.shape[1:], x=sequence, axes=[0])
+        item = graph.op("reshape", sequence.shape[1:], x=sequence, shape=[*sequence.shape[1:]])
         made, _ = _one_step(inside, node, item, [e.real(name) for name in parts.states], emit_nodes)
         return graph.op("expand_dims", shape, x=made, axes=[0])
     comparison = "greater_equal" if parts.reverse else "less_equal"
