@@ -116,7 +116,7 @@ def test_an_interrupted_press_leaves_nothing_half_written(trained: Path, existin
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (130, ""), stderr
-    assert stderr == "pocketpress: interrupted; nothing was written\n"
+    assert stderr == "pocketpress: interrupted; no result was written\n"
     if existing:
         assert [p.name for p in out.iterdir()] == ["record.json"]
         assert (out / "record.json").read_text() == "the previous one"

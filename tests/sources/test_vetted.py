@@ -59,7 +59,7 @@ def test_a_childs_answer_is_not_trusted(tmp_path: Path) -> None:
     assert str(said) == "a b"
 
 
-@pytest.mark.parametrize("dims", [[-1], [0, 5], [2, 2, 9]])
+@pytest.mark.parametrize("dims", [[0, 5], [2, 2, 9]])
 def test_sizes_that_lie_are_one_clear_line(tmp_path: Path, dims: list[int]) -> None:
     proto = model([helper.make_node("Add", ["x", "w"], ["y"])], {"x": (1, 4)}, ["y"])
     tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, raw_data=np.ones(4, np.float32).tobytes())

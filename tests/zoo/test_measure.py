@@ -96,4 +96,4 @@ def test_the_shipped_measurements_name_their_machine() -> None:
     assert shipped is not None and shipped.host.cpu and shipped.host.packages and shipped.threads == 1
     names = {timing.network for timing in shipped.timings}
     assert all(str(parse(name)) == name for name in names)
-    assert {name for name in CARDS if CARDS[name].task == "image-classification"} <= names
+    assert set(CARDS) <= names

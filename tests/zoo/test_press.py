@@ -23,7 +23,7 @@ INTEGER = (
     "resnet8",
     "ds_cnn",
 )
-PARTLY_FLOAT = ("mobilevit_xxs,size=64", "tiny_bert,size=16")
+PARTLY_FLOAT = ("mobilevit_xxs,size=64", "tiny_bert,size=16", "gru", "lstm")
 
 
 @pytest.mark.slow

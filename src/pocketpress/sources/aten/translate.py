@@ -109,6 +109,10 @@ def _attribute(module: torch.nn.Module, path: str) -> torch.Tensor:
     return value.detach()  # type: ignore[no-any-return]
 
 
+OWN = str(Path(__file__).parents[1])
+"""Wrappers around other people's networks: their lines tell a user nothing."""
+
+
 def source_line(node: torch.fx.Node) -> str:
     """``file:line: code [layer]`` of the user's line that made a node, or the node of a file, or the name."""
     named = (node.meta.get("custom") or {}).get("pocketpress_node")
@@ -117,7 +121,7 @@ def source_line(node: torch.fx.Node) -> str:
     lines = (node.meta.get("stack_trace") or "").strip().split("\n")
     best = ""
     for head, code in itertools.pairwise(lines):
-        if head.strip().startswith("File ") and "site-packages" not in head:
+        if head.strip().startswith("File ") and "site-packages" not in head and OWN not in head:
             parts = head.strip().split('"')
             number = head.rpartition("line ")[2].split(",")[0]
             best = f"{_near(parts[1])}:{number}: {code.strip()}"
