@@ -117,9 +117,9 @@ def compared(work: Path, target: str, wanted: Any) -> Iterator[StepRow | LongRow
         times = {kind: got[f"{precision}/{kind}/s"] for kind in TIMED}
         paired = summarise(times["step"], times["whole"], threads=1)
         assert paired.speedup is not None
-        step_s, whole_s = (float(np.median(times[kind])) for kind in ("step", "whole"))
+        step_s, whole_s, floor_s = (float(np.median(times[kind])) for kind in ("step", "whole", "nothing"))
         yield StepRow(
-            target, precision, paths["step"].stat().st_size, step_s, whole_s,
+            target, precision, paths["step"].stat().st_size, step_s, floor_s, whole_s,
             paired.speedup, paired.speedup_ci95,
         )  # fmt: skip
         off = got[f"{precision}/scores"] - wanted

@@ -1,7 +1,7 @@
 """One runtime in a process of its own: ``python -m benchmarks.recurrent.measure TARGET WORK``.
 
-Opens the whole network, the step and the long one in both precisions, times whole against step, runs the long
-one on the test sequences, and writes ``WORK/measured-TARGET.npz``.
+Opens the whole network, the step and the long one in both precisions, times whole against step and against a
+step that computes nothing, runs the long one on the test sequences, and writes ``WORK/measured-TARGET.npz``.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.recurrent.networks import nothing
 from benchmarks.recurrent.produce import KINDS, PRECISIONS
-from pocketpress.core.target import Array, Runner, file_to_real, real_to_file
+from pocketpress.core.signature import Signature, signature_of
+from pocketpress.core.target import Array, Runner, TargetSpec, file_to_real, real_to_file
 from pocketpress.core.targets import all_targets
 from pocketpress.devices.timing import TimingPlan, interleave
 
 PLAN = TimingPlan(warmup=20, block=16, min_rounds=40, max_rounds=400, budget_s=20.0)
-TIMED = ("whole", "step")
+TIMED = ("whole", "step", "nothing")
 """The long one takes longer than a busy machine leaves a process alone."""
 
 
@@ -35,6 +37,7 @@ def main() -> None:
     for precision in PRECISIONS:
         paths = {kind: artifact(given.work / f"{kind}-{precision}", spec.suffix) for kind in KINDS}
         runners = {kind: spec.open_runner(path, 1) for kind, path in paths.items()}
+        runners["nothing"] = _nothing(spec, runners["step"].signature, given.work)
         long = runners["long"]
         arrays[f"{precision}/scores"] = np.concatenate([_scores(long, x[None]) for x in sequences])
         seconds = interleave([_call(runners[kind]) for kind in TIMED], PLAN).seconds
@@ -46,6 +49,12 @@ def artifact(folder: Path, suffix: str) -> Path:
     """The one pressed file of a runtime, not its float original."""
     (found,) = (path for path in folder.glob(f"*{suffix}") if not path.name.startswith("float-"))
     return found
+
+
+def _nothing(spec: TargetSpec, step: Signature, work: Path) -> Runner:
+    program, path = nothing(step), work / f"nothing{spec.suffix}"
+    spec.lower(program, signature_of(program, precision="fp32"), path)
+    return spec.open_runner(path, 1)
 
 
 def _scores(runner: Runner, x: Array) -> Array:

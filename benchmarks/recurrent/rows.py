@@ -55,6 +55,7 @@ class StepRow:
         precision: as typed.
         size_bytes: of the artifact of one step.
         step_s: median latency of one step.
+        floor_s: of a call with the same inputs and outputs that computes nothing, in the same process.
         whole_s: of the whole sequence, in the same process.
         ratio: whole over step, median of the rounds' ratios.
         ratio_ci95: bootstrap interval of it.
@@ -64,6 +65,7 @@ class StepRow:
     precision: str
     size_bytes: int
     step_s: float
+    floor_s: float
     whole_s: float
     ratio: float
     ratio_ci95: tuple[float, float] | None

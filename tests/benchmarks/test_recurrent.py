@@ -51,3 +51,6 @@ def test_the_committed_result_keeps_its_bars() -> None:
         assert row["drop_points"] is None or row["drop_points"] <= 0.5
     for row in result["long"]:
         assert row["error_last"] <= max(1.5 * row["error_first"], 1e-5)
+    for row in result["step"]:
+        assert row["floor_s"] < row["step_s"]
+        assert row["ratio"] >= 30 or row["whole_s"] < 30 * row["floor_s"]  # out of any step's reach

@@ -79,3 +79,15 @@ def test_elsewhere_what_reads_a_mask_runs_in_integers() -> None:
     assert reasons(net, net.linear(rows, 3)) == {
         "embedding e": "it reads whole numbers, and its result is quantised by those who read it"
     }
+
+
+def test_an_input_that_only_float_arithmetic_reads_is_not_rounded() -> None:
+    net = Net()
+    x = net.input(1, 2, 4, 4)
+    moved = net.op("reshape", net.op("permute", x, axes=(0, 2, 3, 1), name="p"), shape=(1, 32), name="r")
+    assert not place(net.build(net.op("softmax", moved, axis=1)), ALL_INTEGER).integer
+    net = Net()
+    x = net.input(1, 2, 4, 4)
+    moved = net.op("reshape", net.op("permute", x, axes=(0, 2, 3, 1), name="p"), shape=(1, 32), name="r")
+    scores = net.op("add", net.op("softmax", moved, axis=1), net.linear(moved, 32))
+    assert {"p", "r"} <= place(net.build(scores), ALL_INTEGER).integer

@@ -15,6 +15,9 @@ def test_every_kind_of_noop_goes() -> None:
     x = net.op("reshape", x, shape=(1, 2, 3, 4))
     x = net.op("permute", x, axes=(0, 1, 2, 3))
     x = net.op("slice", x, starts=(0, 0, 0, 0), sizes=(1, 2, 3, 4), steps=(1, 1, 1, 1))
+    x = net.op("abs", net.op("reshape", x, shape=(1, 24, 1)))
+    x = net.op("permute", x, axes=(2, 1, 0))
+    x = net.op("reshape", net.op("abs", x), shape=(1, 2, 3, 4))
     x = net.op("clamp", x, low=None, high=None)
     x = net.op("pad", x, before=(0, 0, 0, 0), after=(0, 0, 0, 0), value=0.0)
     x = net.op("add", x, net.constant(np.zeros((1, 2, 1, 1))))
@@ -22,7 +25,7 @@ def test_every_kind_of_noop_goes() -> None:
     x = net.op("concat", x, axis=1)
     before = net.build(net.op("neg", x, name="y"))
     after = remove_noops(before)
-    assert ops(after) == ["abs", "neg"]
+    assert ops(after) == ["abs", "reshape", "abs", "abs", "reshape", "neg"]
     assert_same(before, after)
 
 

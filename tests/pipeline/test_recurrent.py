@@ -93,6 +93,8 @@ def test_every_precision(pocketpress: Press, folder: Path, tmp_path: Path, preci
     if "a8" in precision or "dynamic" in precision or precision == "mixed":
         skipped = {s["name"].split()[0]: s["reason"] for s in record["skipped"]}
         assert "int8 weights" in skipped["gru"] and "int8 weights" in skipped["lstm"]
+    if precision.startswith("w8a8"):
+        assert target["stored_only"] and any("below 256 units" in note for note in target["notes"])
 
 
 @pytest.mark.parametrize("name", ["wide", "unbounded"])
@@ -101,6 +103,7 @@ def test_wide_layers_compute_their_products_in_integers(
 ) -> None:
     record = pressed(pocketpress, folder, name, "wide", "w8a8-fast", tmp_path / "out")
     (target,) = record["targets"]
+    assert not target["stored_only"]
     assert target["parity"]["sqnr_reference_db"] > 60  # a state next to a tie rounds either way
     assert target["parity"]["sqnr_float_db"] > 25
     assert target["size_bytes"] < 0.3 * target["float_size_bytes"]

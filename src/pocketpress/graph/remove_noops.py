@@ -61,7 +61,9 @@ def is_noop(program: Program, node: Node) -> bool:
     if node.op in ("reshape", "slice", "requantize"):
         return node.op != "slice" or not any(node.attrs["starts"])
     if node.op == "permute":
-        return tuple(node.attrs["axes"]) == tuple(range(len(node.attrs["axes"])))
+        shape = program.type(node.inputs[0]).shape
+        longer = [axis for axis in node.attrs["axes"] if shape[axis] != 1]
+        return longer == sorted(longer)
     if node.op == "clamp":
         return node.attrs["low"] is None and node.attrs["high"] is None
     if node.op == "pad":

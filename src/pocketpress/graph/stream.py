@@ -1,7 +1,8 @@
-"""From a network that reads one step of a sequence to one that remembers: recurrent nodes give up their loop.
+"""From a network that reads one step of a sequence to one that remembers: recurrent nodes get states.
 
-Every ``gru``, ``lstm`` and ``rnn`` of one step becomes the operators of that step (`core.program.recurrent`),
-with its state as an input and an output of the network, named after the node.
+Every ``gru``, ``lstm`` and ``rnn`` of one step starts from an input of the network instead of a constant, and
+what it leaves is an output, both named after the node.  The node itself stays: a runtime with an operator for
+it uses that, and the others write the step down as they do for any sequence of one step.
 """
 
 from __future__ import annotations
@@ -10,18 +11,19 @@ from dataclasses import dataclass, replace
 
 from pocketpress.core.errors import SourceError
 from pocketpress.core.program import Node, Program, State, TensorType, with_states
-from pocketpress.core.program.recurrent import RECURRENT, Recurrent, recurrent, state_names, step_program
+from pocketpress.core.program.recurrent import RECURRENT, Recurrent, recurrent, state_names
 from pocketpress.graph.rewrite import Rewrite
 
 
 def stream(program: Program) -> Program:
-    """Replace every recurrent node by its step.
+    """Give every recurrent node its state from outside.
 
     Args:
         program: float, loaded with a single step along the time axis.
 
     Returns:
-        A program with one state per recurrent node and two per LSTM, which start where the nodes started.
+        A program with one state per recurrent node and two per LSTM, (1, N, H) each as in PyTorch, which
+        start where the nodes started.
 
     Raises:
         SourceError: there is no recurrent node, one runs backwards or over several steps, or its initial
@@ -33,55 +35,68 @@ def stream(program: Program) -> Program:
             "there is nothing to remember: the network has no recurrent layer",
             next_step="leave --stream out, or declare its states with --state INPUT=OUTPUT",
         )
-    rewrite, inlined = Rewrite(program), [_inlined(program, node) for node in nodes]
+    rewrite, opened = Rewrite(program), [_opened(program, node) for node in nodes]
     inputs = list(program.inputs)
-    for one in inlined:
+    for one in opened:
         rewrite.types.update(one.types)
-        rewrite.constants.update(one.step.constants)
         inputs += [state.input for state in one.states]
         rewrite.outputs += tuple(state.output for state in one.states)
-    rewrite.replace_nodes({one.node.name: one.nodes for one in inlined})
+        if one.instead is not None:
+            rewrite.alias(one.node.outputs[0], one.instead)
+    rewrite.replace_nodes({one.node.name: one.nodes for one in opened})
     rewrite.program = replace(program, inputs=tuple(inputs))
-    return with_states(rewrite.build(), [state for one in inlined for state in one.states])
+    return with_states(rewrite.build(), [state for one in opened for state in one.states])
 
 
 @dataclass(frozen=True)
-class _Inlined:
+class _Opened:
+    """What takes the place of a node; ``instead`` is read for its result where that has no name to keep."""
+
     node: Node
-    step: Program
     nodes: tuple[Node, ...]
     types: dict[str, TensorType]
     states: tuple[State, ...]
+    instead: str | None
 
 
-def _inlined(program: Program, node: Node) -> _Inlined:
+def _opened(program: Program, node: Node) -> _Opened:
     parts = recurrent(program, node)
     _check(program, parts)
-    names = state_names(node)
-    step = step_program(program, node)
-    prefix = node.name
-    step = _renamed(step, {name: f"{prefix}_{name}" for name in step.types})
-    types = dict(step.types)
-    nodes = list(step.nodes)
-
-    gates, batch = f"{prefix}_gates", parts.batch
-    nodes.insert(
-        0, Node("reshape", gates, (parts.gates,), (gates,), {"shape": types[gates].shape}, node.source)
-    )
-    shown = f"{prefix}_{names[0][1]}"
-    if node.attrs.get("cell"):
-        both, width = f"{prefix}_both", parts.state + parts.hidden
-        cell = f"{prefix}_{names[1][1]}"
-        nodes.append(Node("concat", both, (shown, cell), (both,), {"axis": 1}, node.source))
-        types[both], shown = TensorType((batch, width)), both
-    out = node.outputs[0]
-    shape = program.type(out).shape
-    nodes.append(Node("reshape", node.name, (shown,), (out,), {"shape": shape}, node.source))
     states = tuple(
-        State(f"{prefix}_{taken}", f"{prefix}_{given}", _initial(program, start))
-        for (taken, given), start in zip(names, parts.states, strict=True)
+        State(f"{node.name}_{taken}", f"{node.name}_{given}", _initial(program, start))
+        for (taken, given), start in zip(state_names(node), parts.states, strict=True)
     )
-    return _Inlined(node, step, tuple(nodes), types, states)
+    types: dict[str, TensorType] = {}
+    nodes: list[Node] = []
+    for state, start in zip(states, parts.states, strict=True):
+        shape = program.type(start).shape
+        types |= {name: TensorType((1, *shape)) for name in (state.input, state.output)}
+        nodes.append(_moved(node, "reshape", state.input, f"{state.input}_rows", shape=shape))
+        types[nodes[-1].name] = TensorType(shape)
+    rows, (_, *rest) = [made.name for made in nodes], node.inputs[len(states) :]
+    out, shown = node.outputs[0], states[0].output
+    if node.op != "lstm":
+        nodes.append(replace(node, inputs=(parts.gates, *rows, *rest), outputs=(shown,)))
+    else:
+        both = out if node.attrs["cell"] else f"{node.name}_both"
+        types[both] = TensorType((1, parts.batch, parts.state + parts.hidden))
+        inside = replace(node, inputs=(parts.gates, *rows, *rest), outputs=(both,))
+        nodes.append(inside.with_attrs(cell=True))
+        for state, begin in zip(states, (0, parts.state), strict=True):
+            sizes, starts = types[state.output].shape, (0, 0, begin)
+            nodes.append(
+                _moved(node, "slice", both, state.output, starts=starts, sizes=sizes, steps=(1, 1, 1))
+            )
+        if both == out:
+            return _Opened(node, tuple(nodes), types, states, None)
+    if out not in program.outputs:
+        return _Opened(node, tuple(nodes), types, states, shown)
+    nodes.append(_moved(node, "reshape", shown, out, shape=program.type(out).shape))
+    return _Opened(node, tuple(nodes), types, states, None)
+
+
+def _moved(of: Node, op: str, source: str, out: str, **attrs: object) -> Node:
+    return Node(op, out, (source,), (out,), attrs, of.source)
 
 
 def _check(program: Program, parts: Recurrent) -> None:
@@ -111,16 +126,6 @@ def _check(program: Program, parts: Recurrent) -> None:
 def _initial(program: Program, name: str) -> tuple[float, ...]:
     values = program.constants[name].reshape(-1)
     return (float(values[0]),) if (values == values[0]).all() else tuple(float(v) for v in values)
-
-
-def _renamed(program: Program, names: dict[str, str]) -> Program:
-    return Program(
-        tuple(names[n] for n in program.inputs),
-        tuple(names[n] for n in program.outputs),
-        {names[n]: t for n, t in program.types.items()},
-        {names[n]: c for n, c in program.constants.items()},
-        tuple(replace(node.renamed(names), name=names[node.outputs[0]]) for node in program.nodes),
-    )
 
 
 def _where(node: Node) -> str:

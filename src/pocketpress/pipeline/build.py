@@ -9,9 +9,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from pocketpress.compress.quantize.recurrent import INTEGER_WIDTH
 from pocketpress.core.errors import DeviceError
 from pocketpress.core.precision import parse_precision
 from pocketpress.core.program import Program
+from pocketpress.core.program.arithmetic import stores_recurrent
 from pocketpress.core.program.exact import exact_nodes
 from pocketpress.core.program.serialize import program_hash
 from pocketpress.core.record import SkippedEntry, TargetEntry
@@ -20,6 +22,11 @@ from pocketpress.core.target import Skipped, TargetSpec
 from pocketpress.measure.size import measure_size
 from pocketpress.pipeline.cache import Cache
 from pocketpress.pipeline.prepare import Prepared
+
+FLOAT_ARITHMETIC = (
+    f"no layer computes in integers: recurrent layers below {INTEGER_WIDTH} units, and small ones behind "
+    "them, are float arithmetic on int8 weights; the file is smaller and nothing is faster"
+)
 
 
 @dataclass(frozen=True)
@@ -65,12 +72,15 @@ def build(
         floats = artifact
     else:
         _lower(spec, prepared.float_lowered, preprocessing, "fp32", floats, cache)
+    stored = parse_precision(precision).family in spec.stores
+    if not stored and stores_recurrent(prepared.program):
+        stored, notes = True, (*notes, FLOAT_ARITHMETIC)
     size, float_size = measure_size(artifact), measure_size(floats)
     entry = TargetEntry(
         name=spec.name,
         title=spec.title,
         artifact=artifact.name,
-        stored_only=parse_precision(precision).family in spec.stores,
+        stored_only=stored,
         sha256=_sha256(artifact),
         size_bytes=size.raw_bytes,
         size_compressed_bytes=size.compressed_bytes,

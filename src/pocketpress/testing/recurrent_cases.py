@@ -55,6 +55,7 @@ _FORMS = (
     _Layer("gru", "batch_of_states", batch=3, states="given"),
     _Layer("gru", "given_gates", states="constant", product=False),
     _Layer("gru", "one_step", steps=1),
+    _Layer("rnn", "one_step_reverse", {"reverse": True}, steps=1, states="given", batch=2),
     _Layer("lstm", "one_step_cells", {"cell": True}, steps=1, states="given"),
     _Layer("gru", "long", steps=LONG),
     _Layer("gru", "long_reverse", {"reverse": True}, steps=LONG),
@@ -71,6 +72,7 @@ _ROUNDED = (
     _Layer("gru", "rounded_reset_before", {"state_scale": 1 / 128, "reset_after": False}, batch=2),
     _Layer("lstm", "rounded_cells", {"state_scale": 1 / 128, "cell": True, "reverse": True}),
     _Layer("lstm", "rounded_projected", {"state_scale": 1 / 64}, projected=True),
+    _Layer("gru", "rounded_one_step", {"state_scale": 1 / 128}, steps=1, states="given"),
     _Layer("rnn", "rounded_relu", {"state_scale": 1 / 32, "activation": "relu"}, states="given"),
 )
 

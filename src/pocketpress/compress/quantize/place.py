@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from pocketpress.compress.quantize.states import REASON, updating_nodes
@@ -49,7 +49,27 @@ def place(program: Program, integer_ops: frozenset[str]) -> Placement:
             held |= set(node.outputs)
         elif OPS[node.op].integer != "move":
             skipped.append(Skipped(f"{node.op} {node.name}", reason))
-    return Placement(frozenset(integer), tuple(skipped))
+    return Placement(frozenset(integer) - _idle_moves(program, integer), tuple(skipped))
+
+
+def _idle_moves(program: Program, integer: Collection[str]) -> set[str]:
+    """Integer moves of the network's inputs whose results only float arithmetic reads.
+
+    To round an input, move it and make it real again costs two conversions and its precision, for nothing.
+    """
+    given = {*program.inputs, *program.constants}
+    moves: list[Node] = []
+    for node in program.nodes:
+        if node.name in integer and OPS[node.op].integer == "move" and given.issuperset(node.inputs):
+            given |= set(node.outputs)
+            moves.append(node)
+    readers, idle = program.consumers(), set[str]()
+    for node in reversed(moves):
+        users = readers.get(node.outputs[0], [])
+        unread = all(user.name in idle or user.name not in integer for user in users)
+        if users and unread and node.outputs[0] not in program.outputs:
+            idle.add(node.name)
+    return idle
 
 
 def _masking(program: Program) -> dict[str, str]:

@@ -36,11 +36,18 @@ def _step(program: Program, node: Node) -> Program:
 
 
 def emit(e: Emission, node: Node, emit_nodes: EmitNodes) -> Value:
-    """The loop; it carries the position, the result and the states, and reads the sequence from outside."""
+    """The loop; it carries the position, the result and the states, and reads the sequence from outside.
+
+    A single step needs none.
+    """
     parts, graph = recurrent(e.program, node), e.graph
     first, last, stride = (parts.steps - 1, 0, -1) if parts.reverse else (0, parts.steps - 1, 1)
     sequence, shape = e.real(parts.gates), e.shape(node)
     inside = Emission(_step(e.program, node), e)
+    if parts.steps == 1:
+        item = graph.op("reshape", sequence.shape[1:], x=sequence, shape=[*sequence.shape[1:]])
+        made, _ = _one_step(inside, node, item, [e.real(name) for name in parts.states], emit_nodes)
+        return graph.op("expand_dims", shape, x=made, axes=[0])
     comparison = "greater_equal" if parts.reverse else "less_equal"
 
     def condition(carried: Sequence[Value]) -> list[Value]:

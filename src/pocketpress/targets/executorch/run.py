@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from pocketpress.core.buffers import allocated, filled, small
 from pocketpress.core.errors import ArtifactError, UserError
 from pocketpress.core.signature import Signature
 from pocketpress.core.target import Array
@@ -50,7 +51,7 @@ class ExecuTorchRunner:
     """A loaded program; see `pocketpress.core.target.Runner`."""
 
     def __init__(self, data: bytes, signature: Signature, threads: int) -> None:
-        self._held: tuple[Any, Any] | None = None
+        self._held: _Loaded | None = None
         self._data, self._signature, self._threads = data, signature, threads
         _POOL.use(self)
 
@@ -61,16 +62,12 @@ class ExecuTorchRunner:
 
     def run(self, feeds: list[Array]) -> list[Array]:
         """Compute one inference; the results are copies."""
-        import torch
-
         with _POOL.lock:
-            method = _POOL.use(self)
-            tensors = [torch.from_numpy(np.require(feed, requirements=("C", "W"))) for feed in feeds]
+            loaded = _POOL.use(self)
             try:
-                outputs = method(tensors, clone_outputs=True)
+                return loaded.run(feeds)
             except RuntimeError as error:
                 raise ArtifactError("ExecuTorch could not run the program", got=_first_line(error)) from error
-        return [np.asarray(output.numpy()) for output in outputs]
 
     def close(self) -> None:
         """Unload the program and drop its bytes."""
@@ -85,22 +82,62 @@ class ExecuTorchRunner:
         """Destroy the runtime's objects, the method before its program."""
         held, self._held = self._held, None
         if held is not None:
-            program, method = held
-            del held, method
-            del program
+            held.release()
 
-    def load(self) -> Any:
+    def load(self) -> _Loaded:
         """The method ``forward``, loaded if it is not."""
         if self._held is None:
             if not self._data:
                 raise ArtifactError("the artifact was closed", next_step="open it again")
-            self._held = _load(self._data)
-        return self._held[1]
+            self._held = _Loaded(*_load(self._data), self._signature)
+        return self._held
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the runtime holds it."""
+        return self._held is not None
 
     @property
     def threads(self) -> int:
         """Threads asked for."""
         return self._threads
+
+
+class _Loaded:
+    """A program and its method, and of a small one the memory for what goes in and comes out.
+
+    Outputs lie in memory that the method holds, at the same place after every call.
+    """
+
+    def __init__(self, program: Any, method: Any, signature: Signature) -> None:
+        self._program, self._method = program, method
+        self._small = small((*signature.inputs, *signature.outputs))
+        self._inputs = allocated(signature.inputs) if self._small else []
+        self._tensors = [_tensor(array) for array in self._inputs]
+        self._outputs: list[Array] | None = None
+
+    def run(self, feeds: list[Array]) -> list[Array]:
+        """Compute one inference; the results are copies."""
+        if self._outputs is not None and filled(self._inputs, feeds):
+            self._method.set_inputs(self._tensors)
+            self._method.execute()
+            return [value.copy() for value in self._outputs]
+        outputs = self._method([_tensor(feed) for feed in feeds], clone_outputs=True)
+        if self._small and self._outputs is None:
+            self._outputs = [value.numpy() for value in self._method.get_outputs(clone_outputs=False)]
+        return [np.asarray(output.numpy()) for output in outputs]
+
+    def release(self) -> None:
+        """Destroy the runtime's objects: what lies in the method's memory, the method, its program."""
+        self._outputs = None
+        self._method = None
+        self._program = None
+
+
+def _tensor(value: Array) -> Any:
+    import torch
+
+    return torch.from_numpy(value if value.flags.carray else np.require(value, requirements=("C", "W")))
 
 
 def _load(data: bytes) -> tuple[Any, Any]:
@@ -131,12 +168,13 @@ class _ThreadPool:
         self._threads: int | None = None
         self._runners: weakref.WeakSet[ExecuTorchRunner] = weakref.WeakSet()
 
-    def use(self, runner: ExecuTorchRunner) -> Any:
-        """The runner's method, with the pool at the runner's size."""
+    def use(self, runner: ExecuTorchRunner) -> _Loaded:
+        """The runner's method, with the pool at the runner's size; whoever runs it holds the lock."""
         with self.lock:
             if self._threads != runner.threads:
                 self._resize(runner.threads)
-            self._runners.add(runner)
+            if not runner.is_loaded:
+                self._runners.add(runner)
             return runner.load()
 
     def _resize(self, threads: int) -> None:

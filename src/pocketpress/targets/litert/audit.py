@@ -89,7 +89,8 @@ def _outside(path: Path) -> dict[str, list[str]]:
 def _owner(tensor: int, readers: Mapping[int, Any], names: Mapping[int, str]) -> str:
     """The program's tensor that a nameless one is a step to: the next one behind it that has a name."""
     while not (name := _program_name(names.get(tensor, ""))) and tensor in readers:
-        tensor = int(readers[tensor]["outputs"][0])
+        made = [int(out) for out in readers[tensor]["outputs"]]
+        tensor = next((out for out in made if _program_name(names.get(out, ""))), made[0])
     return name
 
 

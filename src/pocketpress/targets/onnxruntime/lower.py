@@ -107,7 +107,7 @@ def translate(program: Program) -> GraphWriter:
     program = on_reals(program)
     layers = recurrent.native_layers(program)
     program = recurrent.reordered(program, layers)
-    taken_in = {layer.product.name for layer in layers.values()}
+    taken_in = {name for layer in layers.values() for name in (layer.product.name, *layer.moves)}
     writer = GraphWriter(program)
     for name in program.inputs:
         borders.enter(writer, name)
@@ -115,7 +115,8 @@ def translate(program: Program) -> GraphWriter:
         if node.name in layers:
             recurrent.native(writer, layers[node.name])
         elif node.op in RECURRENT:
-            recurrent.scan(writer, node, _TRANSLATE)
+            single = program.type(node.outputs[0]).shape[0] == 1
+            (recurrent.one_step if single else recurrent.scan)(writer, node, _TRANSLATE)
         elif node.name not in taken_in:
             _TRANSLATE[_checked(program, node)](writer, node)
     for name in program.outputs:

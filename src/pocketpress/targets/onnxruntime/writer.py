@@ -172,20 +172,32 @@ class GraphWriter:
             attrs: ONNX attributes; None is left out.
         """
         output = out if out is not None else self.unique(f"{name}_{op.lower()}")
-        attributes = {key: value for key, value in attrs.items() if value is not None}
-        node = helper.make_node(
-            op, list(inputs), [output], name=f"{name}{OWNER_END}{output}", domain=domain, **attributes
-        )
-        self.nodes.append(node)
+        self.emit_to(op, inputs, [output], name=name, domain=domain, **attrs)
         return output
+
+    def emit_to(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        *,
+        name: str,
+        domain: str = "",
+        **attrs: Any,
+    ) -> None:
+        """Append a node whose outputs have names already; those that nobody reads are empty."""
+        attributes = {key: value for key, value in attrs.items() if value is not None}
+        named = f"{name}{OWNER_END}{outputs[-1]}"
+        self.nodes.append(
+            helper.make_node(op, list(inputs), list(outputs), name=named, domain=domain, **attributes)
+        )
 
     def emit_many(
         self, op: str, inputs: Sequence[str], outputs: Sequence[str], *, name: str, **attrs: Any
     ) -> list[str]:
         """Append a node with several outputs, named after ``outputs``; returns their names."""
         made = [self.unique(f"{name}_{output}") for output in outputs]
-        node = helper.make_node(op, list(inputs), made, name=f"{name}{OWNER_END}{made[0]}", **attrs)
-        self.nodes.append(node)
+        self.emit_to(op, inputs, made, name=name, **attrs)
         return made
 
     def skip(self, node: Node, reason: str) -> None:
