@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from pocketpress.core.errors import MissingExtraError, SourceError, UnsupportedError
 
 if TYPE_CHECKING:
-    import onnx
     import onnx_ir
 
 MAX_BYTES = 2 << 30
@@ -30,7 +29,6 @@ def read_model(path: Path) -> onnx_ir.Model:
         MissingExtraError: onnx-ir is not installed.
     """
     try:
-        import onnx
         import onnx_ir
     except ModuleNotFoundError as error:
         raise MissingExtraError(
@@ -41,7 +39,8 @@ def read_model(path: Path) -> onnx_ir.Model:
     if path.stat().st_size > MAX_BYTES:
         raise SourceError(f"{path} is too large", got=path.stat().st_size, allowed=f"{MAX_BYTES} bytes")
     try:
-        proto = onnx.load(path, format="protobuf", load_external_data=False)
+        messages: Any = onnx_ir.serde  # the format's messages, which it holds
+        proto = messages.onnx.ModelProto.FromString(path.read_bytes())
         _check_counts(proto, path)
         model = onnx_ir.serde.deserialize_model(proto)
         onnx_ir.external_data.set_base_dir(model.graph, path.parent)
@@ -73,7 +72,7 @@ def check_version(model: onnx_ir.Model, path: Path | str) -> None:
         )
 
 
-def _check_counts(proto: onnx.ModelProto, path: Path) -> None:
+def _check_counts(proto: Any, path: Path) -> None:
     """Before anything is made of them: nodes and graphs within nodes."""
     waiting, nodes, graphs = [proto.graph], 0, -1
     while waiting:
