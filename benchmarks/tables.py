@@ -117,7 +117,8 @@ def _production(result: Result) -> str:
     each = ", ".join(f"{tool['tool']} {s:.0f} s" for tool, s in zip(peers, seconds[1:], strict=True))
     return (
         "The whole press (four targets, rounding learned, every output of three of them proven): "
-        f"**{seconds[0]:.0f} s**, {peaks[0]:.0f} MB at its peak. The three peers together: {sum(seconds[1:]):.0f} s ({each}), "
+        f"**{seconds[0]:.0f} s**, {peaks[0]:.0f} MB at its peak. "
+        f"The three peers together: {sum(seconds[1:]):.0f} s ({each}), "
         f"{max(peaks[1:]):.0f} MB."
     )
 

@@ -204,6 +204,24 @@ def _huge_fill(model: onnx.ModelProto, rng: random.Random) -> None:
     model.graph.output[0].name = "grown"
 
 
+def _huge_work(model: onnx.ModelProto, rng: random.Random) -> None:
+    """Constants made of a few bytes, multiplied, repeated and padded before anything reads the input."""
+    side = rng.choice((1 << 10, 1 << 13, 1 << 16))
+    model.graph.initializer.append(helper.make_tensor("side", TensorProto.INT64, [2], [side, side]))
+    nodes = [helper.make_node("ConstantOfShape", ["side"], ["square"])]
+    last = "square"
+    for index in range(rng.choice((1, 10, 100))):
+        op, second = rng.choice((("MatMul", last), ("Tile", "side"), ("Add", last), ("Expand", "side")))
+        nodes.append(helper.make_node(op, [last, second], [f"made_{index}"]))
+        last = f"made_{index}"
+    for node in reversed(nodes):
+        model.graph.node.insert(0, node)
+    model.graph.node.append(helper.make_node("Reshape", [last, "side"], ["worked"]))
+    model.graph.output.add().CopyFrom(
+        helper.make_tensor_value_info("worked", TensorProto.FLOAT, [side, side])
+    )
+
+
 def _outside(model: onnx.ModelProto, rng: random.Random) -> None:
     for tensor in model.graph.initializer:
         tensor.data_location = TensorProto.EXTERNAL
@@ -222,7 +240,7 @@ def _nested(model: onnx.ModelProto, rng: random.Random) -> None:
     for _ in range(rng.choice((2, 20, 60))):
         inner = helper.make_node("If", ["x"], ["y"], then_branch=graph, else_branch=graph)
         graph = helper.make_graph([inner], "deep", [], [])
-        if graph.ByteSize() > 1 << 22:
+        if graph.ByteSize() > 1 << 18:
             break
     model.graph.node.append(helper.make_node("If", ["x"], ["z"], then_branch=graph, else_branch=graph))
 
@@ -247,6 +265,7 @@ _ATTACKS: dict[str, Callable[[onnx.ModelProto, random.Random], None]] = {
     "tensor": _huge_tensor,
     "input": _huge_input,
     "fill": _huge_fill,
+    "work": _huge_work,
     "outside": _outside,
     "nested": _nested,
     "attributes": _attributes,

@@ -22,12 +22,12 @@ class Reader:
 
     Attributes:
         suffix: of the file.
-        read: reads it as a press or a comparison does, up to the translation of its network; its second
-            argument says whether in a child process first.
+        read: reads it as a press or a comparison does, up to the translation of its network, without a
+            child process before it.
     """
 
     suffix: str
-    read: Callable[[Path, bool], object]
+    read: Callable[[Path], object]
 
 
 @dataclass
@@ -43,28 +43,28 @@ class Seeds:
     beside: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
 
-def _file(kind: str) -> Callable[[Path, bool], object]:
-    def read(path: Path, vet: bool) -> object:
+def _file(kind: str) -> Callable[[Path], object]:
+    def read(path: Path) -> object:
         from pocketpress.sources.load import read_file
 
-        return read_file(kind, path, vet=vet)
+        return read_file(kind, path, vet=False)
 
     return read
 
 
-def _exported(path: Path, vet: bool) -> object:
+def _exported(path: Path) -> object:
     from pocketpress.sources.pytorch import load_program
 
-    return load_program(path, str(path), vet=vet)
+    return load_program(path, str(path), vet=False)
 
 
-def _weights(path: Path, vet: bool) -> object:
+def _weights(path: Path) -> object:
     from pocketpress.sources.safe_load import load_weights
 
-    return load_weights(path, vet=vet)
+    return load_weights(path, vet=False)
 
 
-def _samples(path: Path, _: bool) -> object:
+def _samples(path: Path) -> object:
     from pocketpress.core.signature import Signature, TensorSpec
     from pocketpress.data.load import load_dataset
 
@@ -74,7 +74,7 @@ def _samples(path: Path, _: bool) -> object:
     return list(data.samples(4, 0))
 
 
-def _artifact(path: Path, _: bool) -> object:
+def _artifact(path: Path) -> object:
     from pocketpress.devices.isolated import open_isolated
 
     runner = open_isolated(path, memory_limit_bytes=8 << 30)

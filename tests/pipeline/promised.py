@@ -75,6 +75,58 @@ class Words(nn.Module):
         return cast(Tensor, self.head(x.mean(1)))
 
 
+class Sequences(nn.Module):
+    """Recurrent layers of every kind, a linear layer on the last state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(8, 16, batch_first=True, bidirectional=True)
+        self.lstm, self.rnn = nn.LSTM(32, 12, batch_first=True, proj_size=8), nn.RNN(8, 12, batch_first=True)
+        self.head = nn.Linear(12, 4)
+
+    def forward(self, steps: Tensor) -> Tensor:
+        steps = self.lstm(self.gru(steps)[0])[0]
+        return cast(Tensor, self.head(self.rnn(steps)[0][:, -1]))
+
+
+class Wide(nn.Module):
+    """A recurrent layer that is wide enough for integers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.head = nn.GRU(8, 256, batch_first=True), nn.Linear(256, 4)
+
+    def forward(self, steps: Tensor) -> Tensor:
+        return cast(Tensor, self.head(torch.relu(self.gru(steps)[0][:, -1])))
+
+
+class Cell(nn.Module):
+    """One step of a convolutional network with a running mean and the last frames as states."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv1d(4, 8, 3), nn.Linear(8, 4)
+
+    def forward(self, frame: Tensor, mean: Tensor, last: Tensor) -> dict[str, Tensor]:
+        frames = torch.cat([last, frame], 2)
+        x = torch.relu(self.conv(frames)).mean(2)
+        mean = 0.9 * mean + 0.1 * x
+        return {"scores": self.head(x - mean), "mean_out": mean, "last_out": frames[:, :, 1:]}
+
+
+class Masked(nn.Module):
+    """Attention whose mask is compared, and selected by `where`; positions that the network computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.mix, self.head = nn.Embedding(20, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = torch.relu(self.mix(self.table(ids)))
+        x = torch.where((ids != 0)[..., None], x, torch.zeros(()))
+        return cast(Tensor, self.head(x.mean(1)))
+
+
 class Hinted(nn.Module):
     """Supported everywhere, and slower than it need be."""
 
@@ -92,19 +144,27 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, ...]]] = {
     "images": (Images, (torch.zeros(1, 3, 12, 12),)),
     "arithmetic": (Arithmetic, (torch.zeros(1, 8),)),
     "attention": (Attention, (torch.zeros(1, 6, 16),)),
+    "sequences": (Sequences, (torch.zeros(1, 6, 8),)),
+    "wide": (Wide, (torch.zeros(1, 3, 8),)),
+    "cell": (Cell, (torch.zeros(1, 4, 1), torch.zeros(1, 8), torch.zeros(1, 4, 2))),
+    "masked": (Masked, (torch.zeros(1, 5, dtype=torch.int64),)),
     "hinted": (Hinted, (torch.zeros(1, 2, 8, 8),)),
     "words": (Words, (torch.zeros(1, 5, dtype=torch.int64), torch.ones(1, 5, dtype=torch.int64))),
 }
 
 
-def __getattr__(name: str) -> Callable[[], tuple[nn.Module, tuple[Any, ...]]]:
+STATES = {"cell": {"mean": "mean_out", "last": "last_out"}}
+
+
+def __getattr__(name: str) -> Callable[[], tuple[Any, ...]]:
     """``tests.pipeline.promised:images`` is a factory, and so on."""
     if name not in NETWORKS:
         raise AttributeError(name)
 
-    def factory() -> tuple[nn.Module, tuple[Any, ...]]:
+    def factory() -> tuple[Any, ...]:
         torch.manual_seed(0)
         network, examples = NETWORKS[name]
-        return network().eval(), examples
+        made = (network().eval(), examples)
+        return (*made, STATES[name]) if name in STATES else made
 
     return factory

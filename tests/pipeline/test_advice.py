@@ -21,13 +21,19 @@ SUFFIXES = ("_int8", "_real", "_sums")
 ROWS = 40
 
 
+SHAPES: dict[str, tuple[int, ...]] = {
+    "images": (3, 12, 12), "arithmetic": (8,), "attention": (6, 16), "detector": (3, 32, 32),
+    "sequences": (6, 8), "wide": (3, 8), "cell": (6, 4, 1),
+}  # fmt: skip
+
+
 def samples(name: str, folder: Path) -> Path:
     rng, path = np.random.default_rng(0), folder / "x.npz"
-    if name == "words":
-        np.savez(path, ids=rng.integers(0, 20, (ROWS, 5)), mask=np.ones((ROWS, 5), np.int64))
+    if name in ("words", "masked"):
+        mask = {"mask": np.ones((ROWS, 5), np.int64)} if name == "words" else {}
+        np.savez(path, ids=rng.integers(0, 20, (ROWS, 5)), **mask)
     else:
-        shape = {"images": (3, 12, 12), "arithmetic": (8,), "attention": (6, 16)}.get(name, (3, 32, 32))
-        np.savez(path, x=rng.normal(0, 1, (ROWS, *shape)).astype(np.float32))
+        np.savez(path, x=rng.normal(0, 1, (ROWS, *SHAPES[name])).astype(np.float32))
     return path
 
 
@@ -56,13 +62,18 @@ def recorded(source: str, target: str, data: Path, out: Path) -> dict[str, set[s
 
 
 def _place(reason: str) -> str:
+    if "WHILE" in reason or "loop of the runtime" in reason:
+        return "loop"
     if "runs in LiteRT's own kernel" in reason:
         return "own kernel"
     return "portable kernel" if "portable kernel" in reason else "float"
 
 
+NAMES = ("images", "arithmetic", "attention", "words", "detector", "sequences", "wide", "cell", "masked")
+
+
 @pytest.mark.parametrize("target", RUNTIMES)
-@pytest.mark.parametrize("name", ["images", "arithmetic", "attention", "words", "detector"])
+@pytest.mark.parametrize("name", NAMES)
 def test_what_was_promised_is_what_the_record_says(name: str, target: str, tmp_path: Path) -> None:
     source = f"tests.pipeline.{'heads' if name == 'detector' else 'promised'}:{name}"
     found = promised(inspect_network(source, targets=target))
@@ -74,8 +85,9 @@ def test_what_was_promised_is_what_the_record_says(name: str, target: str, tmp_p
     for layer, places in said.items():
         place = found[layer][0]
         assert ("own kernel" in place) == ("own kernel" in places), (layer, place, places)
+        assert ("loop" in place) == ("loop" in places), (layer, place, places)
         assert ("portable" in place) == ("portable kernel" in places), (layer, place, places)
-        assert place.startswith("float") <= ("float" in places), (layer, place, places)
+        assert place.startswith("float") <= bool(places & {"float", "loop"}), (layer, place, places)
 
 
 def test_what_is_missing_is_refused(tmp_path: Path, pocketpress: Press) -> None:

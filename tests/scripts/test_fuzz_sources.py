@@ -48,7 +48,7 @@ def test_a_failure_is_found_and_kept(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from scripts import fuzz_sources as f\n"
         "from scripts.fuzz_seeds import READERS, Reader, Seeds\n"
-        "def read(path, vet):\n"
+        "def read(path):\n"
         "    n = int(path.read_bytes())\n"
         "    if n == 1: os.abort()\n"
         "    if n == 2: raise KeyError('what')\n"

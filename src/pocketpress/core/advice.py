@@ -15,6 +15,7 @@ PLACES: dict[str, str] = {
     "exact": "a float kernel on integers, without rounding",
     "integer, own kernel": "the runtime's own integer kernel, outside its delegate",
     "float": "in float, between integers",
+    "float, loop": "in float, in a loop of the runtime around one step",
     "float, own kernel": "in float in the runtime's own kernel, outside its delegate",
     "portable kernel": "a portable kernel before the delegate, which the app must hold",
     "missing": "refused",
@@ -90,6 +91,11 @@ def resizes_by_fraction(program: Program, node: Node) -> bool:
 def reads_computed_indices(program: Program, node: Node) -> bool:
     """Whole numbers that are not an input of the network."""
     return node.inputs[0] not in program.inputs
+
+
+def has_several_steps(program: Program, node: Node) -> bool:
+    """A recurrent layer over a sequence: a single step is no loop."""
+    return program.type(node.inputs[0]).shape[0] > 1
 
 
 def has_rank_above_five(program: Program, node: Node) -> bool:

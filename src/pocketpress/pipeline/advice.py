@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pocketpress.compress.quantize.head import find_heads
-from pocketpress.compress.quantize.place import Placement
+from pocketpress.compress.quantize.place import Placement, with_reasons
+from pocketpress.compress.quantize.recurrent import apply_recurrent, plan_recurrent
 from pocketpress.compress.quantize.split_concat import carriers, is_taken_apart
+from pocketpress.compress.quantize.states import undecided
 from pocketpress.core.advice import IN_INTEGERS, first_rule
 from pocketpress.core.hints import HINTS
 from pocketpress.core.instead import FLOAT_INSTEAD
@@ -92,7 +94,9 @@ def int8_promises(spec: TargetSpec, program: Program) -> tuple[Promise, ...]:
         spec: of the target.
         program: float, with average pooling and affine maps as depthwise convolutions, as a press has it.
     """
-    placement = placed(program, (spec,), INT8)
+    program, reasons = _with_recurrent(program)
+    placement = with_reasons(program, placed(program, (spec,), INT8), reasons)
+    undecided_here = undecided(program, placement.integer)
     heads = find_heads(program, placement)
     loose = _behind_concats(program, placement)
     reasons = {skipped.name: skipped.reason for skipped in placement.left_in_float}
@@ -105,11 +109,20 @@ def int8_promises(spec: TargetSpec, program: Program) -> tuple[Promise, ...]:
             found.append(Promise(node, "exact", HEAD))
         elif node.name in loose:
             found.append(Promise(node, "float", loose[node.name], depends=True))
+        elif node.name in undecided_here:
+            found.append(Promise(node, "float", undecided_here[node.name], depends=True))
         elif node.name in placement.integer:
             found.append(Promise(node, "integer"))
         else:
             found.append(Promise(node, "float", _why_float(spec, node, reasons)))
     return tuple(found)
+
+
+def _with_recurrent(program: Program) -> tuple[Program, Mapping[str, str]]:
+    """Recurrent layers as an int8 press has them, and what it says of them; numbers do not matter."""
+    peaks = dict.fromkeys((node.name for node in program.nodes), 1.0)
+    plan = plan_recurrent(program, peaks, integers=True)
+    return apply_recurrent(program, plan), plan.reasons
 
 
 def _ruled(spec: TargetSpec, program: Program, node: Node, integer: bool) -> Promise | None:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 2 << 30
 MAX_WEIGHT_BYTES = 8 << 30
+MAX_NODES = 1 << 18
+MAX_SUBGRAPHS = 256
+"""Branches and bodies of nodes; a graph that holds itself twice at every level is small and never read."""
 OLDEST, NEWEST = 13, 28
 DOMAINS = ("", "ai.onnx")
 
@@ -36,7 +39,11 @@ def read_model(path: Path) -> onnx_ir.Model:
     if path.stat().st_size > MAX_BYTES:
         raise SourceError(f"{path} is too large", got=path.stat().st_size, allowed=f"{MAX_BYTES} bytes")
     try:
-        model = onnx_ir.load(path, format="protobuf")
+        messages: Any = onnx_ir.serde  # the format's messages, which it holds
+        proto = messages.onnx.ModelProto.FromString(path.read_bytes())
+        _check_counts(proto, path)
+        model = onnx_ir.serde.deserialize_model(proto)
+        onnx_ir.external_data.set_base_dir(model.graph, path.parent)
         _check_weights(model, path)
     except SourceError:
         raise
@@ -63,6 +70,24 @@ def check_version(model: onnx_ir.Model, path: Path | str) -> None:
             got=[f.name for f in model.functions.values()][:3],
             next_step="export it with functions inlined (onnx.inliner)",
         )
+
+
+def _check_counts(proto: Any, path: Path) -> None:
+    """Before anything is made of them: nodes and graphs within nodes."""
+    waiting, nodes, graphs = [proto.graph], 0, -1
+    while waiting:
+        graph = waiting.pop()
+        nodes, graphs = nodes + len(graph.node), graphs + 1
+        if nodes > MAX_NODES or graphs > MAX_SUBGRAPHS:
+            raise SourceError(
+                f"{path} has too many nodes or branches",
+                got=f"{nodes} nodes and {graphs} branches or more",
+                allowed=f"{MAX_NODES} nodes, {MAX_SUBGRAPHS} branches",
+            )
+        for node in graph.node:
+            for attribute in node.attribute:
+                waiting += [attribute.g] if attribute.HasField("g") else []
+                waiting += attribute.graphs
 
 
 def _check_weights(model: onnx_ir.Model, path: Path) -> None:

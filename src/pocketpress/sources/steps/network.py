@@ -15,6 +15,7 @@ from torch.fx.traceback import annotate
 
 from pocketpress.core.errors import BlockedError, Blocker, PocketpressError, SourceError, UnsupportedError
 from pocketpress.sources.named import ANNOTATION, with_parameters
+from pocketpress.sources.steps.budget import MAX_CONSTANT_WORK, MAX_WORK, Budget
 from pocketpress.sources.steps.call import Call, Known, Operator, Result
 from pocketpress.sources.steps.graph import Graph, Step, unsupported
 
@@ -22,6 +23,8 @@ SHAPE_OPS = ("Shape", "Size", "SHAPE", "RANK")
 """Their results are known, since shapes are."""
 MAX_KNOWN_ELEMENTS = 1 << 26
 """A constant that is computed is not larger: a few bytes of a file may ask for any number."""
+KNOWN_RATIO, FREE_KNOWN_ELEMENTS = 4, 1 << 28
+"""All of them together are not more than so many times the file's own, beside the second."""
 MAX_LIVE_ELEMENTS = 1 << 30
 """Of all activations that exist at a time."""
 
@@ -63,6 +66,9 @@ class StepNetwork(nn.Module):
         """Run once; keep as known what does not depend on the inputs, and as steps what does."""
         finished = last_reads(self.graph.steps, self.graph.outputs)
         blockers: list[Blocker] = []
+        constants = Budget("what does not depend on the inputs", MAX_CONSTANT_WORK)
+        network = Budget("one run of the network", MAX_WORK)
+        free = FREE_KNOWN_ELEMENTS + KNOWN_RATIO * sum(v.size for v in self.known.values())
         lost: set[str] = set()  # what unsupported steps would have made
         for step, done in zip(self.graph.steps, finished, strict=True):
             read = [n for n in step.inputs if n is not None and n not in lost]
@@ -72,20 +78,23 @@ class StepNetwork(nn.Module):
             if lost.intersection(n for n in step.inputs if n is not None):
                 lost.update(step.outputs)
                 continue
+            is_live = any(n is not None and n not in self.known for n in step.inputs)
             try:
-                found = self._run(step, values)
+                with network if is_live else constants:
+                    found = self._run(step, values)
             except UnsupportedError as error:
                 blockers.append(unsupported(step, error))
                 lost.update(step.outputs)
                 continue
-            if step.op not in SHAPE_OPS and any(n is not None and n not in self.known for n in step.inputs):
+            if step.op not in SHAPE_OPS and is_live:
                 values.update(found)
                 self.steps.append(step)
                 _check_memory(step, values)
                 _drop(values, done)
                 continue
             for name, value in found.items():
-                self.known[name] = _kept(step, value)
+                free -= value.numel()
+                self.known[name] = _kept(step, value, free)
         if blockers:
             raise BlockedError(blockers)
 
@@ -159,7 +168,9 @@ def _check_memory(step: Step, values: Mapping[str, Tensor]) -> None:
         )
 
 
-def _kept(step: Step, value: Tensor) -> Known:
+def _kept(step: Step, value: Tensor, free: int) -> Known:
+    if free < 0:
+        raise UnsupportedError(f"node {step.name}: all constants that are computed are too large together")
     if value.numel() > MAX_KNOWN_ELEMENTS:
         raise UnsupportedError(
             f"node {step.name} makes too large a constant",

@@ -3,7 +3,7 @@
 XNNPACK has neither 16-bit integers (``w8a16``) nor codebooks (``palette``).
 """
 
-from pocketpress.core.advice import reads_computed_indices, rule
+from pocketpress.core.advice import has_several_steps, reads_computed_indices, rule
 from pocketpress.core.program.ir import Node, Program
 from pocketpress.core.target import TargetSpec
 
@@ -62,6 +62,7 @@ def _pads_one_pixel(program: Program, node: Node) -> bool:
 RULES = (
     rule("embedding cast", "missing", "indices that the network computes", reads_computed_indices),
     rule("embedding cast", "portable kernel", _KERNEL),
+    rule("gru lstm rnn", "float, loop", _LOOP, has_several_steps),
     rule("pow", "missing", f"a whole exponent beyond {LARGEST_POWER}", _is_large_power),
     rule("max_pool2d", "missing", "a window of one pixel with padding", _pads_one_pixel),
 )

@@ -101,6 +101,7 @@ RULES = (
         depends=True,
     ),
     rule("pow", "float, own kernel", REMARKS["pow"], _is_rare_power),
+    rule("gru lstm rnn", "float, loop", _LOOP),
     rule("embedding cast", "float, own kernel", "XNNPACK has none for it"),
 )
 

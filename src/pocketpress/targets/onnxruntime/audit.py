@@ -11,6 +11,7 @@ import onnx
 
 from pocketpress.core.program import Program
 from pocketpress.core.target import Skipped
+from pocketpress.targets.onnxruntime.recurrent import native_layers
 from pocketpress.targets.onnxruntime.run import session_options
 from pocketpress.targets.onnxruntime.wide import is_wide
 from pocketpress.targets.onnxruntime.writer import OWNER_END
@@ -31,7 +32,11 @@ def audit(path: Path, program: Program) -> tuple[Skipped, ...]:
     if not program.is_quantized:
         return ()
     graph = optimized_graph(path)
-    return (*_missing_products(graph, program), *_float_islands(graph, program))
+    taken = tuple(
+        Skipped(layer.product.name, f"linear: part of the {layer.node.op} operator, which computes in float")
+        for layer in native_layers(program).values()
+    )
+    return (*_missing_products(graph, program), *_float_islands(graph, program), *taken)
 
 
 def optimized_graph(path: Path) -> onnx.GraphProto:
