@@ -89,14 +89,9 @@ def _outside(path: Path) -> dict[str, list[str]]:
 def _owner(tensor: int, readers: Mapping[int, Any], names: Mapping[int, str]) -> str:
     """The program's tensor that a nameless one is a step to: the next one behind it that has a name."""
     while not (name := _program_name(names.get(tensor, ""))) and tensor in readers:
-<<<<<<< HEAD
-        made = [int(out) for out in readers[tensor]["outputs"]]
-        tensor = next((out for out in made if _program_name(names.get(out, ""))), made[0])
-=======
         outputs = [int(out) for out in readers[tensor]["outputs"]]  # a loop has several, some for nobody
         named = [out for out in outputs if _program_name(names.get(out, ""))]
         tensor = (named or [out for out in outputs if out in readers] or outputs)[0]
->>>>>>> heads2
     return name
 
 
