@@ -18,7 +18,8 @@ from benchmarks.peers.opened import Array, Opened
 from benchmarks.workplace import FLOATS, OURS, PEERS, Workplace, peer
 from pocketpress.core.target import file_to_real, real_to_file
 from pocketpress.core.targets import all_targets
-from pocketpress.devices.timing import TimingPlan, interleave
+from pocketpress.core.timing import TimingPlan
+from pocketpress.devices.timing import interleave
 
 THREADS = 1
 WARMUP, BLOCK, MIN_ROUNDS, MAX_ROUNDS = 10, 8, 15, 400

@@ -19,7 +19,8 @@ from benchmarks.compress.rows import OURS
 from benchmarks.judge import open_ours
 from benchmarks.peers.opened import Array, Opened
 from benchmarks.workplace import Workplace, peer
-from pocketpress.devices.timing import TimingPlan, interleave
+from pocketpress.core.timing import TimingPlan
+from pocketpress.devices.timing import interleave
 
 PLAN = TimingPlan(warmup=5, block=4, min_rounds=8, max_rounds=200, budget_s=10.0)
 

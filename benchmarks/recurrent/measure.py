@@ -17,7 +17,8 @@ from benchmarks.recurrent.produce import KINDS, PRECISIONS
 from pocketpress.core.signature import Signature, signature_of
 from pocketpress.core.target import Array, Runner, TargetSpec, file_to_real, real_to_file
 from pocketpress.core.targets import all_targets
-from pocketpress.devices.timing import TimingPlan, interleave
+from pocketpress.core.timing import TimingPlan
+from pocketpress.devices.timing import interleave
 
 PLAN = TimingPlan(warmup=20, block=16, min_rounds=40, max_rounds=400, budget_s=20.0)
 TIMED = ("whole", "step", "nothing")

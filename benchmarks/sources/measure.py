@@ -17,7 +17,8 @@ import numpy as np
 from benchmarks.peers.opened import Array, Opened
 from pocketpress.core.target import file_to_real, real_to_file
 from pocketpress.core.targets import all_targets
-from pocketpress.devices.timing import TimingPlan, interleave
+from pocketpress.core.timing import TimingPlan
+from pocketpress.devices.timing import interleave
 
 PLAN = TimingPlan(warmup=10, block=8, min_rounds=30, max_rounds=400, budget_s=20.0)
 CHANNELS_LAST = (0, 2, 3, 1)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pocketpress.core.targets import resolve_targets
+from pocketpress.core.timing import TimingPlan
 from pocketpress.devices.isolated import Child
-from pocketpress.devices.timing import TimingPlan
 from pocketpress.measure.latency import summarise
 from pocketpress.pipeline.cache import default_folder
 from pocketpress.pipeline.options import PressOptions

@@ -14,8 +14,8 @@ from tests.devices.fake_runtime import SPEC
 
 from pocketpress.core.errors import ArtifactError, DeviceError, PocketpressError
 from pocketpress.core.session import Session
+from pocketpress.core.timing import TimingPlan
 from pocketpress.devices.isolated import Child, IsolatedRunner, Patience, open_isolated
-from pocketpress.devices.timing import TimingPlan
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 PATIENCE = Patience(load_s=30, run_s=30)

@@ -12,8 +12,8 @@ from pocketpress.core.errors import ArtifactError, DeviceError
 from pocketpress.core.program import Program, ProgramBuilder, Quantization, TensorType
 from pocketpress.core.signature import signature_of
 from pocketpress.core.target import Array, TargetSpec
+from pocketpress.core.timing import TimingPlan
 from pocketpress.devices.isolated import Child, Patience, open_isolated
-from pocketpress.devices.timing import TimingPlan
 from pocketpress.measure.latency import summarise
 from pocketpress.measure.memory import measure_memory
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pocketpress.devices.timing import TimingPlan, interleave
+from pocketpress.core.timing import TimingPlan
+from pocketpress.devices.timing import interleave
 
 
 class Clock:

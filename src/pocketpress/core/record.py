@@ -229,6 +229,28 @@ class PairParity(Part):
     parity: Parity
 
 
+class DeviceEntry(Part):
+    """One artifact on one device: a phone's browser, a board, an emulated processor."""
+
+    name: Name = Field(description="as typed after `--device`, or what the phone calls itself")
+    kind: Name = Field(description="`host`, `arm64`, `ssh`, `adb` or `browser`")
+    description: Text | None = Field(default=None, description="processor, system, browser: what it says")
+    runtime: Name | None = Field(default=None, description="runtime and version that executed the artifact")
+    backend: Name | None = Field(default=None, description="`cpu`, `wasm`, `wasm-threads`, `webgpu`")
+    created: Name | None = Field(default=None, description="when it was measured, ISO 8601 in UTC")
+    parity: Parity | None = Field(default=None, description="on the device, against the reference")
+    latency_s: Latency | None = Field(default=None, description="none where the device is emulated")
+    sustained_s: Latency | None = Field(default=None, description="the last tenth of a sustained run")
+    load_s: Seconds | None = Field(default=None, description="time to load, the runtime being there")
+    peak_rss_bytes: Count | None = Field(default=None, description="where the device tells")
+    steady: bool | None = Field(
+        default=None, description="whether repeated measurements agree; unsteady ones prove nothing"
+    )
+    notes: tuple[Text, ...] = Field(default=(), max_length=100)
+    verdict: Verdict = Field(description="what was seen on this device")
+    reasons: tuple[Text, ...] = Field(default=(), max_length=100, description="of the verdict, in words")
+
+
 class TargetEntry(Part):
     """One target: its artifact, what was measured, and the verdict."""
 
@@ -258,6 +280,9 @@ class TargetEntry(Part):
     lower_s: Seconds | None = Field(default=None, description="time to write the artifact")
     parity: Parity | None = None
     drift: Drift | None = Field(default=None, description="of networks with state")
+    devices: tuple[DeviceEntry, ...] = Field(
+        default=(), max_length=256, description="the same artifact on other devices"
+    )
     skipped: tuple[SkippedEntry, ...] = Field(default=(), max_length=10_000)
     notes: tuple[Text, ...] = Field(default=(), max_length=1000)
     verdict: Verdict = Field(description="what the measurements say")

@@ -22,8 +22,8 @@ from pocketpress.core.errors import ArtifactError, DeviceError, PocketpressError
 from pocketpress.core.signature import Signature
 from pocketpress.core.target import Array, TargetSpec
 from pocketpress.core.targets import target_of
+from pocketpress.core.timing import Times, TimingPlan
 from pocketpress.devices.frames import Frame, FrameError, read_frame, write_frame
-from pocketpress.devices.timing import Times, TimingPlan
 
 STDERR_BYTES = 8192
 TEXT_CHARACTERS = 200

@@ -22,9 +22,10 @@ import numpy as np
 
 from pocketpress.core.errors import PocketpressError
 from pocketpress.core.target import Array, OpenFunction, Runner
+from pocketpress.core.timing import TimingPlan
 from pocketpress.devices.frames import Frame, read_frame, write_frame
 from pocketpress.devices.memory import peak_rss_bytes, reset_peak, rss_bytes
-from pocketpress.devices.timing import TimingPlan, interleave
+from pocketpress.devices.timing import interleave
 
 GRACE_S = 5.0
 

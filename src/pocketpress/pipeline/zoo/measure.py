@@ -15,9 +15,9 @@ from pocketpress.core.program.ir import Array
 from pocketpress.core.signature import Signature, signature_of
 from pocketpress.core.target import TargetSpec
 from pocketpress.core.targets import all_targets, resolve_targets
+from pocketpress.core.timing import TimingPlan
 from pocketpress.data import Dataset, RawSample
 from pocketpress.devices.isolated import Child
-from pocketpress.devices.timing import TimingPlan
 from pocketpress.graph.affine_to_depthwise import affine_to_depthwise
 from pocketpress.graph.average_pool_to_depthwise import average_pool_to_depthwise
 from pocketpress.measure.latency import summarise
