@@ -43,7 +43,9 @@ export class Table {
   /** A vector of bytes, or null when it is absent; a view, not a copy. */
   bytes(field: number): Uint8Array | null {
     const vector = this.vector(field, 1);
-    return vector === null ? null : new Uint8Array(this.view.buffer, this.view.byteOffset + vector.at, vector.length);
+    return vector === null
+      ? null
+      : new Uint8Array(this.view.buffer, this.view.byteOffset + vector.at, vector.length);
   }
 
   int32s(field: number, most: number): number[] {
