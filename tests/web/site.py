@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ LAN = "phone.test"
 """A name that the browser maps to 127.0.0.1 and takes for another machine: over plain http not secure."""
 
 FLAGS = (
-    "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -101,17 +98,7 @@ def need_built() -> Path:
     return assets.static_folder()
 
 
-@contextmanager
-def browser(*flags: str) -> Iterator[Any]:
-    """A headless browser, as Playwright gives it."""
-    executable = need_browser()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=executable, args=["--no-sandbox", *FLAGS, *flags], headless=True
-        )
-        try:
-            yield started
-        finally:
-            started.close()
+def launch(browser_type: Any, *flags: str, gpu: bool = False) -> Any:
+    """Start a headless browser, as Playwright gives it."""
+    given = ["--no-sandbox", *FLAGS, *(() if gpu else ("--disable-gpu",)), *flags]
+    return browser_type.launch(executable_path=need_browser(), args=given, headless=True)

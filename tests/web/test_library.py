@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.web.site import ARTIFACTS, LAN, Site
+from tests.web.site import ARTIFACTS, LAN, Site, launch
 
 import pocketpress
 from pocketpress.core.signature import Preprocessing
@@ -336,3 +336,37 @@ def test_a_png_becomes_pythons_input(page: Any, site: Site) -> None:
 def test_an_image_that_is_none_is_refused(page: Any) -> None:
     got = run(page, "return refusal(() => lib.loadImage(new Blob(['nothing'])));")
     assert got[0] == "artifact" and got[1].startswith("the image cannot be decoded")
+
+
+@pytest.mark.slow
+def test_float_networks_run_on_webgpu(chromium: Any, site: Site) -> None:
+    """Computed in software here: what is right is tested, not what is fast."""
+    inputs = inputs_for(ARTIFACTS / "image.tflite")
+    expected = in_python(ARTIFACTS / "image.tflite", inputs)["scores"].reshape(-1)
+    flags = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
+    with launch(chromium.browser_type, *flags, gpu=True) as started:
+        page = started.new_page()
+        page.goto(f"http://127.0.0.1:{site.port}/blank")
+        got = run(
+            page,
+            """
+            const found = { adapter: (await lib.probe()).webgpu };
+            for (const name of ['image.tflite', 'image.onnx']) {
+              const session = await open(`/artifacts/${name}`, { backend: 'webgpu' });
+              const result = await session.run({ image: Float32Array.from(given) });
+              found[name] = [session.runtime.backend, [...result.scores.data]];
+              await session.close();
+              const chosen = await open(`/artifacts/${name}`);
+              found[`${name} by itself`] = chosen.runtime.backend;
+              await chosen.close();
+            }
+            return found;
+            """,
+            inputs["image"].reshape(-1).tolist(),
+        )
+    assert got["adapter"]["fallback"] is True
+    for name in ("image.tflite", "image.onnx"):
+        backend, scores = got[name]
+        assert backend == "webgpu"
+        np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
+        assert got[f"{name} by itself"].startswith("wasm"), "an adapter in software is chosen by itself"

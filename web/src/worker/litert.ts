@@ -17,7 +17,7 @@ import { runtimeFile } from './files';
 import type { Backend, Loaded, OpenRequest } from './protocol';
 
 /** What the runtime writes to the error stream and is no error. */
-const CHATTER = /^(INFO|WARNING|VERBOSE):/;
+const CHATTER = /^((INFO|WARNING|VERBOSE):|[IW]\d{4} )/;
 const BORDER: readonly DType[] = ['float32', 'int32', 'uint8'];
 
 /** Load the flavour of the runtime that fits, and compile the network.
@@ -43,6 +43,12 @@ export async function openLiteRt(request: OpenRequest): Promise<Loaded> {
   } catch (error) {
     throw new PocketpressError('artifact', 'LiteRT.js cannot load the artifact', { got: firstLine(error) });
   }
+  if (request.backend === 'webgpu' && !model.isFullyAccelerated) {
+    // The rest would need the runtime's build with JSPI; this one throws at the first inference.
+    throw new PocketpressError('unsupported', 'LiteRT.js cannot run all of the network on WebGPU', {
+      nextStep: "open with backend: 'wasm'",
+    });
+  }
   checkDetails(model, request);
   return new LiteRt(model, environment, request);
 }
@@ -56,12 +62,7 @@ class LiteRt implements Loaded {
     private readonly environment: Environment,
     private readonly request: OpenRequest,
   ) {
-    this.backend =
-      model.options.accelerator === 'webgpu'
-        ? 'webgpu'
-        : request.backend === 'webgpu'
-          ? 'wasm'
-          : request.backend;
+    this.backend = request.backend;
     this.threads = this.backend === 'wasm-threads' ? request.threads : 1;
   }
 
@@ -103,9 +104,8 @@ async function load(folder: string, name: string): Promise<void> {
   scope.Module = {
     locateFile: (file: string) => folder + file,
     mainScriptUrlOrBlob: script,
-    printErr: (line: string) => {
-      if (!CHATTER.test(line)) console.error(line);
-    },
+    print: told,
+    printErr: told,
     instantiateWasm: (
       imports: WebAssembly.Imports,
       done: (i: WebAssembly.Instance, m: WebAssembly.Module) => void,
@@ -121,6 +121,10 @@ async function load(folder: string, name: string): Promise<void> {
   } catch (error) {
     throw new PocketpressError('device', 'LiteRT.js cannot be loaded', { got: firstLine(error) });
   }
+}
+
+function told(line: string): void {
+  if (!CHATTER.test(line)) console.error(line);
 }
 
 /** `loadLiteRt` asks for a GPU device and warns where there is none; ours is asked for when it is wanted. */
