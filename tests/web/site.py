@@ -31,12 +31,15 @@ FLAGS = (
 class Site:
     """What it serves: the built files, ``/artifacts/NAME``, and pages made of a title.
 
-    A page's address may say ``?isolated=no``: it is sent without the headers that threads need.
+    A page's address may say ``?isolated=no``: it is sent without the headers that threads need.  ``headers``
+    are sent with everything, ``requests`` are (path, content encoding, bytes) of what was asked for.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {f"/artifacts/{p.name}": p.read_bytes() for p in ARTIFACTS.iterdir()}
+        self.types: dict[str, str] = {}
         self.requests: list[tuple[str, str, int]] = []
+        self.headers: tuple[tuple[str, str], ...] = ()
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -59,7 +62,7 @@ class Site:
             headers = tuple((k, v) for k, v in headers if not k.startswith("Cross-Origin"))
         self.requests.append((url.path, dict(headers).get("Content-Encoding", ""), len(body)))
         handler.send_response(status)
-        for name, value in (*headers, ("Content-Length", str(len(body)))):
+        for name, value in (*headers, *self.headers, ("Content-Length", str(len(body)))):
             handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.write(body)
@@ -72,7 +75,8 @@ class Site:
                 b"<!doctype html><title>test</title>",
             )
         if path in self.files:
-            return 200, (("Content-Type", "application/octet-stream"), *assets.ISOLATION), self.files[path]
+            kind = self.types.get(path, "application/octet-stream")
+            return 200, (("Content-Type", kind), *assets.ISOLATION), self.files[path]
         asset = assets.find(path, accepted)
         return (404, (), b"") if asset is None else (200, asset.headers, asset.read())
 

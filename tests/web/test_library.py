@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pocketpress
 from pocketpress.core.signature import Preprocessing
 from pocketpress.data.preprocessing import apply
 
+PAGE = Path(__file__).parents[2] / "docs" / "web.md"
 NAMES = ("image.tflite", "image.onnx", "sum.tflite", "sum.onnx")
 HELPERS = """
   const lib = await import('/assets/pocketpress.js');
@@ -290,6 +292,40 @@ def test_a_page_without_isolation_has_one_thread(page: Any, site: Site) -> None:
         """,
     )
     assert got == {"threads": False, "crossOriginIsolated": False, "runtimes": ["wasm", 1, "wasm", 1]}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_both_runtimes_work_under_a_policy_without_eval(page: Any, site: Site, threads: int) -> None:
+    """The one in docs/web.md."""
+    [policy] = re.findall(r"^Content-Security-Policy: (.*)$", PAGE.read_text(), re.M)
+    site.headers = (("Content-Security-Policy", policy),)
+    page.goto(f"http://127.0.0.1:{site.port}/blank?policy")
+    got = run(
+        page,
+        """
+        const refused = [];
+        document.addEventListener('securitypolicyviolation', (event) => refused.push(event.blockedURI));
+        const runtimes = [];
+        for (const name of ['image.tflite', 'image.onnx']) {
+          const session = await open(`/artifacts/${name}`, { backend: 'wasm', threads: given });
+          await session.runRaw(zeros(session));
+          runtimes.push(session.runtime.threads);
+          await session.close();
+        }
+        const told = new Promise((resolve) =>
+          document.addEventListener('securitypolicyviolation', resolve, { once: true }));
+        const early = refused.length;
+        const outside = await fetch('http://127.0.0.2/').then(() => 'fetched', () => 'refused');
+        return { runtimes, early, outside, directive: (await told).effectiveDirective };
+        """,
+        threads,
+    )
+    assert got == {
+        "runtimes": [threads, threads],
+        "early": 0,
+        "outside": "refused",
+        "directive": "connect-src",
+    }
 
 
 def test_plain_http_in_a_network_works_without_the_browsers_own_helpers(page: Any, site: Site) -> None:

@@ -39,7 +39,7 @@ def starts() -> list[str]:
 def test_code_without_runtimes_is_small(start: str) -> None:
     folder = need_built()
     files = code_of(folder / start, folder)
-    assert any(path.name.startswith("main-") for path in files), "the worker is not counted"
+    assert any(path.name.startswith("worker-") for path in files), "the worker is not counted"
     assert sum(len(gzip.compress(path.read_bytes())) for path in files) <= MAX_CODE_BYTES
 
 
