@@ -406,3 +406,50 @@ def test_float_networks_run_on_webgpu(chromium: Any, site: Site) -> None:
         assert backend == "webgpu"
         np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
         assert got[f"{name} by itself"].startswith("wasm"), "an adapter in software is chosen by itself"
+
+
+@pytest.mark.parametrize("name", ["image.tflite", "image.onnx"])
+def test_a_kept_runtime_that_is_damaged_is_fetched_again(page: Any, name: str) -> None:
+    got = run(
+        page,
+        """
+        const session = await open(`/artifacts/${given}`, { backend: 'wasm', threads: 1 });
+        await session.close();
+        const cache = await caches.open('pocketpress-runtimes');
+        const [kept] = await cache.keys();
+        const headers = { 'Content-Type': 'application/wasm' };
+        await cache.put(kept, new Response('damaged', { headers }));
+        const first = await refusal(() => open(`/artifacts/${given}`, { backend: 'wasm', threads: 1 }));
+        const again = await open(`/artifacts/${given}`, { backend: 'wasm', threads: 1 });
+        const result = await again.runRaw(zeros(again));
+        await again.close();
+        return { first, outputs: result.length };
+        """,
+        name,
+    )
+    runtime = "LiteRT.js" if name.endswith(".tflite") else "onnxruntime-web"
+    assert got["outputs"] == 1
+    assert got["first"][0] == "device" and got["first"][1].startswith(f"{runtime} cannot be loaded: got ")
+
+
+@pytest.mark.parametrize("name", ["image.tflite", "image.onnx"])
+def test_a_gpu_that_the_worker_does_not_get_costs_nothing_but_speed(page: Any, name: str) -> None:
+    """Some browsers show a GPU to pages only."""
+    got = run(
+        page,
+        """
+        const info = { vendor: 'v', architecture: 'a', description: '' };
+        const gpu = { requestAdapter: async () => ({ info, features: new Set() }) };
+        Object.defineProperty(navigator, 'gpu', { value: gpu });
+        const asked = await refusal(() => open(`/artifacts/${given}`, { backend: 'webgpu' }));
+        const session = await open(`/artifacts/${given}`, { threads: 1 });
+        const { backend } = session.runtime;
+        await session.close();
+        return { asked, backend };
+        """,
+        name,
+    )
+    assert got == {
+        "asked": ["unsupported", "no WebGPU device; open with backend: 'wasm'"],
+        "backend": "wasm",
+    }

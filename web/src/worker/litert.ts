@@ -13,7 +13,7 @@ import {
 import { firstLine, PocketpressError } from '../errors';
 import type { DType, TensorSpec } from '../signature';
 import type { TypedArray } from '../tensors';
-import { runtimeFile } from './files';
+import { forgetRuntimeFile, runtimeFile } from './files';
 import type { Backend, Loaded, OpenRequest } from './protocol';
 
 /** What the runtime writes to the error stream and is no error. */
@@ -99,28 +99,46 @@ async function flavour(threaded: boolean): Promise<string> {
 
 async function load(folder: string, name: string): Promise<void> {
   const script = `${folder}${name}.js`;
-  const wasm = await runtimeFile(`${folder}${name}.wasm`);
-  const scope = self as unknown as { Module: unknown };
-  scope.Module = {
-    locateFile: (file: string) => folder + file,
-    mainScriptUrlOrBlob: script,
-    print: told,
-    printErr: told,
-    instantiateWasm: (
-      imports: WebAssembly.Imports,
-      done: (i: WebAssembly.Instance, m: WebAssembly.Module) => void,
-    ) => {
-      void WebAssembly.instantiateStreaming(wasm, imports).then(({ instance, module }) =>
-        done(instance, module),
-      );
-      return {};
-    },
-  };
+  const address = `${folder}${name}.wasm`;
+  const wasm = await runtimeFile(address);
   try {
-    await withoutGpu(() => loadLiteRt(script));
+    // Emscripten waits for ever when instantiation fails, so that is watched from here.
+    await new Promise<void>((resolve, reject) => {
+      const instantiateWasm = (imports: WebAssembly.Imports, done: Instantiated): object => {
+        instantiate(wasm, imports).then(({ instance, module }) => done(instance, module), reject);
+        return {};
+      };
+      const locateFile = (file: string): string => folder + file;
+      const scope = self as unknown as { Module: unknown };
+      scope.Module = {
+        locateFile,
+        mainScriptUrlOrBlob: script,
+        print: told,
+        printErr: told,
+        instantiateWasm,
+      };
+      withoutGpu(() => loadLiteRt(script)).then(() => resolve(), reject);
+    });
   } catch (error) {
-    throw new PocketpressError('device', 'LiteRT.js cannot be loaded', { got: firstLine(error) });
+    await forgetRuntimeFile(address);
+    throw new PocketpressError('device', 'LiteRT.js cannot be loaded', {
+      got: firstLine(error),
+      nextStep: 'try again; the runtime is fetched anew',
+    });
   }
+}
+
+type Instantiated = (instance: WebAssembly.Instance, module: WebAssembly.Module) => void;
+
+/** While it arrives, where the server says what it is. */
+async function instantiate(
+  wasm: Response,
+  imports: WebAssembly.Imports,
+): Promise<WebAssembly.WebAssemblyInstantiatedSource> {
+  const streams = wasm.headers.get('Content-Type')?.startsWith('application/wasm') === true;
+  return streams
+    ? WebAssembly.instantiateStreaming(wasm, imports)
+    : WebAssembly.instantiate(await wasm.arrayBuffer(), imports);
 }
 
 function told(line: string): void {
