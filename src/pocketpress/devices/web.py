@@ -40,7 +40,8 @@ class WebRunner:
         self._baseline = place.resident_before
         found = opened["runtime"]
         self.load_s = float(opened["loadMs"]) / 1000
-        self.runtime = f"{found['name']} {found['version']} ({found['backend']}) in {place.browser.version}"
+        title = TITLES[str(found["name"])][0]
+        self.runtime = f"{title} {found['version']} ({found['backend']}) in {place.browser.version}"
 
     @property
     def signature(self) -> Signature:
@@ -171,7 +172,7 @@ def obstacle() -> str | None:
     return None
 
 
-TITLES = {"litert": ("LiteRT.js", "litertjs-core"), "onnxruntime": ("ONNX Runtime Web", "onnxruntime-web")}
+TITLES = {"litert": ("LiteRT.js", "litert"), "onnxruntime": ("ONNX Runtime Web", "onnxruntime")}
 """Runtimes of the page: the name for people, and the stem of the folder that its files lie in."""
 
 
