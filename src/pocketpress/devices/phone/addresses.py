@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 from dataclasses import dataclass
@@ -58,16 +59,11 @@ def addresses(host: str) -> Addresses:
 def own_addresses() -> tuple[str, ...]:
     """IPv4 addresses of this machine that others may reach, the one towards the network first."""
     found: list[str] = []
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect(PROBE)
-            found.append(probe.getsockname()[0])
-    except OSError:
-        pass
-    try:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(PROBE)
+        found.append(probe.getsockname()[0])
+    with contextlib.suppress(OSError):
         found += [str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)]
-    except OSError:
-        pass
     kept = [a for a in dict.fromkeys(found) if not ipaddress.ip_address(a).is_loopback]
     if not kept:
         raise DeviceError(

@@ -51,7 +51,12 @@ def make_certificate(names: Sequence[str], now: datetime.datetime) -> tuple[byte
         ) from error
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pocketpress bench")])
-    alternatives = [_general_name(text, x509) for text in names]
+    alternatives: list[x509.GeneralName] = []
+    for text in names:
+        try:
+            alternatives.append(x509.IPAddress(ipaddress.ip_address(text)))
+        except ValueError:
+            alternatives.append(x509.DNSName(text))
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -68,10 +73,3 @@ def make_certificate(names: Sequence[str], now: datetime.datetime) -> tuple[byte
     return certificate.public_bytes(serialization.Encoding.PEM), key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _general_name(text: str, x509: object) -> object:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(text))  # type: ignore[attr-defined]
-    except ValueError:
-        return x509.DNSName(text)  # type: ignore[attr-defined]

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pocketpress.core.errors import ArtifactError, DeviceError, MissingExtraError, PocketpressError
 from pocketpress.devices.phone.addresses import Addresses, bracketed
-from pocketpress.devices.phone.files import Files
 from pocketpress.devices.phone.messages import (
     MAX_BODY_BYTES,
     Beat,
@@ -33,6 +32,7 @@ from pocketpress.devices.phone.messages import (
     parse,
 )
 from pocketpress.devices.phone.sessions import Sessions
+from pocketpress.web.assets import find
 
 if TYPE_CHECKING:
     import ssl
@@ -57,7 +57,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 REFUSED = """<!doctype html><html lang="en"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>Pocketpress: not this address</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Pocketpress: not this address</title>
 <h1>This address is not valid</h1>
 <p>It belongs to another run of <code>pocketpress bench</code>, or is not complete.
 Scan the code in the terminal again.</p></html>
@@ -108,7 +109,6 @@ class App:
 
     def __init__(self, content: Content, arrivals: Arrivals, clock: Callable[[], float]) -> None:
         self.content, self.arrivals, self.clock = content, arrivals, clock
-        self.files = Files(content.page)
 
     async def page(self, request: Request) -> Response:
         """The start page."""
@@ -119,17 +119,17 @@ class App:
         return self._file(str(request.path_params["name"]), request)
 
     def _file(self, name: str, request: Request) -> Response:
-        from starlette.responses import FileResponse
+        from starlette.responses import FileResponse, Response
 
-        found = self.files.find(name, request.headers.get("accept-encoding", ""))
-        if found is None:
+        asset = find(name, request.headers.get("accept-encoding", ""), folder=self.content.page)
+        if asset is None:
             return _text(404, "no such file")
-        headers = {"Cache-Control": "no-store" if name.endswith(".html") else "private, max-age=86400"}
-        if found.encoding:
-            headers["Content-Encoding"] = found.encoding
-        if found.compressible:
-            headers["Vary"] = "Accept-Encoding"
-        return FileResponse(found.path, media_type=found.media_type, headers=headers)
+        headers = {k: v for k, v in asset.headers if k not in HEADERS}
+        if name == self.content.start:
+            headers["Cache-Control"] = "no-store"
+        if asset.inflate:
+            return Response(asset.read(), headers=headers)
+        return FileResponse(asset.path, headers=headers)
 
     async def job(self, request: Request) -> Response:
         """What is to be done."""
@@ -315,7 +315,7 @@ def serving(
     hosts = at.hosts(server.port)
     app = App(content, arrivals, time.monotonic).build(server.token, lambda: hosts)
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         http="h11",
         ws="none",
         lifespan="off",
@@ -355,6 +355,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise DeviceError(
-            "cannot listen", got=f"{host}:{port}: {error.strerror}", next_step="choose another --host or --port"
+            "cannot listen",
+            got=f"{host}:{port}: {error.strerror}",
+            next_step="choose another --host or --port",
         ) from error
     return listening

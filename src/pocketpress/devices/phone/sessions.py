@@ -13,6 +13,7 @@ from typing import Literal
 
 from pocketpress.core.errors import ArtifactError, UserError
 from pocketpress.devices.phone.messages import Beat, Bye, Capabilities, Hello, Result
+from pocketpress.devices.store import slug
 
 MAX_PHONES = 64
 State = Literal["waiting", "measuring", "done", "silent", "closed", "gone"]
@@ -95,7 +96,7 @@ class Sessions:
             if phone is None:
                 if len(self._phones) >= self._limit:
                     raise UserError("too many phones", got=len(self._phones) + 1, allowed=self._limit)
-                name = self._free_name(message.name or message.capabilities.model or "phone")
+                name = self._free_name(slug(message.name or message.capabilities.model or "phone"))
                 phone = _Phone(message.phone, name, message.capabilities, message.tab, now)
                 self._phones[message.phone] = phone
             held = phone.tab != message.tab and not phone.closed and not self._silent(phone, now)
@@ -137,11 +138,6 @@ class Sessions:
             phone.results[message.task] = message
             return True
 
-    def forget(self, message: Result) -> None:
-        """Take a result back that turned out to be no sensible one."""
-        with self._lock:
-            self._phones[message.phone].results.pop(message.task, None)
-
     def bye(self, message: Bye) -> None:
         """A page was closed; it may come back."""
         with self._lock:
@@ -170,7 +166,7 @@ class Sessions:
 
     def _free_name(self, wanted: str) -> str:
         taken = {phone.name for phone in self._phones.values()}
-        return _first(lambda n: wanted if n == 1 else f"{wanted} {n}", taken)
+        return _first(lambda n: wanted if n == 1 else f"{wanted}-{n}", taken)
 
     def _silent(self, phone: _Phone, now: float) -> bool:
         return now - phone.seen > self._patience.silent_s
