@@ -90,6 +90,7 @@ class TargetSpec:
         suffix: of the artifact, dot included.
         package: dotted name of the folder holding ``lower`` and ``run``.
         requires: import names of the packages needed to lower and run.
+        runs_with: those of them needed to run alone, on a device; all where empty.
         groups: the group names (android, ios, web) it belongs to.
         precisions: the precision families it computes in (`core.precision`).
         stores: families that make its file smaller but are computed in float32, decoded when the file is
@@ -117,6 +118,17 @@ class TargetSpec:
     decodes: frozenset[str] = field(default_factory=frozenset)
     remarks: dict[str, str] = field(default_factory=dict, hash=False)
     rules: tuple[Rule, ...] = ()
+    runs_with: tuple[str, ...] = ()
+
+    @property
+    def needs_to_run(self) -> tuple[str, ...]:
+        """Import names of the packages that execute its artifacts."""
+        return self.runs_with or self.requires
+
+    @property
+    def runtime(self) -> str:
+        """Import name of the runtime itself among them."""
+        return min(self.needs_to_run, key=lambda package: self.name not in package, default=self.name)
 
     @property
     def families(self) -> tuple[str, ...]:
