@@ -84,14 +84,14 @@ class Child:
         self.patience = patience or Patience()
         self._local = link is None
         self._link: Link = link or local_link(memory_limit_bytes)
-        self._timed_out = False
-        self._placed = 0
+        self._timed_out, self._greeted, self._placed = False, False, 0
         with self._ending_on_error(), self._watched(self.patience.start_s):
             noise_bytes = 0 if self._link.shares_files else NOISE_BYTES
             doing = "starting the process"
             greeting = self._receive(doing, self.patience.start_s, DeviceError, noise_bytes)
             self._link.met(greeting.header)
             check_greeting(greeting.header)
+            self._greeted = True
 
     def open(self, path: Path, spec: TargetSpec | None = None, threads: int = 1) -> IsolatedRunner:
         """Load an artifact.
@@ -255,6 +255,8 @@ class Child:
         self, doing: str, patience_s: float, blame: type[PocketpressError], problem: str
     ) -> PocketpressError:
         status = self._link.ended()
+        if self._timed_out and not self._greeted:
+            return DeviceError(f"{doing}: it does not answer", got=f"nothing in {patience_s:g} s")
         if self._timed_out:
             return DeviceError(
                 f"{doing}: the runtime hangs",
@@ -264,6 +266,11 @@ class Child:
         broken = self._link.broken()
         if broken is not None:
             return type(broken)(f"{doing}: {broken}")
+        if not self._greeted:
+            return DeviceError(
+                f"{doing}: it did not start",
+                got=self._link.last_line() or (problem if status is None else ending(status)),
+            )
         last = self._link.last_line()
         how = problem if status is None else ending(status)
         if status == -getattr(signal, "SIGKILL", 9):
