@@ -18,6 +18,7 @@ import typer
 
 from pocketpress import __version__
 from pocketpress.cli import zoo
+from pocketpress.cli.bench import bench
 
 app = typer.Typer(
     name="pocketpress",
@@ -382,6 +383,9 @@ def explain(
 
     path = record / "record.json" if record.is_dir() else record
     explanation(explain_record(Record.read(path), top or None, by), as_json=json_)
+
+
+app.command()(bench)
 
 
 def run(argv: list[str] | None = None) -> None:
