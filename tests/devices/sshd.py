@@ -73,6 +73,13 @@ class Server:
             time.sleep(0.05)
         return self.left, self.processes()
 
+    def deserted(self, seconds: float = 15.0) -> bool:
+        """Whether no connection is left, or soon will be."""
+        until = time.monotonic() + seconds
+        while self.connections() and time.monotonic() < until:
+            time.sleep(0.05)
+        return not self.connections()
+
     def connections(self) -> list[int]:
         """Server processes of connections: the children of the one that listens, and theirs."""
         return _descendants(self.process.pid)

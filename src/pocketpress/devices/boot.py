@@ -1,7 +1,8 @@
 """Start a worker on a machine where nothing of ours is, through its shell.
 
 One command line makes a temporary folder, finds a Python and lets it read the runner (`devices.runner`) from
-standard input; whatever becomes of that process, and of the connection, the folder is removed after it, with what a runtime left in it.
+standard input; whatever becomes of that process, and of the connection, the folder is removed after it, with
+all that a runtime left there.
 The text has no single quotes, backslashes or line ends, so that the login shell may be any: sh, csh, fish.
 """
 

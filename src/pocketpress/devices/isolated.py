@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from pocketpress.core import errors
-from pocketpress.core.errors import ArtifactError, DeviceError, PocketpressError
+from pocketpress.core.errors import ArtifactError, DeviceError, InternalError, PocketpressError
 from pocketpress.core.signature import Signature
-from pocketpress.core.target import Array, TargetSpec
+from pocketpress.core.target import Array, Runner, TargetSpec
 from pocketpress.core.targets import target_of
 from pocketpress.core.timing import Times, TimingPlan
 from pocketpress.devices.frames import Frame, FrameError, read_frame, write_frame
@@ -176,9 +176,7 @@ class Child:
         )
         return list(answer.arrays)
 
-    def time(
-        self, pairs: Sequence[tuple[IsolatedRunner, list[Array]]], plan: TimingPlan | None = None
-    ) -> Times:
+    def time(self, pairs: Sequence[tuple[Runner, list[Array]]], plan: TimingPlan | None = None) -> Times:
         """Time artifacts of this child against each other, inside the child (see `timing.interleave`).
 
         Args:
@@ -186,14 +184,20 @@ class Child:
             plan: how long.
         """
         plan = plan or TimingPlan()
-        feeds = [(runner.number, len(arrays)) for runner, arrays in pairs]
+        runners = [self._own(runner) for runner, _ in pairs]
+        feeds = [(runner.number, len(arrays)) for runner, (_, arrays) in zip(runners, pairs, strict=True)]
         answer = self._call(
             {"op": "time", "feeds": feeds, "plan": asdict(plan)},
             tuple(array for _, arrays in pairs for array in arrays),
-            doing="timing " + ", ".join(runner.name for runner, _ in pairs),
+            doing="timing " + ", ".join(runner.name for runner in runners),
             patience_s=plan.budget_s + 3 * self.patience.run_s * max(1, len(pairs)),
         )
         return Times(answer.arrays[0], int(answer.header["warmup"]), float(answer.header["overhead_s"]))
+
+    def _own(self, runner: Runner) -> IsolatedRunner:
+        if isinstance(runner, IsolatedRunner) and runner.is_in(self):
+            return runner
+        raise InternalError("the runner is not one of this process", got=type(runner).__name__)
 
     def memory(self) -> Memory:
         """Ask the child for its resident memory."""
@@ -344,6 +348,10 @@ class IsolatedRunner:
     def run(self, feeds: list[Array]) -> list[Array]:
         """Compute one inference; inputs already have the file's dtype and shape."""
         return self._child.run(self.number, feeds, self.name)
+
+    def is_in(self, child: Child) -> bool:
+        """Whether the artifact lives in that process."""
+        return self._child is child
 
     def memory(self) -> Memory:
         """Resident memory of the child."""
