@@ -11,7 +11,9 @@ Artifacts = Annotated[list[Path], typer.Argument(help="artifacts, or folders tha
 Phone = Annotated[bool, typer.Option("--phone", help="serve a page that any phone opens by scanning a code")]
 Devices = Annotated[
     list[str] | None,
-    typer.Option("--device", help="host, arm64, ssh:USER@HOST or adb:SERIAL; once per device"),
+    typer.Option(
+        "--device", help="host, arm64, ssh:USER@HOST or adb:SERIAL; once per device, or comma-separated"
+    ),
 ]
 Data = Annotated[
     str | None, typer.Option(help="samples to compare on; those of the press, or random ones, by default")
@@ -69,10 +71,18 @@ def bench(
     if phone and device:
         raise UserError("--phone and --device are two commands", next_step="give one of them")
     if device:
-        _on_devices(artifacts, device)
+        from datetime import datetime, timezone
 
+        from pocketpress.cli import units
+        from pocketpress.cli.devices import bench_on_devices
 
-def _on_devices(artifacts: list[Path], names: list[str]) -> None:
-    from pocketpress.core.errors import UnsupportedError
-
-    raise UnsupportedError("this device is not available", got=", ".join(names), allowed="--phone")
+        bench_on_devices(
+            artifacts,
+            ",".join(device),
+            data=data,
+            samples=samples,
+            threads=threads or 1,
+            sustained_s=units.span(sustained, "--sustained") or 0.0,
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            as_json=json_,
+        )
