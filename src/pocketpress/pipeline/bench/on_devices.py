@@ -128,11 +128,12 @@ def _executed(device: Device, description: Description, trial: Trial, plan: Plan
     try:
         runner = connection.open(trial.path, trial.spec, plan.threads)
         update: dict[str, object] = {}
-        if trial.golden is not None:
+        notes = [text for text in (getattr(runner, "about", None),) if text]
+        if trial.golden is not None and getattr(runner, "mute", None) is None:
             update["parity"] = _parity(runner, trial.golden)
         if plan.measure and not description.emulated:
             update |= _measured(connection, runner, trial, plan)
-        return update
+        return {**update, "notes": (*trial.notes, *notes)}
     finally:
         connection.close()
 
