@@ -15,7 +15,7 @@ from pathlib import Path
 from pocketpress.core.device import Description
 from pocketpress.core.errors import DeviceError, InternalError, PocketpressError, UserError
 from pocketpress.core.target import Array, Runner, TargetSpec
-from pocketpress.core.targets import all_targets, target_of
+from pocketpress.core.targets import target_of
 from pocketpress.core.timing import Times, TimingPlan
 from pocketpress.devices.adb.programs import ProgramRunner, Programs
 from pocketpress.devices.adb.server import Phone, Server, choose, lost

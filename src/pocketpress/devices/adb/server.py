@@ -7,6 +7,7 @@ of the phone's own.  Source: ``docs/dev/services.md`` of Android's adb.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -109,11 +110,9 @@ class Wire:
 
     def close(self) -> None:
         """Close it, from any thread: whoever reads it wakes up."""
-        for end in (lambda: self.socket.shutdown(socket.SHUT_RDWR), self.socket.close):
-            try:
-                end()
-            except OSError:
-                continue
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
 
 
 @dataclass(frozen=True)
