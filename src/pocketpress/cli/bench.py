@@ -15,7 +15,9 @@ Artifacts = Annotated[list[Path], typer.Argument(help="artifacts, or folders tha
 Phone = Annotated[bool, typer.Option("--phone", help="serve a page that any phone opens by scanning a code")]
 Devices = Annotated[
     list[str] | None,
-    typer.Option("--device", help="host, arm64, ssh:USER@HOST or adb:SERIAL; once per device"),
+    typer.Option(
+        "--device", help="host, arm64, ssh:USER@HOST or adb:SERIAL; once per device, or comma-separated"
+    ),
 ]
 Data = Annotated[
     str | None, typer.Option(help="samples to compare on; those of the press, or random ones, by default")
@@ -73,7 +75,7 @@ def bench(
     if phone and device:
         raise UserError("--phone and --device are two commands", next_step="give one of them")
     if device:
-        _on_devices(artifacts, device)
+        _on_devices(artifacts, device, data, samples, threads, sustained, as_json=json_)
         return
     from pocketpress.cli import units
     from pocketpress.pipeline.bench.phone_tasks import PhoneOptions
@@ -89,6 +91,33 @@ def bench(
     )
     how = Serving(host=host, port=port, plain=http, wait=wait, timeout_s=units.period(timeout, "--timeout"))
     _on_phones(options, how, as_json=json_)
+
+
+def _on_devices(
+    artifacts: list[Path],
+    names: list[str],
+    data: str | None,
+    samples: int,
+    threads: int | None,
+    sustained: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    from datetime import datetime, timezone
+
+    from pocketpress.cli import units
+    from pocketpress.cli.devices import bench_on_devices
+
+    bench_on_devices(
+        artifacts,
+        ",".join(names),
+        data=data,
+        samples=samples,
+        threads=threads or 1,
+        sustained_s=units.period(sustained, "--sustained") or 0.0,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        as_json=as_json,
+    )
 
 
 def _on_phones(options: PhoneOptions, how: Serving, *, as_json: bool) -> None:
@@ -122,9 +151,3 @@ def _on_phones(options: PhoneOptions, how: Serving, *, as_json: bool) -> None:
             got="; ".join(result.problems[:2]) or lost,
             next_step="run the command again",
         )
-
-
-def _on_devices(artifacts: list[Path], names: list[str]) -> None:
-    from pocketpress.core.errors import UnsupportedError
-
-    raise UnsupportedError("this device is not available", got=", ".join(names), allowed="--phone")
