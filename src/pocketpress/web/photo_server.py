@@ -20,9 +20,6 @@ from pocketpress.core.errors import DeviceError, MissingExtraError
 from pocketpress.web import assets
 
 PAGE = "photo.html"
-PORT = 8770
-"""By default always the same one: to a browser another port is another site, with nothing kept for offline use."""
-
 SERVED = ("photo.html", "photo-sw.js", "photo/", "assets/", "runtimes/litert-", "licences/")
 """Beginnings of the paths that belong to the page."""
 
@@ -40,7 +37,7 @@ IDLE_S = 30.0
 class PhotoServer:
     """The page at an address."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = PORT, *, folder: Path | None = None) -> None:
+    def __init__(self, host: str, port: int, *, folder: Path | None = None) -> None:
         """Bind; `serve` starts to answer.
 
         Args:
@@ -64,7 +61,7 @@ class PhotoServer:
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise DeviceError(
-                "the photo page cannot be served", got=f"{host}:{port}: {reason}", next_step="try --port 0"
+                "the photo page cannot be served", got=f"{host}:{port}: {reason}", next_step="try another --host or --port"
             ) from error
         shown = "127.0.0.1" if host in ("", "0.0.0.0") else host
         self.address = f"http://{shown}:{self._server.server_address[1]}/{PAGE}"
