@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.metadata import EntryPoint, entry_points
 
 import pytest
@@ -23,8 +22,8 @@ def executed_spec(point: EntryPoint) -> TargetSpec:
         spec.check_installed()
     except (ImportError, MissingExtraError) as error:
         pytest.skip(f"target {point.name} is not installed: {error}")
-    if sys.platform not in spec.executes_on:
-        pytest.skip(f"target {point.name} executes on {', '.join(spec.executes_on)} only")
+    if (obstacle := spec.obstacle()) is not None:
+        pytest.skip(f"target {point.name} is not executed here: {obstacle}")
     return spec
 
 

@@ -55,7 +55,7 @@ def prove(
     key = Cache.key(
         "proof",
         built.spec.name,
-        runtime_of(built.spec),
+        built.spec.runtime(),
         built.entry.sha256,
         built.float_sha256,
         evaluation.feeds.digest,
@@ -92,8 +92,8 @@ def _execute(
             outputs = run_session(Session(runner), evaluation.feeds, advance)
     count = len(reference)
     floats = evaluation.float_outputs[:count]
-    parity = compared(outputs[:count], reference, program, options.precision, floats)
-    if _differs(parity) and program.is_quantized and not is_approximate(program):
+    parity = compared(outputs[:count], reference, program, options.precision, floats, built.in_float)
+    if _differs(parity) and program.is_quantized and not (built.in_float or is_approximate(program)):
         with events.stage(f"localise {built.spec.name}"):
             parity = _localised(parity, built.spec, program, evaluation)
     scores = None if metric is None else compare_metric(metric, outputs, evaluation, options.seed)
@@ -104,7 +104,7 @@ def _execute(
             "drift": drift(outputs[:count], reference, floats) if program.states else None,
             "metric": scores,
             "verdict": "pass",
-            "runtime": runtime_of(built.spec),
+            "runtime": built.spec.runtime(),
         }
     )
     if options.measure:
@@ -115,11 +115,20 @@ def _execute(
 
 
 def compared(
-    got: Outputs, wanted: Outputs, program: Program, precision: str, floats: Outputs | None = None
+    got: Outputs,
+    wanted: Outputs,
+    program: Program,
+    precision: str,
+    floats: Outputs | None = None,
+    in_float: bool = False,
 ) -> Parity:
-    """Parity of outputs; of networks with state step by step, and of what the steps return."""
+    """Parity of outputs; of networks with state step by step, and of what the steps return.
+
+    An artifact that computes an integer program in float has no integers to be equal; it must be as close to
+    the float network as the reference is.
+    """
     signature = signature_of(program, precision=precision)
-    approximate = is_approximate(program)
+    approximate = in_float or is_approximate(program)
     if not program.states:
         return compare(got, wanted, signature, floats, approximate=approximate)
     signature = replace(signature, outputs=signature.returned, states=())
@@ -180,15 +189,3 @@ def measure_latency(built: Built, feeds: list[Array], options: PressOptions) -> 
 def file_feeds(signature: Signature, feeds: dict[str, Array]) -> list[Array]:
     """One sample in the file's dtypes, in signature order."""
     return [real_to_file(np.asarray(feeds[s.name]), s.dtype, s.scale, s.zero_point) for s in signature.inputs]
-
-
-def runtime_of(spec: TargetSpec) -> str | None:
-    """Name and version of the package that executes the artifact, as the record states it."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    for name in sorted(spec.requires, key=lambda package: spec.name not in package):
-        try:
-            return f"{name.replace('_', '-')} {version(name)}"
-        except PackageNotFoundError:
-            continue
-    return None
