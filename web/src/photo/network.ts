@@ -5,7 +5,7 @@ import { type Session, open } from '../index';
 import { type Saved, readHalf } from './npy';
 
 /** Where the files of the network lie, from the page. */
-export const FILES = { encoder: 'photo/encoder.tflite', tables: 'photo/tables.npy' } as const;
+export const FILES = { encoder: 'photo/encoder.web.tflite', tables: 'photo/tables.npy' } as const;
 
 /** Thumbnails in, blend weights out. */
 export interface Network {
