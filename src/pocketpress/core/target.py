@@ -2,13 +2,14 @@
 
 A target is one folder.  ``spec.py`` needs only the standard library and this module and holds ``SPEC``;
 ``lower.py`` and ``run.py`` are imported on first use.  ``lower.py`` defines ``lower`` and, if it can check
-its own work, ``audit``; ``run.py`` defines ``open_runner``.
+its own work, ``audit``; ``run.py`` defines ``open_runner`` and ``read_signature``.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -159,6 +160,15 @@ class TargetSpec:
         """Import ``lower.py`` and ask the runtime what it executes."""
         function: AuditFunction = importlib.import_module(f"{self.package}.lower").audit
         return function(path, program)
+
+    def read_signature(self, path: Path) -> Signature:
+        """Import ``run.py`` and read what is embedded in an artifact, without loading it in the runtime.
+
+        Raises:
+            ArtifactError: the file is not one of this target's artifacts.
+        """
+        function: Callable[[Path], Signature] = importlib.import_module(f"{self.package}.run").read_signature
+        return function(path)
 
     def open_runner(self, path: Path, threads: int = 1) -> Runner:
         """Import ``run.py`` and load an artifact."""

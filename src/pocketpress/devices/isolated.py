@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from pocketpress.core import errors
-from pocketpress.core.errors import ArtifactError, DeviceError, PocketpressError
+from pocketpress.core.errors import ArtifactError, DeviceError, InternalError, PocketpressError
 from pocketpress.core.signature import Signature
-from pocketpress.core.target import Array, TargetSpec
+from pocketpress.core.target import Array, Runner, TargetSpec
 from pocketpress.core.targets import target_of
 from pocketpress.core.timing import Times, TimingPlan
 from pocketpress.devices.frames import Frame, FrameError, read_frame, write_frame
@@ -84,14 +84,14 @@ class Child:
         self.patience = patience or Patience()
         self._local = link is None
         self._link: Link = link or local_link(memory_limit_bytes)
-        self._timed_out = False
-        self._placed = 0
+        self._timed_out, self._greeted, self._placed = False, False, 0
         with self._ending_on_error(), self._watched(self.patience.start_s):
             noise_bytes = 0 if self._link.shares_files else NOISE_BYTES
             doing = "starting the process"
             greeting = self._receive(doing, self.patience.start_s, DeviceError, noise_bytes)
             self._link.met(greeting.header)
             check_greeting(greeting.header)
+            self._greeted = True
 
     def open(self, path: Path, spec: TargetSpec | None = None, threads: int = 1) -> IsolatedRunner:
         """Load an artifact.
@@ -176,9 +176,7 @@ class Child:
         )
         return list(answer.arrays)
 
-    def time(
-        self, pairs: Sequence[tuple[IsolatedRunner, list[Array]]], plan: TimingPlan | None = None
-    ) -> Times:
+    def time(self, pairs: Sequence[tuple[Runner, list[Array]]], plan: TimingPlan | None = None) -> Times:
         """Time artifacts of this child against each other, inside the child (see `timing.interleave`).
 
         Args:
@@ -186,14 +184,20 @@ class Child:
             plan: how long.
         """
         plan = plan or TimingPlan()
-        feeds = [(runner.number, len(arrays)) for runner, arrays in pairs]
+        runners = [self._own(runner) for runner, _ in pairs]
+        feeds = [(runner.number, len(arrays)) for runner, (_, arrays) in zip(runners, pairs, strict=True)]
         answer = self._call(
             {"op": "time", "feeds": feeds, "plan": asdict(plan)},
             tuple(array for _, arrays in pairs for array in arrays),
-            doing="timing " + ", ".join(runner.name for runner, _ in pairs),
+            doing="timing " + ", ".join(runner.name for runner in runners),
             patience_s=plan.budget_s + 3 * self.patience.run_s * max(1, len(pairs)),
         )
         return Times(answer.arrays[0], int(answer.header["warmup"]), float(answer.header["overhead_s"]))
+
+    def _own(self, runner: Runner) -> IsolatedRunner:
+        if isinstance(runner, IsolatedRunner) and runner.is_in(self):
+            return runner
+        raise InternalError("the runner is not one of this process", got=type(runner).__name__)
 
     def memory(self) -> Memory:
         """Ask the child for its resident memory."""
@@ -255,6 +259,8 @@ class Child:
         self, doing: str, patience_s: float, blame: type[PocketpressError], problem: str
     ) -> PocketpressError:
         status = self._link.ended()
+        if self._timed_out and not self._greeted:
+            return DeviceError(f"{doing}: it does not answer", got=f"nothing in {patience_s:g} s")
         if self._timed_out:
             return DeviceError(
                 f"{doing}: the runtime hangs",
@@ -264,6 +270,11 @@ class Child:
         broken = self._link.broken()
         if broken is not None:
             return type(broken)(f"{doing}: {broken}")
+        if not self._greeted:
+            return DeviceError(
+                f"{doing}: it did not start",
+                got=self._link.last_line() or (problem if status is None else ending(status)),
+            )
         last = self._link.last_line()
         how = problem if status is None else ending(status)
         if status == -getattr(signal, "SIGKILL", 9):
@@ -337,6 +348,10 @@ class IsolatedRunner:
     def run(self, feeds: list[Array]) -> list[Array]:
         """Compute one inference; inputs already have the file's dtype and shape."""
         return self._child.run(self.number, feeds, self.name)
+
+    def is_in(self, child: Child) -> bool:
+        """Whether the artifact lives in that process."""
+        return self._child is child
 
     def memory(self) -> Memory:
         """Resident memory of the child."""

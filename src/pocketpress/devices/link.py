@@ -125,6 +125,10 @@ class ProcessLink:
         """The last line that it wrote to standard error."""
         return self._said.last_line()
 
+    def text(self) -> str:
+        """What it wrote to standard error last."""
+        return self._said.text()
+
     def broken(self) -> PocketpressError | None:
         """None: a child's pipes do not break by themselves."""
         return None

@@ -62,9 +62,14 @@ else:
 
 
 def install(*packages: str) -> str:
-    """The command that installs packages on a board, whose own Python may refuse to."""
+    """The next step where packages are missing on a board."""
+    return f"type there: {install_command(*packages)}"
+
+
+def install_command(*packages: str) -> str:
+    """The command that installs packages on a board, whose own Python may refuse to; from import names."""
     names = " ".join(dict.fromkeys(package.replace("_", "-") for package in packages))
-    return f"type there: python3 -m venv {VENV} && {VENV}/bin/pip install {names}"
+    return f"python3 -m venv {VENV} && {VENV}/bin/pip install {names}"
 
 
 def check_greeting(header: Mapping[str, Any]) -> None:
@@ -115,6 +120,9 @@ def module_files(names: Iterable[str]) -> dict[str, bytes]:
         source = _source(name)
         if source is None:
             continue
+        for parent in _parents(name):
+            if _source(parent) is None:  # a folder without __init__.py, which a zip file does not have
+                files[f"{parent.replace('.', '/')}/__init__.py"] = b""
         whole = name.replace(".", "/") + ("/__init__.py" if source.name == "__init__.py" else ".py")
         if whole in files:
             continue

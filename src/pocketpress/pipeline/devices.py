@@ -1,0 +1,42 @@
+"""``press --device``: every artifact is executed on other devices too, once it was proven on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pocketpress.core.device import Description, Device
+from pocketpress.core.record import Record, TargetEntry, worst
+from pocketpress.pipeline.bench.golden import Golden
+from pocketpress.pipeline.bench.on_devices import Plan, Trial, try_on
+from pocketpress.pipeline.bench.results import judged_with
+from pocketpress.pipeline.build import Built
+from pocketpress.pipeline.events import Events
+from pocketpress.pipeline.options import PressOptions
+
+
+def prove_on(
+    devices: Sequence[tuple[Device, Description]],
+    record: Record,
+    builds: Sequence[Built],
+    golden: Golden | None,
+    options: PressOptions,
+    events: Events,
+) -> Record:
+    """The record with an entry for every device under every target, and the verdicts that follow."""
+    if not devices:
+        return record
+    plan = Plan(options.threads, options.measure, 0.0, options.limits, options.created, seed=options.seed)
+    targets: list[TargetEntry] = []
+    for built, target in zip(builds, record.targets, strict=True):
+        trial = Trial(
+            built.artifact,
+            built.spec,
+            golden,
+            built.float_artifact if built.float_artifact != built.artifact else None,
+            target.stored_only,
+        )
+        entries = [try_on(device, description, trial, plan, events) for device, description in devices]
+        targets.append(judged_with(target, entries, options.limits))
+        events.target(targets[-1])
+    verdict = worst(tuple(target.verdict for target in targets))
+    return record.model_copy(update={"targets": tuple(targets), "verdict": verdict})
