@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pocketpress.core.errors import UnsupportedError
+from pocketpress.sources.onnx.older import modernized
 from pocketpress.sources.onnx.operators.table import OPERATORS
-from pocketpress.sources.onnx.read import DOMAINS
+from pocketpress.sources.onnx.read import DOMAINS, NEWEST, operator_set
 from pocketpress.sources.steps.call import Known
 from pocketpress.sources.steps.graph import Graph, Input, Step, check_supported
 
@@ -39,9 +40,18 @@ def parse(model: onnx_ir.Model) -> Graph:
             known[step.outputs[0]] = _constant(step)
         else:
             steps.append(step)
-    steps = without_nan_guards(steps, known)
+    version = operator_set(model) or NEWEST
+    steps = without_nan_guards(modernized(steps, known, version), known)
     check_supported(steps, {*OPERATORS, *REWRITTEN})
-    return Graph(inputs, tuple(str(v.name) for v in graph.outputs), known, tuple(steps))
+    outputs = tuple(str(v.name) for v in graph.outputs)
+    return Graph(inputs, outputs, known, tuple(steps), format=_format(model, version))
+
+
+def _format(model: onnx_ir.Model, version: int) -> str:
+    """What ``inspect`` says of the file, its writer included."""
+    writer = f"{model.producer_name or ''} {model.producer_version or ''}".split()
+    shown = "".join(c for c in " ".join(writer) if c.isprintable())[:60]
+    return f"ONNX, operator set {version}" + (f", written by {shown}" if shown else "")
 
 
 def without_nan_guards(steps: list[Step], known: Mapping[str, Known]) -> list[Step]:

@@ -43,6 +43,7 @@ class Graph:
         steps: in order.
         notes: what was left out or changed, and why.
         given: scales of an 8-bit file.
+        format: of the file, in words.
     """
 
     inputs: tuple[Input, ...]
@@ -51,6 +52,7 @@ class Graph:
     steps: tuple[Step, ...]
     notes: tuple[tuple[str, str], ...] = ()
     given: GivenScales | None = None
+    format: str = ""
 
 
 def check_supported(steps: Sequence[Step], operators: Container[str]) -> None:

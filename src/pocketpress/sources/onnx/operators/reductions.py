@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pocketpress.sources.onnx.older import FLATTENED
 from pocketpress.sources.steps.call import Call, Operator, Result
 
 Reduction = Callable[[Tensor, list[int], bool], Tensor]
@@ -88,12 +89,21 @@ def _group_norm(call: Call) -> Tensor:
     return F.group_norm(call.x, groups, scale.repeat_interleave(each), bias.repeat_interleave(each), epsilon)
 
 
-def _softmax(call: Call) -> Tensor:
-    return torch.softmax(call.x, int(call.attribute("axis", -1)))
+def _over_axes(function: Callable[[Tensor, int], Tensor]) -> Operator:
+    """Over one axis, or as in older operator sets over all from one on."""
 
+    def run(call: Call) -> Tensor:
+        axis = int(call.attribute("axis", -1))
+        if not call.attribute(FLATTENED, 0):
+            return function(call.x, axis)
+        axis = axis + call.x.ndim if axis < 0 else axis
+        wide = [place for place in range(axis, call.x.ndim) if call.x.shape[place] > 1]
+        if len(wide) == 1:
+            return function(call.x, wide[0])
+        flat = call.x.reshape(*call.x.shape[:axis], math.prod(call.x.shape[axis:]))
+        return function(flat, -1).reshape(call.x.shape)
 
-def _log_softmax(call: Call) -> Tensor:
-    return torch.log_softmax(call.x, int(call.attribute("axis", -1)))
+    return run
 
 
 def _lp_norm(call: Call) -> Tensor:
@@ -122,7 +132,7 @@ TABLE: dict[str, Operator] = {
     "InstanceNormalization": _instance_norm,
     "LRN": _local_response,
     "LayerNormalization": _layer_norm,
-    "LogSoftmax": _log_softmax,
+    "LogSoftmax": _over_axes(torch.log_softmax),
     "LpNormalization": _lp_norm,
     "ReduceL1": reduce(lambda x, axes, keep: x.abs().sum(axes, keepdim=keep)),
     "ReduceL2": reduce(lambda x, axes, keep: x.square().sum(axes, keepdim=keep).sqrt()),
@@ -133,5 +143,5 @@ TABLE: dict[str, Operator] = {
     "ReduceProd": reduce(_product),
     "ReduceSum": reduce(lambda x, axes, keep: x.sum(axes, keepdim=keep)),
     "ReduceSumSquare": reduce(lambda x, axes, keep: x.square().sum(axes, keepdim=keep)),
-    "Softmax": _softmax,
+    "Softmax": _over_axes(torch.softmax),
 }

@@ -8,6 +8,7 @@ from pocketpress.sources.onnx.operators import (
     quantized,
     recurrent,
     reductions,
+    resize,
     shapes,
     windows,
 )
@@ -19,6 +20,7 @@ OPERATORS: dict[str, Operator] = {
     **quantized.TABLE,
     **recurrent.TABLE,
     **reductions.TABLE,
+    **resize.TABLE,
     **shapes.TABLE,
     **windows.TABLE,
 }
