@@ -17,7 +17,8 @@ export class Table {
     this.vtable = at - int32(view, at);
     const sizeBytes = uint16(view, this.vtable);
     if (sizeBytes < 4 || sizeBytes % 2 !== 0) throw new Damaged('vtable');
-    uint8(view, this.vtable + sizeBytes - 1);
+    inside(view, this.vtable, sizeBytes);
+    inside(view, at, uint16(view, this.vtable + 2));
     this.fields = sizeBytes / 2 - 2;
   }
 
