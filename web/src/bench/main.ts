@@ -122,9 +122,24 @@ async function workOff(job: Job, done: Set<string>, signal: AbortSignal): Promis
   }
   await flush(signal);
   while (outbox.tasks.length > 0 && !signal.aborted) await pause(AGAIN_MS);
+  await judged(signal);
   if (signal.aborted) return;
   view.progress(null);
   view.say('Done. Thank you! This page may be closed.');
+}
+
+/** The command judges a result within a second; then its row shows here. */
+async function judged(signal: AbortSignal): Promise<void> {
+  for (let i = 0; i < 10 && !signal.aborted; i++) {
+    try {
+      const answer = await post('api/beat', { ...who, ...lastSaid });
+      take(answer);
+      if (answer.table.every((row) => row.phone !== own || row.state !== 'pending')) return;
+    } catch {
+      return; // the beat says what is the matter
+    }
+    await pause(300);
+  }
 }
 
 let flushing: Promise<void> | null = null;

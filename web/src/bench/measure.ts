@@ -11,7 +11,7 @@ import { getBytes } from './server';
 import { sha256 } from './sha256';
 import { inFront, Watchman } from './visible';
 
-const MEMORY_MS = 5000;
+const MEMORY_MS = 1000;
 const PARTS = 60;
 const LAST_RUNS = 4000;
 const LONGEST_WARMUP_S = 30;
@@ -60,6 +60,7 @@ async function measured(task: Task, context: Context, opened: Session[]): Promis
   progress('loading', 0.05);
   const session = await open(bytes, { backend: task.backend, ...threads, signal });
   opened.push(session);
+  const memory = memoryBytes();
   const samples = await samplesComing;
   progress('comparing', 0.1);
   const agreement = task.golden === null ? null : await compared(session, task, samples, context);
@@ -81,7 +82,7 @@ async function measured(task: Task, context: Context, opened: Session[]): Promis
     download_s: downloadS,
     load_s: session.loadMs / 1000,
     first_number_s: firstNumberS,
-    memory_bytes: await memoryBytes(),
+    memory_bytes: await soon(memory),
     agreement,
     timings,
     sustained,
@@ -239,16 +240,19 @@ async function ranOn(session: Session, feeds: readonly TypedArray[], context: Co
   };
 }
 
-/** Of this page and its workers, where the browser tells, and tells soon. */
+/** Of this page and its workers, where the browser tells; it does so when it next collects garbage. */
 async function memoryBytes(): Promise<number | null> {
   const tell = performance as { measureUserAgentSpecificMemory?: () => Promise<{ bytes: number }> };
   if (crossOriginIsolated !== true || tell.measureUserAgentSpecificMemory === undefined) return null;
-  const late = new Promise<null>((resolve) => setTimeout(() => resolve(null), MEMORY_MS));
   try {
-    return await Promise.race([tell.measureUserAgentSpecificMemory().then(({ bytes }) => bytes), late]);
+    return (await tell.measureUserAgentSpecificMemory()).bytes;
   } catch {
     return null;
   }
+}
+
+function soon<T>(value: Promise<T>): Promise<T | null> {
+  return Promise.race([value, new Promise<null>((resolve) => setTimeout(() => resolve(null), MEMORY_MS))]);
 }
 
 export function median(values: readonly number[]): number {
