@@ -9,12 +9,13 @@ import typer
 from rich.table import Table
 
 from pocketpress.cli.show import COLORS, live, write, write_json
+from pocketpress.core.errors import DeviceError
 from pocketpress.core.record import DeviceEntry, Limits, worst
 from pocketpress.core.words import duration, size
 from pocketpress.devices.store import Store, default_folder
 from pocketpress.pipeline.bench.on_devices import Plan, Trial, reached, try_on
 from pocketpress.pipeline.bench.reference import reference_of
-from pocketpress.pipeline.bench.results import keep
+from pocketpress.pipeline.bench.keep import keep
 from pocketpress.pipeline.bench.subjects import Subject, find_subjects
 
 Row = tuple[str, DeviceEntry]
@@ -40,19 +41,23 @@ def bench_on_devices(
     subjects = find_subjects(artifacts)
     store = Store(default_folder())
     rows: list[Row] = []
+    problems: list[str] = []
     with live() as events, reached(devices) as found:
         for subject in subjects:
             trial = _trial(subject, data, samples)
             limits = Limits() if subject.record is None else subject.record.limits
+            limits = limits.model_copy(update={"max_latency_s": None})  # it was of the press's machine
             plan = Plan(threads, True, sustained_s, limits, created)
             entries = [try_on(device, description, trial, plan, events) for device, description in found]
-            keep(subject, entries, store)
+            problems += [problem for entry in entries for problem in keep(subject, entry, store)]
             rows += [(subject.name, entry) for entry in entries]
     if as_json:
         write_json([{"artifact": name, **entry.model_dump(mode="json")} for name, entry in rows])
     else:
         write(device_table(rows))
         write_reasons(rows)
+    if problems:
+        raise DeviceError("measured, but not kept everywhere", got="; ".join(problems[:2]))
     verdict = worst(tuple(entry.verdict for _, entry in rows))
     if verdict in ("fail", "vacuous"):
         raise typer.Exit(3)
