@@ -15,7 +15,9 @@ Artifacts = Annotated[list[Path], typer.Argument(help="artifacts, or folders tha
 Phone = Annotated[bool, typer.Option("--phone", help="serve a page that any phone opens by scanning a code")]
 Devices = Annotated[
     list[str] | None,
-    typer.Option("--device", help="host, arm64, ssh:USER@HOST or adb:SERIAL; once per device"),
+    typer.Option(
+        "--device", help="host, arm64, ssh:USER@HOST or adb:SERIAL; once per device, or comma-separated"
+    ),
 ]
 Data = Annotated[
     str | None, typer.Option(help="samples to compare on; those of the press, or random ones, by default")
@@ -73,7 +75,7 @@ def bench(
     if phone and device:
         raise UserError("--phone and --device are two commands", next_step="give one of them")
     if device:
-        _on_devices(artifacts, device)
+        _on_devices(artifacts, device, data, samples, threads, sustained, as_json=json_)
         return
     from pocketpress.cli import units
     from pocketpress.pipeline.bench.phone_tasks import PhoneOptions
@@ -124,7 +126,28 @@ def _on_phones(options: PhoneOptions, how: Serving, *, as_json: bool) -> None:
         )
 
 
-def _on_devices(artifacts: list[Path], names: list[str]) -> None:
-    from pocketpress.core.errors import UnsupportedError
+def _on_devices(
+    artifacts: list[Path],
+    devices: list[str],
+    data: str | None,
+    samples: int,
+    threads: int | None,
+    sustained: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    from datetime import datetime, timezone
 
-    raise UnsupportedError("this device is not available", got=", ".join(names), allowed="--phone")
+    from pocketpress.cli import units
+    from pocketpress.cli.devices import bench_on_devices
+
+    bench_on_devices(
+        artifacts,
+        ",".join(devices),
+        data=data,
+        samples=samples,
+        threads=threads or 1,
+        sustained_s=units.period(sustained, "--sustained") or 0.0,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        as_json=as_json,
+    )

@@ -152,6 +152,13 @@ def press(
         int, typer.Option(min=1, help="samples compared with the integer reference")
     ] = 100,
     threads: Threads = 1,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="execute every artifact there too: host, arm64, ssh:USER@HOST or adb:SERIAL, once per "
+            "device or comma-separated"
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="of every random choice")] = 0,
     max_drop: Annotated[
         str | None, typer.Option(help="largest drop of the metric: 1% (points), or 0.3 (dB and others)")
@@ -256,6 +263,7 @@ def press(
         evaluation_samples=evaluation_samples or None,
         parity_samples=parity_samples,
         threads=threads,
+        devices=",".join(device or ()),
         seed=seed,
         limits=Limits(
             max_drop=units.drop(max_drop),

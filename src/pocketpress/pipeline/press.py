@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pocketpress
+from pocketpress.core.device import Description, Device
 from pocketpress.core.errors import DeviceError, UnsupportedError, UserError
 from pocketpress.core.precision import nearest, parse_precision
 from pocketpress.core.program import Program
@@ -52,10 +53,12 @@ from pocketpress.devices.host import describe_host
 from pocketpress.measure.verdict import judged
 from pocketpress.pipeline.bench.from_press import golden_samples, leave_for_devices
 from pocketpress.pipeline.bench.golden import Golden
+from pocketpress.pipeline.bench.on_devices import reached
 from pocketpress.pipeline.bench.subjects import FOLDER as BENCH
 from pocketpress.pipeline.build import Built, build
 from pocketpress.pipeline.cache import Cache
 from pocketpress.pipeline.calibration import FEW_SAMPLES, calibration_count, sample_bytes
+from pocketpress.pipeline.devices import prove_on
 from pocketpress.pipeline.evaluate import (
     EvaluationSet,
     floats_as_target,
@@ -217,7 +220,7 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
     events = events or Events()
     job = open_job(options, events)
     cache = Cache(options.cache)
-    with _workspace(options.out) as folder:
+    with _devices(options) as devices, _workspace(options.out) as folder:
         shrunk = shrink_job(job, folder, cache, events)
         program = job.program if shrunk is None else shrunk.program
         evaluation, judge = _judge(job, cache, events)
@@ -237,13 +240,23 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
                 events.target(built.entry)
                 advance()
         record, golden = _proven(job, prepared, builds, cache, events, evaluation)
-        record = with_steps(record, shrunk)
+        record = prove_on(devices, with_steps(record, shrunk), builds, golden, options, events)
         record.write(folder / "record.json")
         (folder / "report.html").write_text(render(record), encoding="utf-8")
         if golden is not None:
             leave_for_devices(folder, golden, builds)
         _publish(folder, options.out, builds)
     return record
+
+
+@contextlib.contextmanager
+def _devices(options: PressOptions) -> Iterator[tuple[tuple[Device, Description], ...]]:
+    """Devices that can be reached, before any work is done."""
+    if not options.devices:
+        yield ()
+        return
+    with reached(options.devices) as found:
+        yield found
 
 
 def _judge(job: Job, cache: Cache, events: Events) -> tuple[EvaluationSet | None, MetricJudge | None]:

@@ -39,12 +39,20 @@ def open_runner(path: Path, threads: int) -> ExecuTorchRunner:
     """
     if threads < 1:
         raise UserError("threads must be at least 1", got=threads)
+    data = _bytes(path)
+    return ExecuTorchRunner(data, Signature.from_json(read_container(data).signature), threads)
+
+
+def read_signature(path: Path) -> Signature:
+    """The signature that this target embeds; raises ArtifactError."""
+    return Signature.from_json(read_container(_bytes(path)).signature)
+
+
+def _bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ArtifactError("cannot read artifact", got=f"{path}: {error.strerror}") from error
-    signature = Signature.from_json(read_container(data).signature)
-    return ExecuTorchRunner(data, signature, threads)
 
 
 class ExecuTorchRunner:
