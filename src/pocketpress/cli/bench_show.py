@@ -39,13 +39,16 @@ def phone_table(rows: list[Row]) -> Table:
     for title, _ in COLUMNS:
         table.add_column(title, no_wrap=title in ("median", "p90", "equal"))
     table.add_column("verdict", no_wrap=True)
-    table.add_column("", overflow="fold")
+    remarks = any(row.remark for row in rows if row.state == "pending")
+    if remarks:
+        table.add_column("", overflow="fold")
     for row in rows:
         cells = [Text(str(getattr(row, field))) for _, field in COLUMNS]
         verdict = "" if row.state == "pending" else row.state
         if row.steady is False:
             verdict += ", unsteady"
-        table.add_row(*cells, Text(verdict, style=COLORS.get(row.state, "")), Text(row.remark))
+        remark = [Text(row.remark if row.state == "pending" else "")] if remarks else []
+        table.add_row(*cells, Text(verdict, style=COLORS.get(row.state, "")), *remark)
     return table
 
 
@@ -155,5 +158,8 @@ def found(result: Found, work: Work, *, as_json: bool) -> None:
         sys.stdout.flush()
         return
     write(phone_table(result.rows))
+    for row in result.rows:
+        if row.state != "pending" and row.remark:
+            write(f"{row.phone}, {row.artifact}: {row.remark}")
     for name in dict.fromkeys(view.name for view in result.views if view.state == "done"):
         write(f"kept: pocketpress press ... --device {name} --max-latency judges by this")

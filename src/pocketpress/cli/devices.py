@@ -13,9 +13,9 @@ from pocketpress.core.errors import DeviceError
 from pocketpress.core.record import DeviceEntry, Limits, worst
 from pocketpress.core.words import duration, size
 from pocketpress.devices.store import Store, default_folder
+from pocketpress.pipeline.bench.keep import keep
 from pocketpress.pipeline.bench.on_devices import Plan, Trial, reached, try_on
 from pocketpress.pipeline.bench.reference import reference_of
-from pocketpress.pipeline.bench.keep import keep
 from pocketpress.pipeline.bench.subjects import Subject, find_subjects
 
 Row = tuple[str, DeviceEntry]
