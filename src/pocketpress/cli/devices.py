@@ -12,8 +12,7 @@ from pocketpress.cli.show import COLORS, live, write, write_json
 from pocketpress.core.errors import DeviceError
 from pocketpress.core.record import DeviceEntry, Limits, worst
 from pocketpress.core.words import duration, size
-from pocketpress.devices.store import Store, default_folder
-from pocketpress.pipeline.bench.keep import keep
+from pocketpress.pipeline.bench.keep import keep, own_store
 from pocketpress.pipeline.bench.on_devices import Plan, Trial, reached, try_on
 from pocketpress.pipeline.bench.reference import reference_of
 from pocketpress.pipeline.bench.subjects import Subject, find_subjects
@@ -39,7 +38,7 @@ def bench_on_devices(
         typer.Exit: 3, where an artifact broke a promise; 4, where a device ran none of them.
     """
     subjects = find_subjects(artifacts)
-    store = Store(default_folder())
+    store = own_store()
     rows: list[Row] = []
     problems: list[str] = []
     with live() as events, reached(devices) as found:
