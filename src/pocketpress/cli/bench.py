@@ -138,16 +138,19 @@ def _on_devices(
 ) -> None:
     from datetime import datetime, timezone
 
-    from pocketpress.cli import units
-    from pocketpress.cli.devices import bench_on_devices
+    from pocketpress.cli import show, units
+    from pocketpress.cli.devices import benched
+    from pocketpress.pipeline.bench.devices import bench_devices
 
-    bench_on_devices(
-        artifacts,
-        ",".join(devices),
-        data=data,
-        samples=samples,
-        threads=threads or 1,
-        sustained_s=units.period(sustained, "--sustained") or 0.0,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        as_json=as_json,
-    )
+    with show.live() as events:
+        found = bench_devices(
+            artifacts,
+            ",".join(devices),
+            data=data,
+            samples=samples,
+            threads=threads or 1,
+            sustained_s=units.period(sustained, "--sustained") or 0.0,
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            events=events,
+        )
+    benched(found, as_json=as_json)
