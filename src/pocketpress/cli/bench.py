@@ -93,39 +93,12 @@ def bench(
     _on_phones(options, how, as_json=json_)
 
 
-def _on_devices(
-    artifacts: list[Path],
-    names: list[str],
-    data: str | None,
-    samples: int,
-    threads: int | None,
-    sustained: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    from datetime import datetime, timezone
-
-    from pocketpress.cli import units
-    from pocketpress.cli.devices import bench_on_devices
-
-    bench_on_devices(
-        artifacts,
-        ",".join(names),
-        data=data,
-        samples=samples,
-        threads=threads or 1,
-        sustained_s=units.period(sustained, "--sustained") or 0.0,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        as_json=as_json,
-    )
-
-
 def _on_phones(options: PhoneOptions, how: Serving, *, as_json: bool) -> None:
     from datetime import datetime, timezone
 
     from pocketpress.cli import bench_show, show
     from pocketpress.core.errors import DeviceError
-    from pocketpress.devices.store import Store, default_folder
+    from pocketpress.pipeline.bench.keep import own_store
     from pocketpress.pipeline.bench.phone_tasks import prepare_work
     from pocketpress.pipeline.bench.phones import bench_phones
 
@@ -135,7 +108,7 @@ def _on_phones(options: PhoneOptions, how: Serving, *, as_json: bool) -> None:
         result = bench_phones(
             work,
             how,
-            Store(default_folder()),
+            own_store(),
             lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"),
             watch,
         )
@@ -151,3 +124,33 @@ def _on_phones(options: PhoneOptions, how: Serving, *, as_json: bool) -> None:
             got="; ".join(result.problems[:2]) or lost,
             next_step="run the command again",
         )
+
+
+def _on_devices(
+    artifacts: list[Path],
+    devices: list[str],
+    data: str | None,
+    samples: int,
+    threads: int | None,
+    sustained: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    from datetime import datetime, timezone
+
+    from pocketpress.cli import show, units
+    from pocketpress.cli.devices import benched
+    from pocketpress.pipeline.bench.devices import bench_devices
+
+    with show.live() as events:
+        found = bench_devices(
+            artifacts,
+            ",".join(devices),
+            data=data,
+            samples=samples,
+            threads=threads or 1,
+            sustained_s=units.period(sustained, "--sustained") or 0.0,
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            events=events,
+        )
+    benched(found, as_json=as_json)

@@ -229,6 +229,9 @@ class Child:
         blame: type[PocketpressError] = DeviceError,
     ) -> Frame:
         if self._link.ended() is not None or self._link.requests.closed:
+            broken = self._link.broken()
+            if broken is not None:
+                raise type(broken)(f"{doing}: {broken}")
             raise DeviceError(f"{doing}: the child process has ended", next_step="open the artifact again")
         with self._ending_on_error(), self._watched(patience_s):
             with contextlib.suppress(OSError, ValueError):  # it died: `_receive` says of what
