@@ -38,7 +38,8 @@ def svg() -> str:
     halves = "".join(
         f'<g clip-path="url(#{side})"><rect width="64" height="64" fill="{colours["sky"]}"/>'
         f'<circle cx="{SUN[0]:g}" cy="{SUN[1]:g}" r="{SUN[2]:g}" fill="{colours["sun"]}"/>'
-        f'<path d="{_path(FAR)}" fill="{colours["far"]}"/><path d="{_path(NEAR)}" fill="{colours["near"]}"/></g>'
+        f'<path d="{_path(FAR)}" fill="{colours["far"]}"/>'
+        f'<path d="{_path(NEAR)}" fill="{colours["near"]}"/></g>'
         for side, colours in (("l", FLAT), ("r", VIVID))
     )
     return (

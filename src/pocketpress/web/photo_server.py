@@ -1,7 +1,7 @@
 """Serve the photo page.
 
-The page computes everything itself: this server hands out files of the package, and gets nothing back.  It holds
-no secret and keeps no state, so it asks for no token and looks at no ``Host`` header.
+The page computes everything itself: this server hands out files of the package, and gets nothing back.  It
+holds no secret and keeps no state, so it asks for no token and looks at no ``Host`` header.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ POLICY = (
     "connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-"""The browser itself keeps requests from leaving; workers take theirs from this header, the page from both."""
+"""The browser itself keeps requests from leaving.  Workers have it from here, the page also from its head."""
 
 MAX_CONNECTIONS = 64
 IDLE_S = 30.0
@@ -51,7 +51,9 @@ class PhotoServer:
         """
         root = folder or assets.static_folder()
         if not (root / PAGE).is_file():
-            raise MissingExtraError("the photo page is not built", got=f"no {PAGE}", next_step="run: make web")
+            raise MissingExtraError(
+                "the photo page is not built", got=f"no {PAGE}", next_step="run: make web"
+            )
 
         class Handler(_Handler):
             static = root
@@ -61,7 +63,9 @@ class PhotoServer:
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise DeviceError(
-                "the photo page cannot be served", got=f"{host}:{port}: {reason}", next_step="try another --host or --port"
+                "the photo page cannot be served",
+                got=f"{host}:{port}: {reason}",
+                next_step="try another --host or --port",
             ) from error
         shown = "127.0.0.1" if host in ("", "0.0.0.0") else host
         self.address = f"http://{shown}:{self._server.server_address[1]}/{PAGE}"
@@ -110,7 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._head(HTTPStatus.FOUND, (("Location", f"/{PAGE}"), ("Content-Length", "0")))
             return
         encodings = self.headers.get("Accept-Encoding", "")
-        asset = assets.find(path, encodings, folder=self.static) if path.lstrip("/").startswith(SERVED) else None
+        asset = (
+            assets.find(path, encodings, folder=self.static) if path.lstrip("/").startswith(SERVED) else None
+        )
         if asset is None:
             self._head(HTTPStatus.NOT_FOUND, (("Content-Length", "0"),))
             return
