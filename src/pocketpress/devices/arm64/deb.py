@@ -104,10 +104,20 @@ def _unpack_tar(data: IO[bytes], into: Path, only: frozenset[str] | None, packag
             _make(archive, member, name, into, package)
             missing.discard(name)
             if only is not None and not missing:
-                break
+                return total
+    _drain(data, package)
     if missing:
         raise _damaged(package, f"without {', '.join(sorted(missing))}")
     return total
+
+
+def _drain(data: IO[bytes], package: str) -> None:
+    """Read what follows the last file: a package that was cut short says so only there."""
+    left = MAX_TOTAL_BYTES
+    while left > 0 and (piece := data.read(PIECE_BYTES)):
+        left -= len(piece)
+    if left <= 0:
+        raise _damaged(package, "over the limit on sizes")
 
 
 def _inside(path: str, package: str) -> str:
@@ -125,11 +135,11 @@ def _make(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, into: Pa
     if member.isdir():
         target.mkdir(parents=True, exist_ok=True)
         return
+    link = _link(member.linkname, name, package) if member.issym() else ""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_symlink() or target.is_file():
         target.unlink()
     if member.issym():
-        link = _link(member.linkname, name, package)
         target.symlink_to(link)
     elif member.islnk():
         source = into / _inside(member.linkname, package)
