@@ -6,7 +6,12 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: demo test test-slow lint docs clean
+NPM ?= $(shell command -v npm)
+WEB := src/pocketpress/web/static/assets/pocketpress.js
+WEB_STAMP := web/node_modules/.installed
+WEB_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
+
+.PHONY: demo test test-slow lint docs clean web web-test
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "Python 3.10 or newer is needed")'
@@ -14,10 +19,22 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	touch $(STAMP)
 
+$(WEB_STAMP): web/package-lock.json
+	cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $(WEB_STAMP)
+
+$(WEB): $(WEB_STAMP) $(WEB_SOURCES)
+	cd web && npm run --silent build -- --out ../src/pocketpress/web/static --packed
+
+web: $(WEB)  ## build the browser client into the Python package (needs Node 20 or newer)
+
+web-test: $(WEB_STAMP)  ## the browser client's own tests and types
+	cd web && npm run --silent check && npm test --silent
+
 demo: $(STAMP)  ## press the photo network to every runtime and enhance four photos
 	$(BIN)/python -m apps.photo.demo --out demo
 
-test: $(STAMP)  ## the fast tests
+test: $(STAMP) $(if $(NPM),web web-test)  ## the fast tests; those of the browser client where there is npm
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" -n $(WORKERS)
 
 test-slow: $(STAMP)  ## the others
@@ -35,4 +52,4 @@ docs: $(STAMP)  ## regenerate what is generated
 	$(BIN)/python scripts/precision_table.py
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo web/node_modules web/dist src/pocketpress/web/static

@@ -23,12 +23,13 @@ MAY_KNOW: dict[str, set[str]] = {
     "compress": {"core"},
     "verify": {"core"},
     "measure": {"core"},
-    "devices": {"core"},
+    "devices": {"core", "web"},
     "report": {"core"},
     "targets": {"core"},
     "testing": {"core", "verify"},
     "pipeline": {"core", *STAGES},
-    "cli": {"core", "pipeline"},
+    "web": {"core"},
+    "cli": {"core", "pipeline", "web"},
 }
 ML = {"torch", "torchao", "onnx", "onnxruntime", "executorch", "ai_edge_litert", "coremltools", "safetensors"}
 FOR_CORE = {"numpy", "pydantic"}

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pocketpress.pipeline.bench.phone_tasks import PhoneOptions
+    from pocketpress.pipeline.bench.phones import Serving
 
 Artifacts = Annotated[list[Path], typer.Argument(help="artifacts, or folders that a press wrote")]
 Phone = Annotated[bool, typer.Option("--phone", help="serve a page that any phone opens by scanning a code")]
@@ -71,18 +75,82 @@ def bench(
     if phone and device:
         raise UserError("--phone and --device are two commands", next_step="give one of them")
     if device:
-        from datetime import datetime, timezone
+        _on_devices(artifacts, device, data, samples, threads, sustained, as_json=json_)
+        return
+    from pocketpress.cli import units
+    from pocketpress.pipeline.bench.phone_tasks import PhoneOptions
+    from pocketpress.pipeline.bench.phones import Serving
 
-        from pocketpress.cli import units
-        from pocketpress.cli.devices import bench_on_devices
+    options = PhoneOptions(
+        artifacts=tuple(artifacts),
+        data=data,
+        samples=samples,
+        threads=threads,
+        sustained_s=units.period(sustained, "--sustained") or 0.0,
+        backends=tuple(part.strip() for part in backend.split(",") if part.strip()),
+    )
+    how = Serving(host=host, port=port, plain=http, wait=wait, timeout_s=units.period(timeout, "--timeout"))
+    _on_phones(options, how, as_json=json_)
 
-        bench_on_devices(
+
+def _on_phones(options: PhoneOptions, how: Serving, *, as_json: bool) -> None:
+    from datetime import datetime, timezone
+
+    from pocketpress.cli import bench_show, show
+    from pocketpress.core.errors import DeviceError
+    from pocketpress.devices.store import Store, default_folder
+    from pocketpress.pipeline.bench.phone_tasks import prepare_work
+    from pocketpress.pipeline.bench.phones import bench_phones
+
+    with show.live() as events:
+        work = prepare_work(options, events)
+    with bench_show.watching() as watch:
+        result = bench_phones(
+            work,
+            how,
+            Store(default_folder()),
+            lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            watch,
+        )
+    if not result.entries and result.interrupted:
+        raise KeyboardInterrupt
+    bench_show.found(result, work, as_json=as_json)
+    if any(entry.verdict in ("fail", "vacuous") for entry in result.entries.values()):
+        raise typer.Exit(3)
+    if result.problems or (how.wait is not None and result.lost) or not result.entries:
+        lost = f"{', '.join(result.lost)} did not finish" if result.lost else "no phone measured anything"
+        raise DeviceError(
+            "not everything was measured and kept",
+            got="; ".join(result.problems[:2]) or lost,
+            next_step="run the command again",
+        )
+
+
+def _on_devices(
+    artifacts: list[Path],
+    devices: list[str],
+    data: str | None,
+    samples: int,
+    threads: int | None,
+    sustained: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    from datetime import datetime, timezone
+
+    from pocketpress.cli import show, units
+    from pocketpress.cli.devices import benched
+    from pocketpress.pipeline.bench.devices import bench_devices
+
+    with show.live() as events:
+        found = bench_devices(
             artifacts,
-            ",".join(device),
+            ",".join(devices),
             data=data,
             samples=samples,
             threads=threads or 1,
-            sustained_s=units.span(sustained, "--sustained") or 0.0,
+            sustained_s=units.period(sustained, "--sustained") or 0.0,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            as_json=json_,
+            events=events,
         )
+    benched(found, as_json=as_json)

@@ -3,71 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import typer
 from rich.table import Table
 
-from pocketpress.cli.show import COLORS, live, write, write_json
-from pocketpress.core.record import DeviceEntry, Limits, worst
+from pocketpress.cli.show import COLORS, write, write_json
+from pocketpress.core.errors import DeviceError
+from pocketpress.core.record import DeviceEntry, Parity, worst
 from pocketpress.core.words import duration, size
-from pocketpress.devices.store import Store, default_folder
-from pocketpress.pipeline.bench.on_devices import Plan, Trial, reached, try_on
-from pocketpress.pipeline.bench.reference import reference_of
-from pocketpress.pipeline.bench.results import keep
-from pocketpress.pipeline.bench.subjects import Subject, find_subjects
+from pocketpress.pipeline.bench.devices import Benched
 
 Row = tuple[str, DeviceEntry]
 
 
-def bench_on_devices(
-    artifacts: Sequence[Path],
-    devices: str,
-    *,
-    data: str | None,
-    samples: int,
-    threads: int,
-    sustained_s: float,
-    created: str,
-    as_json: bool,
-) -> None:
-    """Measure artifacts on devices, keep and print what was seen.
+def benched(found: Benched, *, as_json: bool) -> None:
+    """Print what was seen.
 
     Raises:
-        PocketpressError: an artifact or a device is not what it should be.
-        typer.Exit: 3, where an artifact broke a promise; 4, where a device ran none of them.
+        DeviceError: something could not be kept, or no device ran anything.
+        typer.Exit: 3, where an artifact broke a promise.
     """
-    subjects = find_subjects(artifacts)
-    store = Store(default_folder())
-    rows: list[Row] = []
-    with live() as events, reached(devices) as found:
-        for subject in subjects:
-            trial = _trial(subject, data, samples)
-            limits = Limits() if subject.record is None else subject.record.limits
-            plan = Plan(threads, True, sustained_s, limits, created)
-            entries = [try_on(device, description, trial, plan, events) for device, description in found]
-            keep(subject, entries, store)
-            rows += [(subject.name, entry) for entry in entries]
+    entries = [entry for _, entry in found.rows]
     if as_json:
-        write_json([{"artifact": name, **entry.model_dump(mode="json")} for name, entry in rows])
+        write_json([{"artifact": name, **entry.model_dump(mode="json")} for name, entry in found.rows])
     else:
-        write(device_table(rows))
-        write_reasons(rows)
-    verdict = worst(tuple(entry.verdict for _, entry in rows))
-    if verdict in ("fail", "vacuous"):
+        write(device_table(found.rows))
+        write_reasons(found.rows)
+    if found.problems:
+        raise DeviceError("measured, but not kept everywhere", got="; ".join(found.problems[:2]))
+    if worst(tuple(entry.verdict for entry in entries)) in ("fail", "vacuous"):
         raise typer.Exit(3)
-    if all(entry.verdict == "skipped" for _, entry in rows):
-        raise typer.Exit(4)
-
-
-def _trial(subject: Subject, data: str | None, samples: int) -> Trial:
-    reference = reference_of(subject, data, samples)
-    stored_only = False
-    if subject.record is not None:
-        stored_only = any(t.stored_only for t in subject.record.targets if t.sha256 == subject.sha256)
-    return Trial(
-        subject.path, subject.spec, reference.golden, subject.float_path, stored_only, reference.notes
-    )
+    if all(entry.verdict == "skipped" for entry in entries):
+        raise DeviceError("no device executed any artifact", got="; ".join(entries[0].reasons))
 
 
 def device_table(rows: Sequence[Row]) -> Table:
@@ -86,9 +53,6 @@ def device_table(rows: Sequence[Row]) -> Table:
 def _cells(entry: DeviceEntry) -> list[str]:
     latency, parity = entry.latency_s, entry.parity
     unsteady = " (unsteady)" if entry.steady is False else ""
-    equal = ""
-    if parity is not None:
-        equal = f"{100 * parity.equal:.2f}%" if parity.equal is not None else f"±{parity.max_abs:.1e}"
     color = COLORS.get(entry.verdict, "white")
     return [
         entry.name,
@@ -98,17 +62,30 @@ def _cells(entry: DeviceEntry) -> list[str]:
         f"{latency.speedup:.2f}x" if latency is not None and latency.speedup else "",
         "" if entry.sustained_s is None else duration(entry.sustained_s.median),
         "" if entry.peak_rss_bytes is None else size(entry.peak_rss_bytes),
-        equal,
+        "" if parity is None else _agreement(parity),
         f"[{color}]{entry.verdict}[/{color}]",
     ]
 
 
-def write_reasons(rows: Sequence[Row]) -> None:
-    """Who said what: devices once, then reasons and notes of every row."""
+def _agreement(parity: Parity) -> str:
+    """Share of equal outputs, 100 % only where all are; or the largest difference of float ones."""
+    if parity.equal is None:
+        return "" if parity.max_abs is None else f"±{parity.max_abs:.1e}"
+    text = f"{parity.equal:.2%}"
+    return "99.99%" if text == "100.00%" and parity.equal < 1 else text
+
+
+def write_reasons(rows: Sequence[Row], *, broken: bool = True) -> None:
+    """Who said what: devices once, then reasons and notes of every row.
+
+    Args:
+        rows: as of `device_table`.
+        broken: those of broken promises too, which a press lists with its targets.
+    """
     for name, description in dict.fromkeys((e.name, e.description) for _, e in rows):
         write(f"{name}: {description}")
     for artifact, entry in rows:
-        for reason in entry.reasons:
+        for reason in entry.reasons if broken or entry.verdict not in ("fail", "vacuous") else ():
             write(f"{artifact} on {entry.name}: {reason}")
     for note in dict.fromkeys(note for _, entry in rows for note in entry.notes):
         write(note)

@@ -137,7 +137,7 @@ def _devices(done: Record) -> None:
     rows = [(t.artifact or t.name, entry) for t in done.targets for entry in t.devices]
     if rows:
         write(device_table(rows))
-        write_reasons(rows)
+        write_reasons(rows, broken=False)
 
 
 def step_table(done: Record) -> Table:

@@ -229,6 +229,9 @@ class Child:
         blame: type[PocketpressError] = DeviceError,
     ) -> Frame:
         if self._link.ended() is not None or self._link.requests.closed:
+            broken = self._link.broken()
+            if broken is not None:
+                raise type(broken)(f"{doing}: {broken}")
             raise DeviceError(f"{doing}: the child process has ended", next_step="open the artifact again")
         with self._ending_on_error(), self._watched(patience_s):
             with contextlib.suppress(OSError, ValueError):  # it died: `_receive` says of what
@@ -273,7 +276,7 @@ class Child:
         if not self._greeted:
             return DeviceError(
                 f"{doing}: it did not start",
-                got=self._link.last_line() or (problem if status is None else ending(status)),
+                got=self._link.last_line() or (ending(status) if status else problem),
             )
         last = self._link.last_line()
         how = problem if status is None else ending(status)

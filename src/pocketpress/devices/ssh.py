@@ -80,6 +80,13 @@ class Destination:
         return [*user, *port, "--", self.host]
 
     @property
+    def place(self) -> str:
+        """``user@host:port``, for people."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        user = "" if self.user is None else f"{self.user}@"
+        return f"{user}{host}{'' if self.port is None else f':{self.port}'}"
+
+    @property
     def words(self) -> str:
         """As one types it after ``ssh``."""
         port = "" if self.port is None else f"-p {self.port} "
@@ -235,7 +242,7 @@ def unreachable(destination: Destination, said: str) -> DeviceError:
             break
     lines = [" ".join(line.split()) for line in said.splitlines() if line.strip()]
     return DeviceError(
-        f"cannot log in at {destination.words}{what}",
+        f"cannot log in at {destination.place}{what}",
         got=lines[-1][:200] if lines else "no answer",
         next_step=f"{hint} (ssh {destination.words})" if hint else f"try ssh {destination.words}",
     )
@@ -272,9 +279,9 @@ class SshLink(ProcessLink):
         status = super().ended()
         if status == LOST:
             return DeviceError(
-                f"the connection to {self._destination.words} is lost", got=self.last_line() or "no answer"
+                f"the connection to {self._destination.place} is lost", got=self.last_line() or "no answer"
             )
-        return boot_error(status, self._destination.words)
+        return boot_error(status, self._destination.place)
 
     def kill(self) -> None:
         """End the worker there, then the session; what was brought is removed by the shell that waits."""

@@ -22,6 +22,8 @@ FORMAT: Literal[1] = 1
 MAX_FILE_BYTES = 16 << 20
 MOST_ARTIFACTS = 1000
 """Of one device; the oldest go first."""
+MOST_ENTRIES = 256
+"""Of one artifact in a record; the oldest go first."""
 SLUG = re.compile(r"[^a-z0-9.@:_-]+")
 
 
@@ -118,9 +120,16 @@ def _which(entry: DeviceEntry) -> tuple[str | None, str | None]:
 
 
 def replaced(entries: Iterable[DeviceEntry], new: DeviceEntry) -> tuple[DeviceEntry, ...]:
-    """``entries`` with ``new`` instead of the one of the same device, runtime and backend."""
-    kept = [e for e in entries if (e.name, *_which(e)) != (new.name, *_which(new))]
-    return (*kept, new)
+    """``entries`` with ``new`` instead of the one of the same device, runtime and backend.
+
+    A device that could not run it before, and now can, is no longer said to be unable.
+    """
+    kept = [
+        e
+        for e in entries
+        if e.name != new.name or (_which(e) != _which(new) and not (e.runtime is None and new.runtime))
+    ]
+    return (*kept[-(MOST_ENTRIES - 1) :], new)
 
 
 def slug(name: str) -> str:

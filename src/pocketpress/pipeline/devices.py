@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pocketpress.core.device import Description, Device
-from pocketpress.core.record import Record, TargetEntry, worst
+from pocketpress.core.record import DeviceEntry, Limits, Record, TargetEntry, worst
+from pocketpress.devices.store import replaced
+from pocketpress.measure.verdict import judged
 from pocketpress.pipeline.bench.golden import Golden
 from pocketpress.pipeline.bench.on_devices import Plan, Trial, try_on
-from pocketpress.pipeline.bench.results import judged_with
 from pocketpress.pipeline.build import Built
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.options import PressOptions
@@ -40,3 +41,28 @@ def prove_on(
         events.target(targets[-1])
     verdict = worst(tuple(target.verdict for target in targets))
     return record.model_copy(update={"targets": tuple(targets), "verdict": verdict})
+
+
+def judged_with(target: TargetEntry, entries: Sequence[DeviceEntry], limits: Limits) -> TargetEntry:
+    """The target with entries, of which one that fails breaks a promise of the press."""
+    found = judged(target, limits)
+    broken = [
+        f"on {entry.name}: {reason}"
+        for entry in entries
+        if entry.verdict in ("fail", "vacuous")
+        for reason in entry.reasons or (entry.verdict,)
+    ]
+    verdicts = tuple(e.verdict for e in entries if e.verdict in ("fail", "vacuous"))
+    return found.model_copy(
+        update={
+            "devices": _merged(target.devices, entries),
+            "verdict": worst((found.verdict, *verdicts)) if verdicts else found.verdict,
+            "reasons": (*broken, *found.reasons)[:1000],
+        }
+    )
+
+
+def _merged(old: tuple[DeviceEntry, ...], entries: Sequence[DeviceEntry]) -> tuple[DeviceEntry, ...]:
+    for entry in entries:
+        old = replaced(old, entry)
+    return old[-256:]

@@ -53,8 +53,8 @@ class Folder:
         """
         words = " ".join(shlex.quote(word) for word in (f"./{program}", *arguments))
         command = (
-            f"cd {shlex.quote(self.path)} && {{ {words} </dev/null 2>&1 & p=$!; echo $p >pid; wait $p; s=$?; "
-            f"logcat -d --pid=$p -s {LOG_TAG} 2>/dev/null; exit $s; }}"
+            f"cd {shlex.quote(self.path)} && {{ TMPDIR=$PWD {words} </dev/null 2>&1 & p=$!; echo $p >pid; "
+            f"wait $p; s=$?; logcat -d --pid=$p -s {LOG_TAG} 2>/dev/null; exit $s; }}"
         )
         try:
             return run(self._server, self._phone, command, timeout_s)

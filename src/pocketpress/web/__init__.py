@@ -1,0 +1,1 @@
+"""The browser client's built files, as the servers of Pocketpress hand them out."""
