@@ -10,7 +10,6 @@ import gzip
 import lzma
 import posixpath
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, cast
 
@@ -23,10 +22,7 @@ MAX_FILES = 20_000
 MAX_FILE_BYTES = 64 << 20
 MAX_TOTAL_BYTES = 1 << 30
 PIECE_BYTES = 1 << 20
-OPENERS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
-    "data.tar.xz": lambda part: cast("IO[bytes]", lzma.LZMAFile(part)),
-    "data.tar.gz": lambda part: cast("IO[bytes]", gzip.GzipFile(fileobj=part)),
-}
+XZ, GZ = "data.tar.xz", "data.tar.gz"
 
 
 def unpack(package: Path, into: Path, only: frozenset[str] | None = None) -> int:
@@ -47,8 +43,9 @@ def unpack(package: Path, into: Path, only: frozenset[str] | None = None) -> int
     try:
         with package.open("rb") as file:
             name, size = _data_member(file, package.name)
-            with OPENERS[name](cast("IO[bytes]", _Part(file, size))) as data:
-                return _unpack_tar(data, into, only, package.name)
+            part = cast("IO[bytes]", _Part(file, size))
+            with lzma.LZMAFile(part) if name == XZ else gzip.GzipFile(fileobj=part) as data:
+                return _unpack_tar(cast("IO[bytes]", data), into, only, package.name)
     except (lzma.LZMAError, gzip.BadGzipFile, tarfile.TarError, EOFError) as error:
         raise _damaged(package.name, str(error)) from error
     except OSError as error:
@@ -72,10 +69,10 @@ def _data_member(file: IO[bytes], name: str) -> tuple[str, int]:
         if not digits.isdigit():
             break
         size = int(digits)
-        if member in OPENERS:
+        if member in (XZ, GZ):
             return member, size
         file.seek(size + size % 2, 1)
-    raise _damaged(name, f"no member of {', '.join(OPENERS)}")
+    raise _damaged(name, f"no member {XZ} or {GZ}")
 
 
 class _Part:
@@ -107,10 +104,20 @@ def _unpack_tar(data: IO[bytes], into: Path, only: frozenset[str] | None, packag
             _make(archive, member, name, into, package)
             missing.discard(name)
             if only is not None and not missing:
-                break
+                return total
+    _drain(data, package)
     if missing:
         raise _damaged(package, f"without {', '.join(sorted(missing))}")
     return total
+
+
+def _drain(data: IO[bytes], package: str) -> None:
+    """Read what follows the last file: a package that was cut short says so only there."""
+    left = MAX_TOTAL_BYTES
+    while left > 0 and (piece := data.read(PIECE_BYTES)):
+        left -= len(piece)
+    if left <= 0:
+        raise _damaged(package, "over the limit on sizes")
 
 
 def _inside(path: str, package: str) -> str:
@@ -128,11 +135,11 @@ def _make(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, into: Pa
     if member.isdir():
         target.mkdir(parents=True, exist_ok=True)
         return
+    link = _link(member.linkname, name, package) if member.issym() else ""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_symlink() or target.is_file():
         target.unlink()
     if member.issym():
-        link = _link(member.linkname, name, package)
         target.symlink_to(link)
     elif member.islnk():
         source = into / _inside(member.linkname, package)

@@ -73,9 +73,8 @@ class Arm64(PythonDevice):
         check_machine()
         missing = self._place.missing()
         if missing:
-            raise DeviceError(
-                "the device arm64 is not set up", got=f"no {', '.join(missing)}", next_step=SET_UP
-            )
+            lacking = f"it lacks {', '.join(missing)}" if self._place.folder.is_dir() else None
+            raise DeviceError("the device arm64 is not set up", got=lacking, next_step=SET_UP)
         command = [*self._place.command(self._cpu), str(_unpacked_runner(self._place))]
         if self._memory_limit_bytes is not None:
             command = [sys.executable, "-c", _LIMITED, str(self._memory_limit_bytes), *command]
