@@ -80,6 +80,12 @@ def _layer_norm_with_statistics(
     return [found if bias is None else found + bias, mean, inverse]
 
 
+def _rms_norm(call: Call) -> Tensor:
+    axes = list(range(int(call.attribute("axis", -1)) % call.x.ndim, call.x.ndim))
+    epsilon = float(call.attribute("epsilon", 1e-5))
+    return call.x * torch.rsqrt(call.x.square().mean(axes, keepdim=True) + epsilon) * call.input(1)
+
+
 def _group_norm(call: Call) -> Tensor:
     groups, epsilon = int(call.attribute("num_groups")), float(call.attribute("epsilon", 1e-5))
     scale, bias = call.input(1), call.input(2)
@@ -134,8 +140,10 @@ TABLE: dict[str, Operator] = {
     "LayerNormalization": _layer_norm,
     "LogSoftmax": _over_axes(torch.log_softmax),
     "LpNormalization": _lp_norm,
+    "RMSNormalization": _rms_norm,
     "ReduceL1": reduce(lambda x, axes, keep: x.abs().sum(axes, keepdim=keep)),
     "ReduceL2": reduce(lambda x, axes, keep: x.square().sum(axes, keepdim=keep).sqrt()),
+    "ReduceLogSum": reduce(lambda x, axes, keep: x.sum(axes, keepdim=keep).log()),
     "ReduceLogSumExp": reduce(lambda x, axes, keep: torch.logsumexp(x, axes, keepdim=keep)),
     "ReduceMax": reduce(lambda x, axes, keep: x.amax(axes, keepdim=keep)),
     "ReduceMean": reduce(lambda x, axes, keep: x.mean(axes, keepdim=keep)),

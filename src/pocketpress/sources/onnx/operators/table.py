@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pocketpress.sources.onnx.operators import (
     elementwise,
+    places,
     products,
     quantized,
     recurrent,
@@ -16,6 +17,7 @@ from pocketpress.sources.steps.call import Operator
 
 OPERATORS: dict[str, Operator] = {
     **elementwise.TABLE,
+    **places.TABLE,
     **products.TABLE,
     **quantized.TABLE,
     **recurrent.TABLE,
