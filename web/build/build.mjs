@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util';
 import { build } from 'vite';
 
 import { compressAll } from './compress.mjs';
+import { writeServiceWorker } from './offline.mjs';
 import { copyLicences, copyRuntimes } from './runtimes.mjs';
 import { writeTypes } from './types.mjs';
 
@@ -32,4 +33,5 @@ await build({ root, configFile: `${root}/vite.config.ts`, logLevel: 'warn', buil
 await copyRuntimes(root, out);
 await copyLicences(root, out);
 await writeTypes(root, out);
+await writeServiceWorker(root, out);
 await compressAll(out, { packed: values.packed, cache });

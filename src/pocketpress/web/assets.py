@@ -38,6 +38,8 @@ TYPES = {
     ".webp": "image/webp",
     ".ico": "image/x-icon",
     ".txt": "text/plain; charset=utf-8",
+    ".tflite": "application/octet-stream",
+    ".npy": "application/octet-stream",
 }
 _FORMS = (("br", ".br"), ("gzip", ".gz"))
 _FOREVER = "public, max-age=31536000, immutable"
