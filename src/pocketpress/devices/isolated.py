@@ -26,6 +26,8 @@ from pocketpress.core.timing import Times, TimingPlan
 from pocketpress.devices.frames import Frame, FrameError, read_frame, write_frame
 
 STDERR_BYTES = 8192
+GOODBYE_S = 10.0
+"""For a child to end by itself: one with a browser closes that and removes its profile."""
 TEXT_CHARACTERS = 200
 
 
@@ -165,7 +167,7 @@ class Child:
             with contextlib.suppress(OSError):
                 cast("IO[bytes]", stream).close()
         try:
-            self._process.wait(timeout=1.0)
+            self._process.wait(timeout=GOODBYE_S)
         except subprocess.TimeoutExpired:
             self._kill()
             self._process.wait()

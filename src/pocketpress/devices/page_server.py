@@ -63,7 +63,9 @@ class PageServer:
             return find(path, accepted, folder=self._folder)
         published = self._published.get(path.removeprefix(PUBLISHED))
         kind = ("Content-Type", "application/octet-stream")
-        return None if published is None else Asset(published, (kind, ("Cache-Control", "no-store"), *ISOLATION))
+        return (
+            None if published is None else Asset(published, (kind, ("Cache-Control", "no-store"), *ISOLATION))
+        )
 
 
 class _Handler(BaseHTTPRequestHandler):

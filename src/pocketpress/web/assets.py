@@ -97,7 +97,12 @@ def find(request_path: str, accept_encoding: str = "", *, folder: Path | None = 
     if name is None or kind is None:
         return None
     plain = root / name
-    headers = (("Content-Type", kind), ("Cache-Control", _keep(name)), ("Vary", "Accept-Encoding"), *ISOLATION)
+    headers = (
+        ("Content-Type", kind),
+        ("Cache-Control", _keep(name)),
+        ("Vary", "Accept-Encoding"),
+        *ISOLATION,
+    )
     for encoding, suffix in _FORMS:
         small = plain.with_name(plain.name + suffix)
         if _accepts(accept_encoding, encoding) and small.is_file():
