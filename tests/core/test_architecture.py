@@ -27,9 +27,9 @@ MAY_KNOW: dict[str, set[str]] = {
     "report": {"core"},
     "targets": {"core", "devices"},
     "testing": {"core", "verify"},
-    "pipeline": {"core", *STAGES},
+    "pipeline": {"core", "web", *STAGES},
     "web": {"core"},
-    "cli": {"core", "pipeline", "web"},
+    "cli": {"core", "devices", "pipeline", "web"},
 }
 ML = {"torch", "torchao", "onnx", "onnxruntime", "executorch", "ai_edge_litert", "coremltools", "safetensors"}
 FOR_CORE = {"numpy", "pydantic"}

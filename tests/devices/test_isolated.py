@@ -32,7 +32,7 @@ def artifact(tmp_path: Path) -> Callable[[str], Path]:
 
 
 def pid_of(runner: IsolatedRunner) -> int:
-    return runner._child._process.pid
+    return runner._child._link.pid
 
 
 def test_it_is_a_runner_in_another_process(artifact: Callable[[str], Path]) -> None:

@@ -13,8 +13,8 @@ from pocketpress.core.session import Session
 from pocketpress.core.signature import Signature, signature_of
 from pocketpress.core.target import TargetSpec, real_to_file
 from pocketpress.data.metrics import Metric as MetricFunction
-from pocketpress.devices.host import cpu_model, usable_cores
 from pocketpress.devices.isolated import Child, open_isolated
+from pocketpress.devices.machine import cpu_model, usable_cores
 from pocketpress.measure.latency import summarise
 from pocketpress.measure.memory import measure_memory
 from pocketpress.measure.verdict import judged

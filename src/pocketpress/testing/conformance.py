@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pocketpress.core.target import Skipped, TargetSpec
 from pocketpress.testing.case_builder import DYNAMIC, INTEGER, Case
 from pocketpress.verify.reference import interpret
 
+Open = Callable[[Path, TargetSpec], Runner]
 FLOAT_TOLERANCE = 1e-5
 """Largest difference of a float operator from the reference, relative to the range of its output."""
 
@@ -86,8 +88,14 @@ def keeps_promise(spec: TargetSpec, case: Case, result: CaseResult) -> bool:
     return kept.get(promised, False)
 
 
-def check_target(spec: TargetSpec, case: Case) -> CaseResult:
+def check_target(spec: TargetSpec, case: Case, open_runner: Open | None = None) -> CaseResult:
     """Lower, audit, open, run and compare.
+
+    Args:
+        spec: the target.
+        case: what to lower.
+        open_runner: loads an artifact on a device, as `core.device.Connection.open` does; by default it is
+            loaded in this process.
 
     Raises:
         PocketpressError: the target fails otherwise than by saying that it lacks the operator.
@@ -100,7 +108,7 @@ def check_target(spec: TargetSpec, case: Case) -> CaseResult:
         except UnsupportedError as error:
             return CaseResult(case.id, spec.name, unsupported=str(error))
         skipped = spec.audit(path, case.program) if case.precision == INTEGER else ()
-        runner = spec.open_runner(path, threads=1)
+        runner = spec.open_runner(path, threads=1) if open_runner is None else open_runner(path, spec)
         try:
             outputs = run_stored(runner, signature, [case.feeds[name] for name in case.program.inputs])
         finally:
