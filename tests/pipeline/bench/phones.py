@@ -1,13 +1,10 @@
-"""Real Chromium with the size, touch and user agent of phones, against a real server."""
+"""`bench_phones` in a thread, as a command would run it, for pages to talk to."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,38 +14,8 @@ from pocketpress.pipeline.bench.phone_tasks import PhoneOptions, Work, prepare_w
 from pocketpress.pipeline.bench.phones import Found, Place, Serving, Watch, bench_phones
 from pocketpress.pipeline.bench.rows import Row
 
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 QUICK = {"warmup": 10, "block": 2, "repeats": 3, "rounds": 4, "repeat_s": 0.2}
 PATIENCE_S = 90.0
-
-
-def chromium_path() -> str | None:
-    """A Chromium on this machine."""
-    given = os.environ.get("POCKETPRESS_CHROMIUM")
-    return given or shutil.which("chromium") or shutil.which("google-chrome")
-
-
-@contextlib.contextmanager
-def chromium(*flags: str) -> Iterator[Any]:
-    """A browser, and the devices that Playwright knows."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=[*FLAGS, *flags])
-        browser.profiles = playwright.devices
-        try:
-            yield browser
-        finally:
-            browser.close()
-
-
-def phone(browser: Any, profile: str, **options: Any) -> Any:
-    """A context that looks like a phone: a page of it shares storage with its others only."""
-    settings = {k: v for k, v in browser.profiles[profile].items() if k != "default_browser_type"}
-    return browser.new_context(**settings, ignore_https_errors=True, **options)
 
 
 class Bench(Watch):

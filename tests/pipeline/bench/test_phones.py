@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.phone.browser import chromium, chromium_path, phone
 from tests.conftest import Press
-from tests.pipeline.bench.phones import Bench, chromium, chromium_path, phone, status, until
+from tests.pipeline.bench.phones import Bench, status, until
 
 from pocketpress.core.record import Record
 from pocketpress.devices.phone.sessions import Patience
@@ -251,8 +252,8 @@ def test_usable_by_keyboard_and_at_360_pixels(browser: Any, pressed: Path) -> No
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
     assert {"scroll", "name"} <= set(reached)
     unnamed = page.evaluate(
-        "[...document.querySelectorAll('button, input, progress, [tabindex]')].filter(e => !e.hidden && "
-        "!(e.textContent.trim() || e.labels?.length || e.ariaLabel || e.hasAttribute('aria-labelledby'))).length"
+        "[...document.querySelectorAll('button, input, progress, [tabindex]')].filter(e => !e.hidden && !("
+        "e.textContent.trim() || e.labels?.length || e.ariaLabel || e.hasAttribute('aria-labelledby'))).length"
     )
     assert unnamed == 0
 
