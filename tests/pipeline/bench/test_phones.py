@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +16,16 @@ from typing import Any
 import pytest
 from benchmarks.phone.browser import chromium, chromium_path, phone
 from tests.conftest import Press
-from tests.pipeline.bench.phones import Bench, status, until
+from tests.pipeline.bench.phones import QUICK, Bench, status, until
 
 from pocketpress.core.record import Record
-from pocketpress.devices.phone.sessions import Patience
+from pocketpress.devices.phone.addresses import Addresses
+from pocketpress.devices.phone.certificate import server_context
+from pocketpress.devices.phone.server import Arrivals, Content, serving
+from pocketpress.devices.phone.sessions import Patience, Sessions
 from pocketpress.devices.store import Store
-from pocketpress.web.assets import STATIC
+from pocketpress.pipeline.bench.phone_tasks import PhoneOptions, prepare_work
+from pocketpress.web.assets import STATIC, static_folder
 
 pytest.importorskip("playwright")
 pytestmark = [
@@ -238,6 +247,52 @@ def test_without_the_browsers_cryptography(browser: Any, pressed: Path) -> None:
     assert entry.parity is not None and entry.parity.equal == 1.0
 
 
+def test_https_gives_threads(browser: Any, pressed: Path) -> None:
+    """The certificate is not trusted, and the page is a secure context all the same."""
+    work = prepare_work(PhoneOptions((pressed / "net.tflite",)))
+    work.job["plan"] = QUICK
+    arrivals = Arrivals(Sessions(tuple(work.tasks)))
+    content = Content(static_folder(), "bench.html", work.job, work.artifacts, work.golden)
+    at = Addresses("127.0.0.1", ("127.0.0.1",), False)
+    tls = server_context(at.names, datetime.datetime.now(datetime.timezone.utc))
+    with serving(content, arrivals, at, tls=tls) as server:
+        assert server.address.startswith("https://")
+        page = phone(browser, "Pixel 7").new_page()
+        page.goto(server.address)
+        assert page.evaluate("[isSecureContext, crossOriginIsolated]") == [True, True]
+        until(lambda: not arrivals.inbox.empty(), 60, page)
+    result = arrivals.inbox.get_nowait()
+    assert result.outcome == "measured" and (result.backend == "wasm-threads" or result.threads == 1)
+
+
+def test_interrupted_what_arrived_is_kept(browser: Any, pressed: Path, tmp_path: Path) -> None:
+    """The real command, and Ctrl-C after the first of two artifacts."""
+    devices = tmp_path / "devices"
+    command = subprocess.Popen(
+        [sys.executable, "-m", "pocketpress", "bench", str(pressed), "--phone", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "POCKETPRESS_DEVICES": str(devices)},
+    )
+    try:
+        assert command.stderr is not None
+        first = command.stderr.readline().decode()
+        address = first.partition("open on a phone: ")[2].strip()
+        page = phone(browser, "Pixel 7").new_page()
+        page.goto(address)
+        until(lambda: (devices / "pixel-7.json").is_file(), 90, page)
+        command.send_signal(signal.SIGINT)
+        until(lambda: "The command has ended" in status(page) or command.poll() is not None, 30, page)
+        out, said = command.communicate(timeout=60)
+    finally:
+        command.kill()
+    printed = json.loads(out)
+    assert command.returncode in (0, 3), said  # 3 where a busy machine made it slower than float
+    assert printed["interrupted"] is True and len(printed["measurements"]) >= 1
+    assert printed["measurements"][0]["entry"]["parity"]["equal"] == 1.0
+    assert Store(devices).find("pixel-7", printed["measurements"][0]["sha256"])
+
+
 def test_usable_by_keyboard_and_at_360_pixels(browser: Any, pressed: Path) -> None:
     with Bench([pressed], wait=1) as bench:
         page = phone(browser, "Pixel 7").new_page()
@@ -252,8 +307,8 @@ def test_usable_by_keyboard_and_at_360_pixels(browser: Any, pressed: Path) -> No
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
     assert {"scroll", "name"} <= set(reached)
     unnamed = page.evaluate(
-        "[...document.querySelectorAll('button, input, progress, [tabindex]')].filter(e => !e.hidden && !("
-        "e.textContent.trim() || e.labels?.length || e.ariaLabel || e.hasAttribute('aria-labelledby'))).length"
+        "[...document.querySelectorAll('button, input, progress, [tabindex]')].filter(e => !(e.hidden || "
+        "e.textContent.trim() || e.labels?.length || e.ariaLabel || e.matches('[aria-labelledby]'))).length"
     )
     assert unnamed == 0
 
