@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -42,9 +43,7 @@ def bench(browser: Any, given: argparse.Namespace) -> Pictures:
             address = command.stderr.readline().decode().partition("open on a phone: ")[2].strip()
             page = phone(browser, PROFILE, color_scheme=scheme).new_page()
             page.goto(address)
-            page.wait_for_function(
-                "/Done|ended/.test(document.querySelector('#status').textContent)", timeout=PATIENCE_MS
-            )
+            page.get_by_text(re.compile("Done|The command has ended")).wait_for(timeout=PATIENCE_MS)
             pictures[f"bench-{scheme}.png"] = page.screenshot()
             command.terminate()
             command.communicate(timeout=60)

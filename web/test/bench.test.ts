@@ -3,34 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Comparison, readSamples } from '../src/bench/golden';
 import { fromUserAgent } from '../src/bench/identity';
 import type { Golden } from '../src/bench/protocol';
-import { plainSha256, sha256 } from '../src/bench/sha256';
 import type { TensorSpec } from '../src/signature';
-
-function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-describe('sha256', () => {
-  it('is that of FIPS 180-4', () => {
-    expect(hex(plainSha256(new TextEncoder().encode('abc')))).toBe(
-      'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad',
-    );
-  });
-
-  it('is that of others at every length around a block', async () => {
-    for (const length of [0, 1, 55, 56, 57, 63, 64, 65, 119, 120, 128, 1000]) {
-      const bytes = Uint8Array.from({ length }, (_, i) => (i * 31) % 256);
-      const wanted = hex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)));
-      expect(hex(plainSha256(bytes))).toBe(wanted);
-      expect(await sha256(bytes)).toBe(wanted);
-    }
-  });
-
-  it('reads a part of a buffer', () => {
-    const part = new Uint8Array(new Uint8Array([9, 97, 98, 99, 9]).buffer, 1, 3);
-    expect(hex(plainSha256(part))).toBe(hex(plainSha256(new TextEncoder().encode('abc'))));
-  });
-});
 
 const spec = (name: string, over: Partial<TensorSpec>): TensorSpec => ({
   name,

@@ -276,7 +276,7 @@ class Child:
         if not self._greeted:
             return DeviceError(
                 f"{doing}: it did not start",
-                got=self._link.last_line() or (problem if status is None else ending(status)),
+                got=self._link.last_line() or (ending(status) if status else problem),
             )
         last = self._link.last_line()
         how = problem if status is None else ending(status)

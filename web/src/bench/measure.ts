@@ -2,13 +2,13 @@
 
 import { PocketpressError, firstLine } from '../errors';
 import { open, type Session } from '../session';
+import { sha256 } from '../sha256';
 import { elements, type TensorSpec } from '../signature';
 import { allocate, fileToReal, toFeed, type TypedArray } from '../tensors';
 import { time, type Timed } from '../time';
 import { Comparison, readSamples, type Sample } from './golden';
 import type { Agreement, Job, Outcome, Result, Sustained, Task, Timings } from './protocol';
 import { getBytes } from './server';
-import { sha256 } from './sha256';
 import { inFront, Watchman } from './visible';
 
 const MEMORY_MS = 1000;
@@ -37,10 +37,20 @@ export async function measure(task: Task, context: Context): Promise<Result> {
     return await measured(task, context, opened);
   } catch (error) {
     context.signal.throwIfAborted();
-    return { task: task.task, outcome: outcomeOf(error), reason: firstLine(error).slice(0, 900) };
+    const failed: Result = { task: task.task, outcome: outcomeOf(error), reason: firstLine(error).slice(0, 900) };
+    if (task.backend !== 'auto' || !opened.some((session) => session.runtime.backend === 'webgpu')) return failed;
+    return await measureWithout(task, context, firstLine(error));
   } finally {
     for (const session of opened) void session.close();
   }
+}
+
+/** A GPU that was chosen and does not do it costs the phone its fastest way, and not its answer. */
+async function measureWithout(task: Task, context: Context, reason: string): Promise<Result> {
+  const result = await measure({ ...task, backend: 'wasm' }, context);
+  if (result.outcome !== 'measured') return result;
+  const note = `measured in WebAssembly; WebGPU failed: ${reason}`.slice(0, 300);
+  return { ...result, notes: [...(result.notes ?? []), note] };
 }
 
 function outcomeOf(error: unknown): Outcome {
