@@ -140,6 +140,11 @@ def _executed(device: Device, description: Description, trial: Trial, plan: Plan
 
 def _parity(runner: Runner, golden: Golden) -> Parity:
     session = Session(runner)
+    names = {spec.name for spec in runner.signature.outputs}
+    if names != set(golden.outputs[0]):
+        raise ArtifactError(
+            "the golden samples do not fit", got=sorted(golden.outputs[0]), allowed=sorted(names)
+        )
     try:
         got = [session(**sample) for sample in golden.inputs]
     except ArtifactError as error:
