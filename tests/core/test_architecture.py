@@ -27,7 +27,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "report": {"core"},
     "targets": {"core"},
     "testing": {"core", "verify"},
-    "pipeline": {"core", *STAGES},
+    "pipeline": {"core", "web", *STAGES},
     "web": {"core"},
     "cli": {"core", "pipeline", "web"},
 }

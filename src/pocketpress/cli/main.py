@@ -155,8 +155,8 @@ def press(
     device: Annotated[
         list[str] | None,
         typer.Option(
-            help="execute every artifact there too: host, arm64, ssh:USER@HOST or adb:SERIAL, once per "
-            "device or comma-separated"
+            help="execute every artifact there too: host, arm64, ssh:USER@HOST or adb:SERIAL, or a phone "
+            "that bench --phone measured on; once per device or comma-separated"
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="of every random choice")] = 0,
@@ -165,7 +165,7 @@ def press(
     ] = None,
     max_size: Annotated[str | None, typer.Option(help="largest artifact: 2MB, 900KB")] = None,
     max_latency: Annotated[
-        str | None, typer.Option(help="largest median latency on this machine: 20ms")
+        str | None, typer.Option(help="largest median latency on this machine and on every --device: 20ms")
     ] = None,
     allow_slower: Annotated[bool, typer.Option("--allow-slower", help="slower than float may pass")] = False,
     allow_larger: Annotated[bool, typer.Option("--allow-larger", help="larger than float may pass")] = False,
