@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pocketpress.core.device import Description, Device
+from pocketpress.core.program import Program
 from pocketpress.core.record import DeviceEntry, Limits, Record, TargetEntry, worst
 from pocketpress.devices.store import replaced
 from pocketpress.measure.verdict import judged
@@ -19,6 +20,7 @@ def prove_on(
     devices: Sequence[tuple[Device, Description]],
     record: Record,
     builds: Sequence[Built],
+    program: Program,
     golden: Golden | None,
     options: PressOptions,
     events: Events,
@@ -35,6 +37,7 @@ def prove_on(
             golden,
             built.float_artifact if built.float_artifact != built.artifact else None,
             target.stored_only,
+            program=program,
         )
         entries = [try_on(device, description, trial, plan, events) for device, description in devices]
         targets.append(judged_with(target, entries, options.limits))

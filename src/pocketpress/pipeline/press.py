@@ -240,7 +240,8 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
                 events.target(built.entry)
                 advance()
         record, golden = _proven(job, prepared, builds, cache, events, evaluation)
-        record = prove_on(devices, with_steps(record, shrunk), builds, golden, options, events)
+        record = with_steps(record, shrunk)
+        record = prove_on(devices, record, builds, prepared.program, golden, options, events)
         record.write(folder / "record.json")
         (folder / "report.html").write_text(render(record), encoding="utf-8")
         if golden is not None:
