@@ -16,13 +16,13 @@ from tests.devices.test_runtimes import X, card, lowered, program, run_here
 
 from pocketpress.core.device import Description
 from pocketpress.core.errors import DeviceError
-from pocketpress.core.record import FirstDifference, Limits, Record
+from pocketpress.core.record import Limits, Record
 from pocketpress.core.target import TargetSpec
 from pocketpress.core.timing import TimingPlan
 from pocketpress.devices.isolated import Child, IsolatedRunner
+from pocketpress.pipeline.bench import localised
 from pocketpress.pipeline.bench.golden import Golden
 from pocketpress.pipeline.bench.on_devices import Plan, Trial, try_on
-from pocketpress.pipeline.devices import _locator
 from pocketpress.pipeline.events import Events
 
 QUICK = TimingPlan(warmup=1, block=2, min_rounds=6, max_rounds=6)
@@ -113,25 +113,24 @@ class Off(Here):
 
 
 def test_the_operator_that_differs_there_is_named(trial: Trial) -> None:
-    locate = _locator(program(quantized=True), trial.spec, trial.golden)
-    entry = tried(Off(), replace(trial, locate=locate), measure=False)
+    known = replace(trial, program=program(quantized=True))
+    entry = tried(Off(), known, measure=False)
     assert entry.verdict == "fail" and entry.parity.equal < 0.2 and entry.parity.max_lsb == 1
     assert entry.parity.first_difference.op == "quantize" and entry.parity.first_difference.max_lsb >= 1
     assert "; first at quantize " in entry.reasons[0]
-    assert tried(Here(), replace(trial, locate=locate), measure=False).parity.first_difference is None
+    assert tried(Here(), known, measure=False).parity.first_difference is None
 
 
-def test_where_it_cannot_be_located_the_comparison_counts(trial: Trial) -> None:
-    def fail(open_runner: object) -> FirstDifference:
+def test_where_it_cannot_be_located_the_comparison_counts(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
         raise DeviceError("the board is gone")
 
-    entry = tried(Off(), replace(trial, locate=fail), measure=False)
+    monkeypatch.setattr(localised, "first_difference", fail)
+    entry = tried(Off(), replace(trial, program=program(quantized=True)), measure=False)
     assert entry.verdict == "fail" and entry.parity.equal < 0.2
-    assert entry.parity.first_difference.note == "not located: the board is gone"
-
-
-def test_float_programs_have_no_integers_to_locate(trial: Trial) -> None:
-    assert _locator(program(quantized=False), trial.spec, trial.golden) is None
+    assert entry.parity.first_difference.note == "the board is gone"
 
 
 def test_a_device_that_refuses_or_dies_is_skipped_with_the_reason(trial: Trial) -> None:

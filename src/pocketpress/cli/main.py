@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from pocketpress import __version__
-from pocketpress.cli import zoo
+from pocketpress.cli import device, zoo
 from pocketpress.cli.bench import bench
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(zoo.app, name="zoo")
+app.add_typer(device.app, name="device")
 INTERRUPTED = 130
 _verbose = False
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pocketpress.core.device import Description, Device
 from pocketpress.core.devices import all_devices
 from pocketpress.core.errors import UserError
 from pocketpress.core.program import Program
-from pocketpress.core.record import DeviceEntry, FirstDifference, Limits, Record, TargetEntry, worst
-from pocketpress.core.target import TargetSpec
+from pocketpress.core.record import DeviceEntry, Limits, Record, TargetEntry, worst
 from pocketpress.devices.store import Store, replaced, slug
 from pocketpress.measure.device_verdict import judged_on_device, marked_unsteady
 from pocketpress.measure.verdict import judged
@@ -18,10 +17,6 @@ from pocketpress.pipeline.bench.on_devices import Plan, Trial, try_on
 from pocketpress.pipeline.build import Built
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.options import PressOptions
-from pocketpress.pipeline.prepare import stored
-from pocketpress.pipeline.prove import LOCALISED_SAMPLES, located
-from pocketpress.verify.localise import Open
-from pocketpress.verify.parity import is_approximate
 
 
 def prove_on(
@@ -45,23 +40,13 @@ def prove_on(
             golden,
             built.float_artifact if built.float_artifact != built.artifact else None,
             target.stored_only,
-            locate=_locator(program, built.spec, golden),
+            program=program,
         )
         entries = [try_on(device, description, trial, plan, events) for device, description in devices]
         targets.append(judged_with(target, entries, options.limits))
         events.target(targets[-1])
     verdict = worst(tuple(target.verdict for target in targets))
     return record.model_copy(update={"targets": tuple(targets), "verdict": verdict})
-
-
-def _locator(
-    program: Program, spec: TargetSpec, golden: Golden | None
-) -> Callable[[Open], FirstDifference] | None:
-    """Finds the operator that a device computes otherwise; None where integers need not be equal."""
-    if golden is None or not program.is_quantized or is_approximate(program):
-        return None
-    feeds = [stored(program, dict(feed)) for feed in golden.inputs[:LOCALISED_SAMPLES]]
-    return lambda open_runner: located(program, spec, feeds, open_runner)
 
 
 def judged_with(target: TargetEntry, entries: Sequence[DeviceEntry], limits: Limits) -> TargetEntry:

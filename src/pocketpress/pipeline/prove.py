@@ -27,7 +27,7 @@ from pocketpress.pipeline.outputs import Outputs, pack, unpack
 from pocketpress.pipeline.prepare import stored
 from pocketpress.pipeline.sequences import inferences, singles
 from pocketpress.verify.drift import drift
-from pocketpress.verify.localise import Open, first_difference
+from pocketpress.verify.localise import first_difference
 from pocketpress.verify.parity import compare, is_approximate
 
 LOCALISED_SAMPLES = 2
@@ -135,17 +135,12 @@ def _localised(parity: Parity, spec: TargetSpec, program: Program, evaluation: E
     chosen = inferences(program, evaluation.feeds.first(LOCALISED_SAMPLES), LOCALISED_SAMPLES)
     feeds = [stored(program, feed) for feed in chosen]
     with Child() as child:
-        return parity.model_copy(update={"first_difference": located(program, spec, feeds, child.open)})
-
-
-def located(
-    program: Program, spec: TargetSpec, feeds: list[dict[str, Array]], open_runner: Open
-) -> FirstDifference:
-    """The first operator that is computed otherwise, wherever ``open_runner`` loads artifacts."""
-    found = first_difference(program, spec, feeds, open_runner)
-    return found or FirstDifference(
-        tensor="none alone", op="none", note="every operator agrees on the reference's own integers"
-    )
+        found = first_difference(program, spec, feeds, child.open)
+    if found is None:
+        found = FirstDifference(
+            tensor="none alone", op="none", note="every operator agrees on the reference's own integers"
+        )
+    return parity.model_copy(update={"first_difference": found})
 
 
 def _measured(built: Built, feeds: list[Array], options: PressOptions) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.program import Program
 from pocketpress.core.program.ir import Array
 from pocketpress.core.signature import signature_of
-from pocketpress.core.target import Skipped, TargetSpec
+from pocketpress.core.target import Runner, Skipped, TargetSpec
 from pocketpress.testing.case_builder import DYNAMIC, INTEGER, Case
 from pocketpress.verify.reference import interpret
 
+Open = Callable[[Path, TargetSpec], Runner]
 FLOAT_TOLERANCE = 1e-5
 """Largest difference of a float operator from the reference, relative to the range of its output."""
 
@@ -85,8 +87,14 @@ def keeps_promise(spec: TargetSpec, case: Case, result: CaseResult) -> bool:
     return kept.get(promised, False)
 
 
-def check_target(spec: TargetSpec, case: Case) -> CaseResult:
+def check_target(spec: TargetSpec, case: Case, open_runner: Open | None = None) -> CaseResult:
     """Lower, audit, open, run and compare.
+
+    Args:
+        spec: the target.
+        case: what to lower.
+        open_runner: loads an artifact on a device, as `core.device.Connection.open` does; by default it is
+            loaded in this process.
 
     Raises:
         PocketpressError: the target fails otherwise than by saying that it lacks the operator.
@@ -99,7 +107,7 @@ def check_target(spec: TargetSpec, case: Case) -> CaseResult:
         except UnsupportedError as error:
             return CaseResult(case.id, spec.name, unsupported=str(error))
         skipped = spec.audit(path, case.program) if case.precision == INTEGER else ()
-        runner = spec.open_runner(path, threads=1)
+        runner = spec.open_runner(path, threads=1) if open_runner is None else open_runner(path, spec)
         try:
             outputs = runner.run([case.feeds[name] for name in case.program.inputs])
         finally:

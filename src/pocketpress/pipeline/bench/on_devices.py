@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,8 +16,9 @@ import numpy as np
 
 from pocketpress.core.device import Connection, Description, Device
 from pocketpress.core.devices import open_devices
-from pocketpress.core.errors import ArtifactError, DeviceError, PocketpressError, UserError
-from pocketpress.core.record import DeviceEntry, FirstDifference, Latency, Limits, Parity
+from pocketpress.core.errors import ArtifactError, DeviceError, UserError
+from pocketpress.core.program import Program
+from pocketpress.core.record import DeviceEntry, Latency, Limits, Parity
 from pocketpress.core.session import Session
 from pocketpress.core.signature import Signature
 from pocketpress.core.target import Array, Runner, TargetSpec
@@ -26,9 +27,9 @@ from pocketpress.measure.device_verdict import judged_on_device, marked_unsteady
 from pocketpress.measure.latency import summarise
 from pocketpress.measure.steady import is_steady
 from pocketpress.pipeline.bench.golden import Golden, random_inputs
+from pocketpress.pipeline.bench.localised import localised
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.prove import file_feeds
-from pocketpress.verify.localise import Open
 
 SUSTAINED_TAIL = 0.1
 """The last part of a sustained run: what is left when the device is warm."""
@@ -45,7 +46,7 @@ class Trial:
         float_path: the same network in float, to time against; None where there is none.
         stored_only: the precision makes the file smaller in this target, not faster.
         notes: what the comparison is worth, in words.
-        locate: finds the operator that a device computes otherwise, given how artifacts are opened there.
+        program: what it was lowered from, to find the operator where a device computes otherwise.
     """
 
     path: Path
@@ -54,7 +55,7 @@ class Trial:
     float_path: Path | None = None
     stored_only: bool = False
     notes: tuple[str, ...] = ()
-    locate: Callable[[Open], FirstDifference] | None = None
+    program: Program | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,9 @@ def _executed(device: Device, description: Description, trial: Trial, plan: Plan
         notes = [text for text in (getattr(runner, "about", None),) if text]
         if trial.golden is not None and getattr(runner, "mute", None) is None:
             parity = _parity(runner, trial.golden)
-            update["parity"] = _located(parity, trial, connection)
+            if trial.program is not None:
+                parity = localised(parity, trial.program, trial.spec, trial.golden, connection)
+            update["parity"] = parity
         if plan.measure and not description.emulated:
             update |= _measured(connection, runner, trial, plan)
         return {**update, "notes": (*trial.notes, *notes)}
@@ -155,17 +158,6 @@ def _parity(runner: Runner, golden: Golden) -> Parity:
     except ArtifactError as error:
         raise ArtifactError(f"the golden samples do not fit: {error}") from error
     return golden.compare(got, runner.signature)
-
-
-def _located(parity: Parity, trial: Trial, connection: Connection) -> Parity:
-    """With the operator that is computed otherwise there; what was compared counts without it, too."""
-    if trial.locate is None or parity.equal is None or parity.equal == 1:
-        return parity
-    try:
-        first = trial.locate(connection.open)
-    except PocketpressError as error:
-        first = FirstDifference(tensor="unknown", op="unknown", note=f"not located: {error}"[:4096])
-    return parity.model_copy(update={"first_difference": first})
 
 
 def _measured(connection: Connection, runner: Runner, trial: Trial, plan: Plan) -> dict[str, object]:
