@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from pocketpress import __version__
-from pocketpress.cli import device, zoo
+from pocketpress.cli import apps, device, zoo
 from pocketpress.cli.bench import bench
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(zoo.app, name="zoo")
 app.add_typer(device.app, name="device")
+app.add_typer(apps.app, name="app")
 INTERRUPTED = 130
 _verbose = False
 

@@ -50,8 +50,8 @@ class PythonDevice:
         runtimes = {}
         for spec in all_targets().values():
             if self._lacks(spec) is None:
-                version = printable(str(facts["packages"].get(spec.runtime, "")))
-                runtimes[spec.name] = f"{spec.runtime.replace('_', '-')} {version}".strip()
+                version = printable(str(facts["packages"].get(spec.runtime_package, "")))
+                runtimes[spec.name] = f"{spec.runtime_package.replace('_', '-')} {version}".strip()
         return Description(self.name, self.kind, words_of(facts), self.emulated, runtimes)
 
     def refuses(self, spec: TargetSpec) -> str | None:

@@ -1,6 +1,14 @@
 /** LiteRT.js. */
 
-import { type CompiledModel, Environment, getDefaultEnvironment, loadAndCompile, loadLiteRt, Tensor, supportsFeature } from '@litertjs/core';
+import {
+  type CompiledModel,
+  Environment,
+  getDefaultEnvironment,
+  loadAndCompile,
+  loadLiteRt,
+  Tensor,
+  supportsFeature,
+} from '@litertjs/core';
 
 import { firstLine, PocketpressError } from '../errors';
 import type { DType, TensorSpec } from '../signature';
@@ -48,7 +56,12 @@ class LiteRt implements Loaded {
     private readonly environment: Environment,
     private readonly request: OpenRequest,
   ) {
-    this.backend = model.options.accelerator === 'webgpu' ? 'webgpu' : request.backend === 'webgpu' ? 'wasm' : request.backend;
+    this.backend =
+      model.options.accelerator === 'webgpu'
+        ? 'webgpu'
+        : request.backend === 'webgpu'
+          ? 'wasm'
+          : request.backend;
     this.threads = this.backend === 'wasm-threads' ? request.threads : 1;
   }
 
@@ -93,8 +106,13 @@ async function load(folder: string, name: string): Promise<void> {
     printErr: (line: string) => {
       if (!CHATTER.test(line)) console.error(line);
     },
-    instantiateWasm: (imports: WebAssembly.Imports, done: (i: WebAssembly.Instance, m: WebAssembly.Module) => void) => {
-      void WebAssembly.instantiateStreaming(wasm, imports).then(({ instance, module }) => done(instance, module));
+    instantiateWasm: (
+      imports: WebAssembly.Imports,
+      done: (i: WebAssembly.Instance, m: WebAssembly.Module) => void,
+    ) => {
+      void WebAssembly.instantiateStreaming(wasm, imports).then(({ instance, module }) =>
+        done(instance, module),
+      );
       return {};
     },
   };
@@ -132,10 +150,15 @@ function checkDetails(model: CompiledModel, request: OpenRequest): void {
     [model.getInputDetails(), request.inputs],
     [model.getOutputDetails(), request.outputs],
   ] as const) {
-    const found = details.map(({ name, dtype, shape }) => `${name} ${dtype} (${[...shape].join(', ')})`).sort();
+    const found = details
+      .map(({ name, dtype, shape }) => `${name} ${dtype} (${[...shape].join(', ')})`)
+      .sort();
     const wanted = specs.map(({ name, dtype, shape }) => `${name} ${dtype} (${shape.join(', ')})`).sort();
     if (found.join() !== wanted.join()) {
-      throw new PocketpressError('artifact', 'tensors differ from the embedded signature', { got: found, allowed: wanted });
+      throw new PocketpressError('artifact', 'tensors differ from the embedded signature', {
+        got: found,
+        allowed: wanted,
+      });
     }
   }
 }

@@ -9,7 +9,9 @@ import type { Backend, Loaded, OpenRequest } from './protocol';
 
 interface Ort {
   readonly env: Env;
-  readonly InferenceSession: { create(model: Uint8Array, options: InferenceSession.SessionOptions): Promise<InferenceSession> };
+  readonly InferenceSession: {
+    create(model: Uint8Array, options: InferenceSession.SessionOptions): Promise<InferenceSession>;
+  };
   readonly Tensor: TensorConstructor;
 }
 
@@ -38,7 +40,9 @@ export async function openOnnxRuntime(request: OpenRequest): Promise<Loaded> {
       logSeverityLevel: 4,
     });
   } catch (error) {
-    throw new PocketpressError('artifact', 'onnxruntime-web cannot load the artifact', { got: firstLine(error) });
+    throw new PocketpressError('artifact', 'onnxruntime-web cannot load the artifact', {
+      got: firstLine(error),
+    });
   }
   checkBorder(session, request);
   return new OnnxRuntime(ort, session, request);
@@ -75,7 +79,10 @@ function checkBorder(session: InferenceSession, request: OpenRequest): void {
     const found = metadata.map((m) => (m.isTensor ? `${m.name} ${m.type} (${m.shape.join(', ')})` : m.name));
     const wanted = specs.map((spec) => `${spec.name} ${spec.dtype} (${spec.shape.join(', ')})`);
     if (found.join() !== wanted.join()) {
-      throw new PocketpressError('artifact', 'tensors differ from the embedded signature', { got: found, allowed: wanted });
+      throw new PocketpressError('artifact', 'tensors differ from the embedded signature', {
+        got: found,
+        allowed: wanted,
+      });
     }
   }
 }

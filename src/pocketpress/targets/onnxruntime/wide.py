@@ -1,8 +1,10 @@
-"""16-bit activations, with which no kernel of ONNX Runtime's CPU provider computes: reals take their place.
+"""Activations that no kernel is wanted or found for: reals take their place.
 
-Rounding every result to its 16-bit grid between float kernels costs time (a ResNet-20 takes twice as long as
-in float) and buys error; besides, ONNX Runtime quantises float weights between a DequantizeLinear and a
-QuantizeLinear anew, with one scale per tensor.  So only what the caller gets is rounded to its grid.
+With 16-bit activations no kernel of ONNX Runtime's CPU provider computes.  Rounding every result to its
+16-bit grid between float kernels costs time (a ResNet-20 takes twice as long as in float) and buys error;
+besides, ONNX Runtime quantises float weights between a DequantizeLinear and a QuantizeLinear anew, with one
+scale per tensor.  So only what the caller gets is rounded to its grid.  The same is done with 8-bit
+activations where a runtime computes in integers more slowly than in float (``targets/onnxruntime_web``).
 """
 
 from __future__ import annotations
@@ -11,8 +13,12 @@ from dataclasses import replace
 
 from pocketpress.core.program import Node, Program, ProgramBuilder, TensorType
 from pocketpress.core.program.decode import real_constant
+from pocketpress.core.program.recurrent import RECURRENT
 
 WIDE = "int16"
+_WITH_WEIGHTS = (
+    "conv2d", "conv_transpose2d", "linear", "dynamic_conv2d", "dynamic_linear", "embedding", *RECURRENT,
+)  # fmt: skip
 
 
 def is_wide(program: Program) -> bool:
@@ -22,12 +28,30 @@ def is_wide(program: Program) -> bool:
 
 def on_reals(program: Program) -> Program:
     """The same program with float32 in place of 16-bit activations; weights stay stored as they are."""
-    return _OnReals(program).run() if is_wide(program) else program
+    if not is_wide(program):
+        return program
+    return _OnReals(program, {n for n, t in program.types.items() if t.dtype == WIDE}).run()
+
+
+def all_on_reals(program: Program) -> Program:
+    """The same program with float32 in place of all activations in 8 and 16 bits.
+
+    Weights and biases stay stored as they are; inputs and outputs keep their dtypes.
+    """
+    weights = {name for node in program.nodes if node.op in _WITH_WEIGHTS for name in node.inputs[1:]}
+    held = {
+        name
+        for name, type_ in program.types.items()
+        if type_.dtype in ("int8", WIDE)
+        and type_.quant is not None
+        and not (name in weights and program.is_constant(name))
+    }
+    return _OnReals(program, held).run() if held else program
 
 
 class _OnReals:
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, program: Program, replaced: set[str]) -> None:
+        self.program, self.replaced = program, replaced
         self.builder = ProgramBuilder(program.types)
         self.names: dict[str, str] = {}
         """Tensors of the program to the tensors that hold their real values."""
@@ -37,19 +61,19 @@ class _OnReals:
         for name in program.inputs:
             self.builder.release(name)
             self.builder.input(name, program.type(name))
-            if self._is_wide(name):
+            if name in self.replaced:
                 self.names[name] = self._add("dequantize", name, f"{name}_real", self._real(name))
         for name in program.constants:
             self._constant(name)
         for node in program.nodes:
             self._node(node)
         for name in program.outputs:
-            if self._is_wide(name) and name not in program.inputs:
+            if name in self.replaced and name not in program.inputs:
                 self._add("quantize", self.names[name], name, program.type(name))
         return self.builder.build(program.outputs)
 
     def _constant(self, name: str) -> None:
-        if self._is_wide(name):
+        if name in self.replaced:
             self.names[name] = self.builder.constant(f"{name}_real", real_constant(self.program, name))
             return
         self.builder.release(name)
@@ -57,11 +81,11 @@ class _OnReals:
 
     def _node(self, node: Node) -> None:
         out = node.outputs[0]
-        if node.op == "dequantize" and self._is_wide(node.inputs[0]):
+        if node.op == "dequantize" and node.inputs[0] in self.replaced:
             self._dequantize(node.inputs[0], out)
-        elif node.op in ("quantize", "requantize") and self._is_wide(out):
+        elif node.op in ("quantize", "requantize") and out in self.replaced:
             self.names[out] = self._real_source(node.inputs[0], out)
-        elif self._is_wide(out):
+        elif out in self.replaced:
             self.names[out] = self._copy(node, self.builder.unique(f"{out}_real"), self._real(out))
         else:
             self._copy(node, out, self.program.type(out))
@@ -75,8 +99,8 @@ class _OnReals:
             self.names[out] = real
 
     def _real_source(self, name: str, out: str) -> str:
-        """What is about to become 16 bits, as reals: raw pixels are dequantised."""
-        if self._is_wide(name) or self.program.type(name).quant is None:
+        """What is about to become integers, as reals: raw pixels are dequantised."""
+        if name in self.replaced or self.program.type(name).quant is None:
             return self.names.get(name, name)
         return self._add("dequantize", name, f"{out}_real", self._real(out))
 
@@ -88,9 +112,6 @@ class _OnReals:
     def _add(self, op: str, source: str, out: str, type_: TensorType) -> str:
         self.builder.release(out)
         return self.builder.node(op, (source,), type_, name=out)
-
-    def _is_wide(self, name: str) -> bool:
-        return self.program.type(name).dtype == WIDE
 
     def _real(self, name: str) -> TensorType:
         return replace(self.program.type(name), dtype="float32", quant=None)

@@ -1,0 +1,17 @@
+"""The card of LiteRT.js."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pocketpress.targets.litert.spec import SPEC as LITERT
+
+SPEC = replace(
+    LITERT,
+    name="litert-web",
+    title="LiteRT.js",
+    suffix=".web.tflite",
+    package="pocketpress.targets.litert_web",
+    groups=("web",),
+    executor="pocketpress.devices.web:obstacle",
+)
