@@ -175,7 +175,8 @@ def local_link(memory_limit_bytes: int | None = None) -> ProcessLink:
 def _environment() -> dict[str, str]:
     """The parent's import path, so that the child finds the same plug-ins, and nothing from its folder."""
     path = os.pathsep.join(dict.fromkeys(str(Path(entry).absolute()) for entry in sys.path if entry))
-    return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+    quiet = {"ORT_DISABLE_TELEMETRY": "1"}  # ONNX Runtime would report its use
+    return {**quiet, **os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
 
 
 class Tail:
