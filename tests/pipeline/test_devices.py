@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.conftest import Press
 from tests.devices import sshd
-from tests.devices.test_runtimes import X, card, lowered, run_here
+from tests.devices.test_runtimes import X, card, lowered, program, run_here
 
 from pocketpress.core.device import Description
+from pocketpress.core.errors import DeviceError
 from pocketpress.core.record import Limits, Record
 from pocketpress.core.target import TargetSpec
 from pocketpress.core.timing import TimingPlan
-from pocketpress.devices.isolated import Child
+from pocketpress.devices.isolated import Child, IsolatedRunner
+from pocketpress.pipeline.bench import localised
 from pocketpress.pipeline.bench.golden import Golden
 from pocketpress.pipeline.bench.on_devices import Plan, Trial, try_on
 from pocketpress.pipeline.events import Events
@@ -90,6 +93,44 @@ def test_other_numbers_fail(trial: Trial) -> None:
     other = Trial(trial.path, trial.spec, Golden(golden.inputs, wrong, None, "elsewhere"))
     entry = tried(Here(), other, measure=False)
     assert entry.verdict == "fail" and "of the outputs equal the reference" in entry.reasons[0]
+
+
+class Off(Here):
+    """One step more in every output."""
+
+    def connect(self) -> Child:
+        child = super().connect()
+        opened = child.open
+
+        def open_off(path: Path, spec: TargetSpec | None = None, threads: int = 1) -> IsolatedRunner:
+            runner = opened(path, spec, threads)
+            computed = runner.run
+            runner.run = lambda feeds: [value + np.float32(0.05) for value in computed(feeds)]  # type: ignore[method-assign]
+            return runner
+
+        child.open = open_off  # type: ignore[method-assign]
+        return child
+
+
+def test_the_operator_that_differs_there_is_named(trial: Trial) -> None:
+    known = replace(trial, program=program(quantized=True))
+    entry = tried(Off(), known, measure=False)
+    assert entry.verdict == "fail" and entry.parity.equal < 0.2 and entry.parity.max_lsb == 1
+    assert entry.parity.first_difference.op == "quantize" and entry.parity.first_difference.max_lsb >= 1
+    assert "; first at quantize " in entry.reasons[0]
+    assert tried(Here(), known, measure=False).parity.first_difference is None
+
+
+def test_where_it_cannot_be_located_the_comparison_counts(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise DeviceError("the board is gone")
+
+    monkeypatch.setattr(localised, "first_difference", fail)
+    entry = tried(Off(), replace(trial, program=program(quantized=True)), measure=False)
+    assert entry.verdict == "fail" and entry.parity.equal < 0.2
+    assert entry.parity.first_difference.note == "the board is gone"
 
 
 def test_a_device_that_refuses_or_dies_is_skipped_with_the_reason(trial: Trial) -> None:

@@ -47,11 +47,9 @@ class PythonDevice:
     def describe(self) -> Description:
         """Ask the device what it is, once."""
         facts = self._known()
-        runtimes = {}
-        for spec in all_targets().values():
-            if self._lacks(spec) is None:
-                version = printable(str(facts["packages"].get(spec.runtime_package, "")))
-                runtimes[spec.name] = f"{spec.runtime_package.replace('_', '-')} {version}".strip()
+        runtimes = {
+            spec.name: self._runtime(spec) for spec in all_targets().values() if self._lacks(spec) is None
+        }
         return Description(self.name, self.kind, words_of(facts), self.emulated, runtimes)
 
     def refuses(self, spec: TargetSpec) -> str | None:
@@ -76,6 +74,10 @@ class PythonDevice:
         return self._facts
 
     def _lacks(self, spec: TargetSpec) -> str | None:
+        if spec.executor and self.kind == "host":
+            return spec.obstacle()
+        if spec.executor:
+            return f"{spec.title} is no package of Python: pocketpress bench --phone measures in browsers"
         facts = self._known()
         system = str(facts.get("platform"))
         if {"android": "linux"}.get(system, system) not in spec.executes_on:
@@ -84,6 +86,12 @@ class PythonDevice:
         if missing:
             return f"{', '.join(missing)} missing on the device; {self._install('numpy', *missing)}"
         return None
+
+    def _runtime(self, spec: TargetSpec) -> str:
+        if spec.executor:
+            return spec.runtime() or spec.title
+        version = printable(str(self._known()["packages"].get(spec.runtime_package, "")))
+        return f"{spec.runtime_package.replace('_', '-')} {version}".strip()
 
 
 def words_of(facts: dict[str, Any]) -> str:

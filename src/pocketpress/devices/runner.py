@@ -90,7 +90,7 @@ def check_greeting(header: Mapping[str, Any]) -> None:
 
 def runner_bytes() -> bytes:
     """The runner, for the targets that are installed here."""
-    return _built(tuple(sorted(spec.package for spec in all_targets().values())))
+    return _built(tuple(sorted(s.package for s in all_targets().values() if not s.executor)))
 
 
 @cache

@@ -61,6 +61,14 @@ class Place:
         """A Python package."""
         return self.folder / "python" / wheel.folder
 
+    @property
+    def started(self) -> Path:
+        """A file that is there once all of this has worked together."""
+        return self.folder / f"works-{_short(self.emulator.parts[-4], self.root.name, *self._folders())}"
+
+    def _folders(self) -> list[str]:
+        return [wheel.folder for wheel in wheels()]
+
     def command(self, cpu: str = "max") -> list[str]:
         """The emulated Python, without its site packages."""
         return [
@@ -80,7 +88,8 @@ class Place:
         """What a set-up has yet to bring, for people."""
         lacking = [] if self.emulator.is_file() else ["qemu"]
         lacking += [] if (self.root / PYTHON).exists() else ["the Arm64 system"]
-        return (*lacking, *(w.folder for w in wheels() if not self.packages(w).is_dir()))
+        lacking += [w.folder for w in wheels() if not self.packages(w).is_dir()]
+        return tuple(lacking or ([] if self.started.is_file() else ["a first start"]))
 
 
 def default_place() -> Place:
@@ -205,7 +214,7 @@ def _install(wheel: Wheel, to: Path) -> None:
 
 
 def _probe(place: Place, say: Say) -> None:
-    """Import everything once: it must work, and leaves it compiled for the next time."""
+    """Import everything once: it must work, and is then compiled for the next time."""
     say("starting Python and the runtimes once")
     modules = [MODULES[w.name] for w in wheels() if w.name in MODULES]
     code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
@@ -225,6 +234,7 @@ def _probe(place: Place, say: Say) -> None:
             got=(done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1],
             next_step="run: pocketpress device remove arm64, then set it up again",
         )
+    place.started.touch()
 
 
 @contextlib.contextmanager
