@@ -2,13 +2,13 @@
 
 import { PocketpressError, firstLine } from '../errors';
 import { open, type Session } from '../session';
+import { sha256 } from '../sha256';
 import { elements, type TensorSpec } from '../signature';
 import { allocate, fileToReal, toFeed, type TypedArray } from '../tensors';
 import { time, type Timed } from '../time';
 import { Comparison, readSamples, type Sample } from './golden';
 import type { Agreement, Job, Outcome, Result, Sustained, Task, Timings } from './protocol';
 import { getBytes } from './server';
-import { sha256 } from './sha256';
 import { inFront, Watchman } from './visible';
 
 const MEMORY_MS = 1000;
@@ -37,10 +37,20 @@ export async function measure(task: Task, context: Context): Promise<Result> {
     return await measured(task, context, opened);
   } catch (error) {
     context.signal.throwIfAborted();
-    return { task: task.task, outcome: outcomeOf(error), reason: firstLine(error).slice(0, 900) };
+    const failed: Result = { task: task.task, outcome: outcomeOf(error), reason: firstLine(error).slice(0, 900) };
+    if (task.backend !== 'auto' || !opened.some((session) => session.runtime.backend === 'webgpu')) return failed;
+    return await measureWithout(task, context, firstLine(error));
   } finally {
     for (const session of opened) void session.close();
   }
+}
+
+/** A GPU that was chosen and does not do it costs the phone its fastest way, and not its answer. */
+async function measureWithout(task: Task, context: Context, reason: string): Promise<Result> {
+  const result = await measure({ ...task, backend: 'wasm' }, context);
+  if (result.outcome !== 'measured') return result;
+  const note = `measured in WebAssembly; WebGPU failed: ${reason}`.slice(0, 300);
+  return { ...result, notes: [...(result.notes ?? []), note] };
 }
 
 function outcomeOf(error: unknown): Outcome {
@@ -65,12 +75,13 @@ async function measured(task: Task, context: Context, opened: Session[]): Promis
   progress('comparing', 0.1);
   const agreement = task.golden === null ? null : await compared(session, task, samples, context);
   const feeds = samples[0]?.feeds ?? session.signature.inputs.map(randomFeed);
+  const firstNumberS = await firstNumber(session, feeds, context);
   const notes: string[] = [];
   const floats = await floatSession(task, session, context, notes);
   if (floats !== null) opened.push(floats);
   const pairs: Timed[] = [[session, feeds]];
   if (floats !== null) pairs.push([floats, converted(feeds, session, floats)]);
-  const { timings, firstNumberS } = await timed(pairs, context);
+  const timings = await timed(pairs, context);
   const sustained = job.sustained_s > 0 ? await ranOn(session, feeds, context) : null;
   progress('finishing', 0.98);
   return {
@@ -151,12 +162,18 @@ function randomFeed(spec: TensorSpec): TypedArray {
   return toFeed(spec, Float32Array.from({ length }, () => 2 * Math.random() - 1));
 }
 
+/** Something to look at while the float original loads; returns seconds since the page was opened. */
+async function firstNumber(session: Session, feeds: readonly TypedArray[], context: Context): Promise<number> {
+  const times = await session.block(feeds, context.job.plan.warmup, 3, { signal: context.signal });
+  context.progress('measuring', 0.2, median(times));
+  return performance.now() / 1000;
+}
+
 /** Warm up, then repeat until enough repeats were made with the page in front all the while. */
-async function timed(pairs: readonly Timed[], context: Context): Promise<{ timings: Timings; firstNumberS: number }> {
+async function timed(pairs: readonly Timed[], context: Context): Promise<Timings> {
   const { plan } = context.job;
   const watchman = new Watchman();
   const seconds: number[][][] = pairs.map(() => []);
-  let firstNumberS = 0;
   let discarded = 0;
   let overheadS = 0;
   try {
@@ -173,7 +190,6 @@ async function timed(pairs: readonly Timed[], context: Context): Promise<{ timin
           onRound: ([own = []]) => {
             if (watchman.wasHidden) return;
             seen.push(...own);
-            if (firstNumberS === 0) firstNumberS = performance.now() / 1000;
             context.progress('measuring', 0.25 + (0.7 * (done + 0.5)) / plan.repeats, median(seen));
           },
         },
@@ -188,10 +204,7 @@ async function timed(pairs: readonly Timed[], context: Context): Promise<{ timin
     }
     const block = Math.min(...seconds.flat().map((round) => round.length));
     const [own = [], floats = null] = seconds.map((rounds) => rounds.map((round) => round.slice(0, block)));
-    return {
-      timings: { seconds: own, float_seconds: floats, warmup, overhead_s: overheadS, discarded },
-      firstNumberS,
-    };
+    return { seconds: own, float_seconds: floats, warmup, overhead_s: overheadS, discarded };
   } finally {
     watchman.end();
   }

@@ -75,7 +75,7 @@ export function rows(table: readonly Row[], own: string): void {
     ...table.map((row) => {
       const line = document.createElement('tr');
       const cells = [row.phone, row.artifact, row.median, row.speedup, row.equal];
-      line.append(...cells.map((text) => element('td', text)), element('td', verdict(row), row.state));
+      line.append(...cells.map((text) => element('td', text)), element('td', verdict(row), colour(row)));
       return line;
     }),
   );
@@ -100,15 +100,19 @@ function settle(row: Row): void {
   const card = cardOf(row.artifact);
   card.replaceChildren(element('h3', row.artifact));
   if (row.median !== '') card.append(element('p', row.median, 'median'));
-  card.append(element('p', verdict(row), row.state));
+  card.append(element('p', verdict(row), colour(row)));
   if (row.remark !== '') card.append(element('p', row.remark, 'small'));
-  if (row.steady === false) card.append(element('p', 'Unsteady: repeated measurements differ.', 'unsteady'));
   card.append(list);
 }
 
 function verdict(row: Row): string {
   const text = VERDICTS[row.state] ?? row.state;
   return row.steady === false ? `${text}, unsteady` : text;
+}
+
+/** An unsteady number proves nothing, however good it looks. */
+function colour(row: Row): string {
+  return row.steady === false && row.state === 'pass' ? 'unsteady' : row.state;
 }
 
 function cardOf(name: string): HTMLElement {
