@@ -15,10 +15,12 @@ from tests.devices.fake_runtime import SPEC
 
 import pocketpress
 from pocketpress.core.errors import ArtifactError, DeviceError
+from pocketpress.core.targets import all_targets
 from pocketpress.devices import runner
 from pocketpress.devices.frames import Frame, FrameError, read_frame, write_frame
 from pocketpress.devices.isolated import Child, Patience
 from pocketpress.devices.link import ProcessLink
+from pocketpress.devices.python_device import PythonDevice
 from pocketpress.devices.runner import check_greeting, module_files, runner_bytes
 from pocketpress.devices.worker import Service
 
@@ -109,6 +111,17 @@ def test_the_first_lines_are_read_by_any_python() -> None:
     for python in old[:3]:
         done = subprocess.run([str(python), "-c", source], capture_output=True, timeout=60)
         assert done.stdout[:4] == b"PPF1", done.stderr
+
+
+def test_in_termux_packages_come_from_elsewhere() -> None:
+    with pytest.raises(DeviceError, match="without it; type there: pkg install python-numpy$"):
+        check_greeting({"lacks": "numpy", "python": "3.12.1", "platform": "android"})
+    assert runner.termux_install(["onnxruntime"]) == "type there: pkg install python-onnxruntime"
+    assert "proot-distro" in runner.termux_install(["ai_edge_litert"])
+    device = PythonDevice("ssh:phone", "ssh", link=lambda: pytest.fail("no worker"))
+    device._facts = {"platform": "android", "packages": {"numpy": "2"}}
+    reason = device.refuses(all_targets()["onnxruntime"])
+    assert reason == "onnxruntime missing on the device; type there: pkg install python-onnxruntime"
 
 
 def test_a_greeting_that_is_none() -> None:
