@@ -114,7 +114,7 @@ def test_the_first_lines_are_read_by_any_python() -> None:
 
 
 def test_in_termux_packages_come_from_elsewhere() -> None:
-    with pytest.raises(DeviceError, match="without it; type there: pkg install python-numpy$"):
+    with pytest.raises(DeviceError, match=r"without it; type there: pkg install python-numpy$"):
         check_greeting({"lacks": "numpy", "python": "3.12.1", "platform": "android"})
     assert runner.termux_install(["onnxruntime"]) == "type there: pkg install python-onnxruntime"
     assert "proot-distro" in runner.termux_install(["ai_edge_litert"])
