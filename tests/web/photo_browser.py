@@ -19,7 +19,7 @@ from pocketpress.devices import chromium
 from pocketpress.web.assets import static_folder
 from pocketpress.web.photo_server import PhotoServer
 
-LONG_MS = 15_000
+LONG_MS = 60_000
 """The machine may be busy; nothing here depends on how fast it is."""
 
 NO_3D = "--disable-3d-apis"

@@ -180,8 +180,9 @@ def test_everything_by_keyboard(browser: Browsers, tmp_path: Path) -> None:
     with served() as server, browser(device="Desktop Chrome") as context:
         page = PhotoPage(context, server.address).page
         page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "choose"
         with page.expect_file_chooser() as waiting:
-            page.keyboard.press("Enter")
+            page.keyboard.press("Space")
         waiting.value.set_files(SHIPPED_PHOTOS / "chelsea.jpg")
         page.wait_for_selector("body[data-view=shown]")
         reached = {}
