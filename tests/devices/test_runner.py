@@ -7,6 +7,7 @@ import io
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,26 @@ def test_it_needs_numpy_and_a_runtime_and_nothing_else(tmp_path: Path) -> None:
     for name in every.namelist():
         others = {m.partition(".")[0] for m in runner._imported(ast.parse(every.read(name)))} - allowed
         assert others <= runtimes, name
+
+
+def test_a_plug_in_that_cannot_be_sent_spoils_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One with a compiled module of its own, and one that does not even load."""
+    for name, text in (
+        ("compiled_plug", "import compiled_plug.fast\n"),
+        ("broken_plug", "raise ImportError\n"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise ImportError\n" if "broken" in name else "")
+        (tmp_path / name / "run.py").write_text(text)
+    (tmp_path / "compiled_plug" / "fast.so").write_bytes(b"\x7fELF")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    plugs = {n: replace(SPEC, name=n, package=n) for n in ("compiled_plug", "broken_plug")}
+    monkeypatch.setattr(runner, "all_targets", lambda: {"fake": SPEC, **plugs})
+    names = zipfile.ZipFile(io.BytesIO(runner_bytes())).namelist()
+    assert "compiled_plug/run.py" in names and "tests/devices/fake_runtime/run.py" in names
+    assert not [name for name in names if "broken" in name or name.endswith(".so")]
 
 
 def started(path: Path, content: bytes, *options: str) -> Child:

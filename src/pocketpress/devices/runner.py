@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pocketpress.core.errors import DeviceError, InternalError
+from pocketpress.core.errors import DeviceError
 from pocketpress.core.targets import all_targets
 from pocketpress.devices.link import printable
 
@@ -145,17 +145,13 @@ def module_files(names: Iterable[str]) -> dict[str, bytes]:
 
 
 def _source(name: str) -> Path | None:
-    """The file of a module; None for a name inside a module."""
+    """The file of a module; None for a name inside a module, and for what is no Python file."""
     try:
         found = importlib.util.find_spec(name)
-    except ModuleNotFoundError:  # the name before the last dot is no package
+    except ImportError:  # the name before the last dot is no package, or does not load
         return None
-    if found is None:
+    if found is None or found.origin is None or not found.origin.endswith(".py"):
         return None
-    if found.origin is None or not found.origin.endswith(".py"):
-        if found.submodule_search_locations:  # a folder without __init__.py
-            return None
-        raise InternalError("a module of the runner is no Python file", got=name)
     return Path(found.origin)
 
 
