@@ -14,7 +14,7 @@ from pocketpress.core.program import Program
 from pocketpress.core.program.ir import Array
 from pocketpress.core.session import run_stored
 from pocketpress.core.signature import signature_of
-from pocketpress.core.target import Skipped, TargetSpec
+from pocketpress.core.target import Runner, Skipped, TargetSpec
 from pocketpress.testing.case_builder import DYNAMIC, INTEGER, Case
 from pocketpress.verify.reference import interpret
 
