@@ -103,6 +103,35 @@ def test_the_processor_equals_the_graphics_processor(browser: Browsers, tmp_path
     assert steps(results["WebGL2"], photo) > 1
 
 
+def test_a_graphics_processor_lost_in_the_middle_of_a_photo(browser: Browsers, tmp_path: Path) -> None:
+    """The strip that was on its way is done again; strips before it stay."""
+    photo = np.random.default_rng(0).integers(0, 256, (300, 2300, 3), dtype=np.uint8)
+    path = tmp_path / "wide.png"
+    Image.fromarray(photo).save(path)
+    with served() as server, browser() as context:
+        context.add_init_script(
+            """{
+              const real = WebGL2RenderingContext.prototype.readPixels;
+              const calls = new Map();
+              window.lost = [];
+              WebGL2RenderingContext.prototype.readPixels = function (...given) {
+                real.apply(this, given);
+                calls.set(this, (calls.get(this) ?? 0) + 1);
+                if (calls.get(this) !== 2) return;
+                window.lost.push(given[2]);
+                this.getExtension('WEBGL_lose_context').loseContext();
+              };
+            }"""
+        )
+        page = PhotoPage(context, server.address)
+        page.choose(path)
+        assert "colours by processor" in page.status
+        saved = page.save(tmp_path)
+        assert page.page.evaluate("window.lost.length") == 2, "once while looking, once while saving"
+        assert steps(saved, by_python(photo)) <= 1
+        assert not page.errors
+
+
 def test_offline_after_the_first_visit(browser: Browsers, tmp_path: Path) -> None:
     with served() as server, browser() as context:
         first = PhotoPage(context, server.address)
