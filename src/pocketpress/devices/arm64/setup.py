@@ -212,7 +212,11 @@ def _install(wheel: Wheel, to: Path) -> None:
         command += [f"--platform={platform}" for platform in pieces.PLATFORMS]
         try:
             done = subprocess.run(
-                [*command, f"--target={new}"], capture_output=True, text=True, timeout=PIP_LIMIT_S
+                [*command, f"--target={new}"],
+                env={**os.environ, "PIP_USER": "0"},  # a user's setting, which --target does not go with
+                capture_output=True,
+                text=True,
+                timeout=PIP_LIMIT_S,
             )
         except subprocess.TimeoutExpired as error:
             raise DeviceError(f"pip does not end installing {wheel.name}", next_step=AGAIN) from error
