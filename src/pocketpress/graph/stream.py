@@ -60,7 +60,8 @@ def starting_from_zeros(program: Program) -> tuple[Program, tuple[str, ...]]:
         The program with zeros in their place, and their names: a network that remembers starts there, or
         from what it is reset to.
     """
-    rewrite, gone = Rewrite(program), []
+    rewrite = Rewrite(program)
+    gone: list[str] = []
     for name in program.inputs:
         moved = _moved_to_states(program, name)
         if moved is not None and len(gone) + 1 < len(program.inputs):
