@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import pytest
 
@@ -23,13 +23,19 @@ def executed_spec(point: EntryPoint) -> TargetSpec:
         spec.check_installed()
     except (ImportError, MissingExtraError) as error:
         pytest.skip(f"target {point.name} is not installed: {error}")
-    if sys.platform not in spec.executes_on:
-        pytest.skip(f"target {point.name} executes on {', '.join(spec.executes_on)} only")
+    if (obstacle := spec.obstacle()) is not None:
+        pytest.skip(f"target {point.name} is not executed here: {obstacle}")
     return spec
 
 
+def in_a_browser(point: EntryPoint) -> Any:
+    """Those that run in another program take a second a case; `tests/targets/web` has some of the cases."""
+    marks = [pytest.mark.slow] if point.name.endswith("-web") else []
+    return pytest.param(point, id=point.name, marks=marks)
+
+
 @pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.id)
-@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.name)
+@pytest.mark.parametrize("point", [in_a_browser(point) for point in POINTS])
 def test_target_keeps_the_promise_of_its_card(point: EntryPoint, case: Case) -> None:
     spec = executed_spec(point)
     result = check_target(spec, case)

@@ -98,7 +98,7 @@ def _on_phones(options: PhoneOptions, how: Serving, *, as_json: bool) -> None:
 
     from pocketpress.cli import bench_show, show
     from pocketpress.core.errors import DeviceError
-    from pocketpress.devices.store import Store, default_folder
+    from pocketpress.pipeline.bench.keep import own_store
     from pocketpress.pipeline.bench.phone_tasks import prepare_work
     from pocketpress.pipeline.bench.phones import bench_phones
 
@@ -108,7 +108,7 @@ def _on_phones(options: PhoneOptions, how: Serving, *, as_json: bool) -> None:
         result = bench_phones(
             work,
             how,
-            Store(default_folder()),
+            own_store(),
             lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"),
             watch,
         )

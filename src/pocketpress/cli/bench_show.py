@@ -13,10 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pocketpress.cli.show import COLORS, write, write_json
-from pocketpress.devices.phone.code import terminal_code
-from pocketpress.devices.phone.server import Server
 from pocketpress.pipeline.bench.phone_tasks import Work
-from pocketpress.pipeline.bench.phones import Found, Watch
+from pocketpress.pipeline.bench.phones import Found, Place, Watch
 from pocketpress.pipeline.bench.rows import Row
 
 COLUMNS = (
@@ -39,13 +37,16 @@ def phone_table(rows: list[Row]) -> Table:
     for title, _ in COLUMNS:
         table.add_column(title, no_wrap=title in ("median", "p90", "equal"))
     table.add_column("verdict", no_wrap=True)
-    table.add_column("", overflow="fold")
+    remarks = any(row.remark for row in rows if row.state == "pending")
+    if remarks:
+        table.add_column("", overflow="fold")
     for row in rows:
         cells = [Text(str(getattr(row, field))) for _, field in COLUMNS]
         verdict = "" if row.state == "pending" else row.state
         if row.steady is False:
             verdict += ", unsteady"
-        table.add_row(*cells, Text(verdict, style=COLORS.get(row.state, "")), Text(row.remark))
+        remark = [Text(row.remark if row.state == "pending" else "")] if remarks else []
+        table.add_row(*cells, Text(verdict, style=COLORS.get(row.state, "")), *remark)
     return table
 
 
@@ -57,9 +58,9 @@ class LiveWatch(Watch):
         self.view = Live(Text(""), console=console, refresh_per_second=4, transient=True)
         self._drawn = 0.0
 
-    def opened(self, server: Server) -> None:
+    def opened(self, place: Place) -> None:
         """Say where to go."""
-        announce(server, self.console, drawn=True)
+        announce(place, self.console, drawn=True)
         self.view.start()
 
     def changed(self, rows: list[Row]) -> None:
@@ -80,9 +81,9 @@ class PlainWatch(Watch):
         self.console = console
         self._seen: set[tuple[str, str]] = set()
 
-    def opened(self, server: Server) -> None:
+    def opened(self, place: Place) -> None:
         """Say where to go."""
-        announce(server, self.console, drawn=False)
+        announce(place, self.console, drawn=False)
 
     def changed(self, rows: list[Row]) -> None:
         """A line per finished row."""
@@ -97,19 +98,19 @@ class PlainWatch(Watch):
         self.console.print(Text(text), soft_wrap=True)
 
 
-def announce(server: Server, console: Console, *, drawn: bool) -> None:
+def announce(place: Place, console: Console, *, drawn: bool) -> None:
     """Address, code and what to know about them."""
-    console.print(Text(f"open on a phone: {server.address}"), soft_wrap=True)
+    console.print(Text(f"open on a phone: {place.address}"), soft_wrap=True)
     if drawn:
-        console.print(Text(terminal_code(server.address)), soft_wrap=True, highlight=False)
-    for other in server.others:
+        console.print(Text(place.code), soft_wrap=True, highlight=False)
+    for other in place.others:
         console.print(Text(f"           also: {other}"), soft_wrap=True)
-    if server.address.startswith("https"):
+    if place.address.startswith("https"):
         console.print(
             "The browser warns of the certificate, which was made for this run: go on all the same."
         )
-    elif "127.0.0.1" in server.address:
-        port = server.port
+    elif place.local:
+        port = place.port
         console.print(f"Only this machine reaches it: give --host, or run adb reverse tcp:{port} tcp:{port}")
     console.print("Ctrl-C ends it; what has arrived is kept.")
 
@@ -155,5 +156,8 @@ def found(result: Found, work: Work, *, as_json: bool) -> None:
         sys.stdout.flush()
         return
     write(phone_table(result.rows))
+    for row in result.rows:
+        if row.state != "pending" and row.remark:
+            write(f"{row.phone}, {row.artifact}: {row.remark}")
     for name in dict.fromkeys(view.name for view in result.views if view.state == "done"):
         write(f"kept: pocketpress press ... --device {name} --max-latency judges by this")

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from pocketpress import __version__
-from pocketpress.cli import device, zoo
+from pocketpress.cli import apps, device, zoo
 from pocketpress.cli.bench import bench
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(zoo.app, name="zoo")
 app.add_typer(device.app, name="device")
+app.add_typer(apps.app, name="app")
 INTERRUPTED = 130
 _verbose = False
 
@@ -156,8 +157,8 @@ def press(
     device: Annotated[
         list[str] | None,
         typer.Option(
-            help="execute every artifact there too: host, arm64, ssh:USER@HOST or adb:SERIAL, once per "
-            "device or comma-separated"
+            help="execute every artifact there too: host, arm64, ssh:USER@HOST or adb:SERIAL, or a phone "
+            "that bench --phone measured on; once per device or comma-separated"
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="of every random choice")] = 0,
@@ -166,7 +167,7 @@ def press(
     ] = None,
     max_size: Annotated[str | None, typer.Option(help="largest artifact: 2MB, 900KB")] = None,
     max_latency: Annotated[
-        str | None, typer.Option(help="largest median latency on this machine: 20ms")
+        str | None, typer.Option(help="largest median latency on this machine and on every --device: 20ms")
     ] = None,
     allow_slower: Annotated[bool, typer.Option("--allow-slower", help="slower than float may pass")] = False,
     allow_larger: Annotated[bool, typer.Option("--allow-larger", help="larger than float may pass")] = False,

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -40,10 +41,12 @@ class Lowered:
     Attributes:
         skipped: what is not as asked (an operator in float inside an int8 file), and why.
         notes: facts worth a line in the record.
+        stored_only: the file holds the precision's weights, and the runtime computes in float32.
     """
 
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    stored_only: bool = False
 
 
 class Runner(Protocol):
@@ -58,6 +61,25 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """Release the runtime's memory."""
+
+
+@runtime_checkable
+class BlockTimer(Protocol):
+    """What a runner has as well when its runtime is not in this process (a page of a browser).
+
+    Seconds seen from here would count the way there and back; such a runner times inferences itself.
+    """
+
+    def time_block(self, feeds: list[Array], count: int) -> list[float]:
+        """Seconds of each of ``count`` consecutive inferences, one before them that is not timed."""
+
+
+@runtime_checkable
+class Resident(Protocol):
+    """What a runner has as well when its runtime's memory is another process's."""
+
+    def resident_bytes(self) -> tuple[int, int]:
+        """(largest so far, just before this artifact was loaded) of the process that holds the runtime."""
 
 
 class LowerFunction(Protocol):
@@ -97,6 +119,8 @@ class TargetSpec:
         stores: families that make its file smaller but are computed in float32, decoded when the file is
             loaded or while it runs.
         executes_on: values of ``sys.platform`` on which ``run`` works.
+        executor: ``module:function`` that says what this machine lacks to run it ("" where the packages are
+            all): the function returns None or a line with the next step.
         float_ops: operators it can compute in float.
         integer_ops: operators it computes in integers when quantised.
         decodes: products it computes in float from int8 and int4 weights stored as such; all of them where
@@ -114,6 +138,7 @@ class TargetSpec:
     precisions: tuple[str, ...]
     stores: tuple[str, ...] = ()
     executes_on: tuple[str, ...] = ("linux", "darwin", "win32")
+    executor: str = ""
     float_ops: frozenset[str] = field(default_factory=frozenset)
     integer_ops: frozenset[str] = field(default_factory=frozenset)
     decodes: frozenset[str] = field(default_factory=frozenset)
@@ -127,7 +152,7 @@ class TargetSpec:
         return self.runs_with or self.requires
 
     @property
-    def runtime(self) -> str:
+    def runtime_package(self) -> str:
         """Import name of the runtime itself among them."""
         return min(self.needs_to_run, key=lambda package: self.name not in package, default=self.name)
 
@@ -149,6 +174,28 @@ class TargetSpec:
                 got=f"missing {', '.join(missing)}",
                 next_step=f"run: pip install 'pocketpress[{self.name}]'",
             )
+
+    def obstacle(self) -> str | None:
+        """Why this machine cannot execute its artifacts, with the next step; None where it can."""
+        if sys.platform not in self.executes_on:
+            return f"{self.title} executes on {', '.join(self.executes_on)} only, this is {sys.platform}"
+        if not self.executor:
+            return None
+        module, _, function = self.executor.partition(":")
+        found: str | None = getattr(importlib.import_module(module), function)()
+        return found
+
+    def runtime(self) -> str | None:
+        """Name and version of what executes its artifacts on this machine, as the record states it."""
+        if self.executor:
+            function: Callable[[], str] = importlib.import_module(f"{self.package}.run").runtime
+            return function()
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return f"{self.runtime_package.replace('_', '-')} {version(self.runtime_package)}"
+        except PackageNotFoundError:
+            return None
 
     def lower(self, program: Program, signature: Signature, path: Path) -> Lowered:
         """Import ``lower.py`` and translate."""

@@ -54,13 +54,13 @@ def resolve_targets(names: str) -> tuple[TargetSpec, ...]:
 
 
 def target_of(path: Path) -> TargetSpec:
-    """The target whose suffix an artifact carries.
+    """The target whose suffix an artifact carries, the longest of them (``.web.onnx`` before ``.onnx``).
 
     Raises:
         ArtifactError: no target has that suffix.
     """
-    for spec in all_targets().values():
-        if path.name.endswith(spec.suffix):
-            return spec
+    fitting = [spec for spec in all_targets().values() if path.name.endswith(spec.suffix)]
+    if fitting:
+        return max(fitting, key=lambda spec: len(spec.suffix))
     suffixes = sorted(spec.suffix for spec in all_targets().values())
     raise ArtifactError("not an artifact of any target", got=path.name, allowed=suffixes)

@@ -62,7 +62,7 @@ class Store:
 
     def names(self) -> tuple[str, ...]:
         """Devices that something is kept of."""
-        return tuple(sorted(path.stem for path in self.folder.glob("*.json")))
+        return tuple(sorted(path.stem.replace("+", ":") for path in self.folder.glob("*.json")))
 
     def read(self, name: str) -> DeviceFile | None:
         """What is kept of a device, or None.
@@ -75,7 +75,7 @@ class Store:
             if path.stat().st_size > MAX_FILE_BYTES:
                 raise ArtifactError("kept measurements are too large", got=path, allowed=MAX_FILE_BYTES)
             return DeviceFile.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise DeviceError("cannot read kept measurements", got=f"{path}: {error.strerror}") from error

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,10 +19,24 @@ from pocketpress.core.timing import Times, TimingPlan
 Clock = Callable[[], float]
 
 
+@runtime_checkable
+class SelfTimed(Protocol):
+    """A function of an inference elsewhere, which takes the time there."""
+
+    def time_block(self, count: int) -> list[float]:
+        """Seconds of each of ``count`` consecutive inferences, after one that is not timed."""
+
+
 def interleave(
     calls: Sequence[Callable[[], object]], plan: TimingPlan | None = None, *, clock: Clock | None = None
 ) -> Times:
-    """Run each function in turn as the plan says; ``clock`` returns seconds, the plan's own by default."""
+    """Run each function in turn as the plan says.
+
+    Args:
+        calls: the functions; one that is `SelfTimed` says itself how long its inferences took.
+        plan: how long.
+        clock: returns seconds, the plan's own by default.
+    """
     plan = plan or TimingPlan()
     clock = clock or (time.process_time if plan.processor else time.perf_counter)
     start = clock()
@@ -67,6 +82,9 @@ def _round(
     order = range(len(calls))
     for index in reversed(order) if backwards else order:
         call = calls[index]
+        if isinstance(call, SelfTimed):
+            times[index] += call.time_block(block)
+            continue
         call()
         for _ in range(block):
             before = clock()

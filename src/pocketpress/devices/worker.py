@@ -17,12 +17,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from pocketpress.core.errors import DeviceError, PocketpressError
-from pocketpress.core.target import Array, OpenFunction, Runner
+from pocketpress.core.target import Array, BlockTimer, OpenFunction, Resident, Runner
 from pocketpress.core.timing import TimingPlan
 from pocketpress.devices.frames import Frame, read_frame, write_frame
 from pocketpress.devices.machine import describe_machine
@@ -38,6 +38,7 @@ class Service:
     def __init__(self) -> None:
         self._runners: dict[int, Runner] = {}
         self._baseline = 0
+        self._last: Runner | None = None
         self._opened = 0
 
     def answer(self, request: Frame) -> Frame:
@@ -85,6 +86,7 @@ class Service:
         number = self._opened
         self._opened += 1
         self._runners[number] = runner
+        self._last = runner
         return Frame({"number": number, "signature": runner.signature.to_json(), "load_s": load_s})
 
     def _run(self, request: Frame) -> Frame:
@@ -101,15 +103,35 @@ class Service:
         return Frame({"warmup": times.warmup, "overhead_s": times.overhead_s}, (times.seconds,))
 
     def _memory(self, request: Frame) -> Frame:
-        return Frame({"peak_rss_bytes": peak_rss_bytes(), "baseline_rss_bytes": self._baseline})
+        peak, baseline = peak_rss_bytes(), self._baseline
+        if isinstance(self._last, Resident):
+            peak, baseline = self._last.resident_bytes()
+        return Frame({"peak_rss_bytes": peak, "baseline_rss_bytes": baseline})
 
     def _close(self, request: Frame) -> Frame:
         self._runners.pop(request.header["number"]).close()
         return Frame({})
 
 
-def _bind(runner: Runner, feeds: list[Array]) -> Callable[[], Any]:
-    return lambda: runner.run(feeds)
+class _Inference:
+    """One inference of a runner on the same feeds, timed by the runner itself where it can."""
+
+    def __init__(self, runner: Runner, feeds: list[Array]) -> None:
+        self._runner, self._feeds = runner, feeds
+
+    def __call__(self) -> object:
+        return self._runner.run(self._feeds)
+
+
+class _TimedInference(_Inference):
+    def time_block(self, count: int) -> list[float]:
+        assert isinstance(self._runner, BlockTimer)
+        return self._runner.time_block(self._feeds, count)
+
+
+def _bind(runner: Runner, feeds: list[Array]) -> Callable[[], object]:
+    timed = isinstance(runner, BlockTimer)
+    return (_TimedInference if timed else _Inference)(runner, feeds)
 
 
 def serve(requests: BinaryIO, answers: BinaryIO, idle_limit_s: float = 0.0) -> None:

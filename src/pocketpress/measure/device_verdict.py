@@ -8,6 +8,15 @@ from __future__ import annotations
 from pocketpress.core.record import DeviceEntry, Limits, TargetEntry
 from pocketpress.measure.verdict import judge
 
+UNSTEADY = "repeated measurements differ by more than 10 %: measure again on a cool, idle device"
+
+
+def marked_unsteady(entry: DeviceEntry) -> DeviceEntry:
+    """The same entry, saying so where its measurement did not repeat."""
+    if entry.steady is not False or UNSTEADY in entry.reasons:
+        return entry
+    return entry.model_copy(update={"reasons": (*entry.reasons, UNSTEADY)[:100]})
+
 
 def judged_on_device(
     entry: DeviceEntry, limits: Limits, *, stored_only: bool = False, timed: bool = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketpress.compress.quantize.recurrent import INTEGER_WIDTH
@@ -18,7 +18,7 @@ from pocketpress.core.program.exact import exact_nodes
 from pocketpress.core.program.serialize import program_hash
 from pocketpress.core.record import SkippedEntry, TargetEntry
 from pocketpress.core.signature import Preprocessing, signature_of
-from pocketpress.core.target import Skipped, TargetSpec
+from pocketpress.core.target import Lowered, Skipped, TargetSpec
 from pocketpress.measure.size import measure_size
 from pocketpress.pipeline.cache import Cache
 from pocketpress.pipeline.prepare import Prepared
@@ -39,6 +39,7 @@ class Built:
         float_artifact: the network as it was given, at fp32; the artifact itself for a plain fp32 press.
         entry: what is known so far.
         float_sha256: of the float artifact.
+        in_float: the program has integer activations, and the artifact computes them in float32.
     """
 
     spec: TargetSpec
@@ -46,11 +47,12 @@ class Built:
     float_artifact: Path
     entry: TargetEntry
     float_sha256: str
+    in_float: bool = False
 
     @property
     def executes(self) -> bool:
         """Whether this machine can run it."""
-        return sys.platform in self.spec.executes_on
+        return self.spec.obstacle() is None
 
 
 def build(
@@ -66,15 +68,18 @@ def build(
     artifact = folder / f"{stem}{spec.suffix}"
     floats = folder / f"float-{stem}{spec.suffix}"
     begin = time.perf_counter()
-    skipped, notes = _lower(spec, prepared.program, preprocessing, precision, artifact, cache)
+    lowered = _lower(spec, prepared.program, preprocessing, precision, artifact, cache)
+    notes = lowered.notes
     seconds = time.perf_counter() - begin
     if prepared.float_lowered is prepared.program:
         floats = artifact
     else:
         _lower(spec, prepared.float_lowered, preprocessing, "fp32", floats, cache)
-    stored = parse_precision(precision).family in spec.stores
+    stored = lowered.stored_only or parse_precision(precision).family in spec.stores
     if not stored and stores_recurrent(prepared.program):
         stored, notes = True, (*notes, FLOAT_ARITHMETIC)
+    if (obstacle := spec.obstacle()) is not None:
+        notes = (*notes, f"not executed here: {obstacle}")
     size, float_size = measure_size(artifact), measure_size(floats)
     entry = TargetEntry(
         name=spec.name,
@@ -87,16 +92,17 @@ def build(
         float_size_bytes=float_size.raw_bytes,
         float_size_compressed_bytes=float_size.compressed_bytes,
         lower_s=seconds,
-        skipped=tuple(SkippedEntry(name=s.name, reason=s.reason) for s in skipped),
+        skipped=tuple(SkippedEntry(name=s.name, reason=s.reason) for s in lowered.skipped),
         notes=notes,
         verdict="not executed here",
     )
-    return Built(spec, artifact, floats, entry, sha256_of(floats))
+    in_float = lowered.stored_only and prepared.program.is_quantized
+    return Built(spec, artifact, floats, entry, sha256_of(floats), in_float)
 
 
 def _lower(
     spec: TargetSpec, program: Program, prep: Preprocessing | None, precision: str, path: Path, cache: Cache
-) -> tuple[tuple[Skipped, ...], tuple[str, ...]]:
+) -> Lowered:
     signature = signature_of(program, precision=precision, preprocessing=prep)
     key = Cache.key("artifact", spec.name, program_hash(program), signature.to_json())
     hit = cache.get(key)
@@ -115,17 +121,21 @@ def _lower(
         skipped += [s for s in spec.audit(path, program) if s not in skipped]
         meant = exact_nodes(program)  # float kernels on integers, as planned
         skipped = [s for s in skipped if meant.isdisjoint(s.name.split(" "))]
-    text = "\n".join(
-        [*(f"skip\t{s.name}\t{s.reason}" for s in skipped), *(f"note\t{n}" for n in lowered.notes)]
-    )
-    cache.put(key, {f"artifact{spec.suffix}": path, "notes.txt": text.encode()})
-    return tuple(skipped), lowered.notes
+    lowered = replace(lowered, skipped=tuple(skipped))
+    cache.put(key, {f"artifact{spec.suffix}": path, "notes.txt": _written_notes(lowered).encode()})
+    return lowered
 
 
-def _read_notes(text: str) -> tuple[tuple[Skipped, ...], tuple[str, ...]]:
+def _written_notes(lowered: Lowered) -> str:
+    rows = [f"skip\t{s.name}\t{s.reason}" for s in lowered.skipped]
+    rows += [f"note\t{note}" for note in lowered.notes]
+    return "\n".join([*rows, *(["stored"] if lowered.stored_only else [])])
+
+
+def _read_notes(text: str) -> Lowered:
     rows = [line.split("\t") for line in text.split("\n") if line]
     skipped = tuple(Skipped(row[1], row[2]) for row in rows if row[0] == "skip")
-    return skipped, tuple(row[1] for row in rows if row[0] == "note")
+    return Lowered(skipped, tuple(row[1] for row in rows if row[0] == "note"), ["stored"] in rows)
 
 
 def _copy(source: Path, to: Path) -> None:

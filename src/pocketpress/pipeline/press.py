@@ -50,6 +50,7 @@ from pocketpress.data.buckets import shortened
 from pocketpress.data.metrics import Metric as MetricFunction
 from pocketpress.data.preprocessing import complete
 from pocketpress.devices.host import describe_host
+from pocketpress.devices.store import Store, default_folder
 from pocketpress.measure.verdict import judged
 from pocketpress.pipeline.bench.from_press import golden_samples, leave_for_devices
 from pocketpress.pipeline.bench.golden import Golden
@@ -58,7 +59,7 @@ from pocketpress.pipeline.bench.subjects import FOLDER as BENCH
 from pocketpress.pipeline.build import Built, build
 from pocketpress.pipeline.cache import Cache
 from pocketpress.pipeline.calibration import FEW_SAMPLES, calibration_count, sample_bytes
-from pocketpress.pipeline.devices import prove_on
+from pocketpress.pipeline.devices import judge_phones, known, prove_on
 from pocketpress.pipeline.evaluate import (
     EvaluationSet,
     floats_as_target,
@@ -220,7 +221,9 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
     events = events or Events()
     job = open_job(options, events)
     cache = Cache(options.cache)
-    with _devices(options) as devices, _workspace(options.out) as folder:
+    store = Store(default_folder())
+    reachable, phones = known(options.devices, store)
+    with _devices(reachable) as devices, _workspace(options.out) as folder:
         shrunk = shrink_job(job, folder, cache, events)
         program = job.program if shrunk is None else shrunk.program
         evaluation, judge = _judge(job, cache, events)
@@ -242,6 +245,7 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
         record, golden = _proven(job, prepared, builds, cache, events, evaluation)
         record = with_steps(record, shrunk)
         record = prove_on(devices, record, builds, prepared.program, golden, options, events)
+        record = judge_phones(phones, store, record, builds, options)
         record.write(folder / "record.json")
         (folder / "report.html").write_text(render(record), encoding="utf-8")
         if golden is not None:
@@ -251,12 +255,12 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
 
 
 @contextlib.contextmanager
-def _devices(options: PressOptions) -> Iterator[tuple[tuple[Device, Description], ...]]:
+def _devices(texts: str) -> Iterator[tuple[tuple[Device, Description], ...]]:
     """Devices that can be reached, before any work is done."""
-    if not options.devices:
+    if not texts:
         yield ()
         return
-    with reached(options.devices) as found:
+    with reached(texts) as found:
         yield found
 
 

@@ -55,7 +55,7 @@ def prove(
     key = Cache.key(
         "proof",
         built.spec.name,
-        runtime_of(built.spec),
+        built.spec.runtime(),
         built.entry.sha256,
         built.float_sha256,
         evaluation.feeds.digest,
@@ -85,15 +85,15 @@ def _execute(
     options: PressOptions,
     events: Events,
 ) -> Proven:
-    signature = signature_of(program, precision=options.precision)
     with Child() as child:
         runner = child.open(built.artifact, built.spec, options.threads)
+        signature = runner.signature  # a target may have other dtypes at its border than the program
         with events.stage(f"run {built.spec.name}", len(evaluation.feeds)) as advance:
             outputs = run_session(Session(runner), evaluation.feeds, advance)
     count = len(reference)
     floats = evaluation.float_outputs[:count]
-    parity = compared(outputs[:count], reference, program, options.precision, floats)
-    if _differs(parity) and program.is_quantized and not is_approximate(program):
+    parity = compared(outputs[:count], reference, program, options.precision, floats, built.in_float)
+    if _differs(parity) and program.is_quantized and not (built.in_float or is_approximate(program)):
         with events.stage(f"localise {built.spec.name}"):
             parity = _localised(parity, built.spec, program, evaluation)
     scores = None if metric is None else compare_metric(metric, outputs, evaluation, options.seed)
@@ -104,7 +104,7 @@ def _execute(
             "drift": drift(outputs[:count], reference, floats) if program.states else None,
             "metric": scores,
             "verdict": "pass",
-            "runtime": runtime_of(built.spec),
+            "runtime": built.spec.runtime(),
         }
     )
     if options.measure:
@@ -115,11 +115,20 @@ def _execute(
 
 
 def compared(
-    got: Outputs, wanted: Outputs, program: Program, precision: str, floats: Outputs | None = None
+    got: Outputs,
+    wanted: Outputs,
+    program: Program,
+    precision: str,
+    floats: Outputs | None = None,
+    in_float: bool = False,
 ) -> Parity:
-    """Parity of outputs; of networks with state step by step, and of what the steps return."""
+    """Parity of outputs; of networks with state step by step, and of what the steps return.
+
+    An artifact that computes an integer program in float has no integers to be equal; it must be as close to
+    the float network as the reference is.
+    """
     signature = signature_of(program, precision=precision)
-    approximate = is_approximate(program)
+    approximate = in_float or is_approximate(program)
     if not program.states:
         return compare(got, wanted, signature, floats, approximate=approximate)
     signature = replace(signature, outputs=signature.returned, states=())
@@ -162,10 +171,10 @@ def measure_latency(built: Built, feeds: list[Array], options: PressOptions) -> 
     """Interleave the artifact with its float original in one child process."""
     with Child() as child:
         runner = child.open(built.artifact, built.spec, options.threads)
-        pairs = [(runner, feeds)]
+        pairs = [(runner, _numbers(runner.signature, feeds))]
         if built.float_artifact != built.artifact:
             floats = child.open(built.float_artifact, built.spec, options.threads)
-            pairs.append((floats, feeds))
+            pairs.append((floats, _numbers(floats.signature, feeds)))
         times = child.time(pairs)
     return summarise(
         times.seconds[0],
@@ -177,18 +186,16 @@ def measure_latency(built: Built, feeds: list[Array], options: PressOptions) -> 
     )
 
 
+def _numbers(signature: Signature, feeds: list[Array]) -> list[Array]:
+    """Whole numbers that stand for themselves (rows of tables) in the width that a file holds them in."""
+    return [
+        value.astype(s.dtype)
+        if s.scale is None and value.dtype.kind == "i" and s.dtype != value.dtype
+        else value
+        for s, value in zip(signature.inputs, feeds, strict=True)
+    ]
+
+
 def file_feeds(signature: Signature, feeds: dict[str, Array]) -> list[Array]:
     """One sample in the file's dtypes, in signature order."""
     return [real_to_file(np.asarray(feeds[s.name]), s.dtype, s.scale, s.zero_point) for s in signature.inputs]
-
-
-def runtime_of(spec: TargetSpec) -> str | None:
-    """Name and version of the package that executes the artifact, as the record states it."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    for name in sorted(spec.requires, key=lambda package: spec.name not in package):
-        try:
-            return f"{name.replace('_', '-')} {version(name)}"
-        except PackageNotFoundError:
-            continue
-    return None

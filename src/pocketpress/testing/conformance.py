@@ -12,6 +12,7 @@ import numpy as np
 from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.program import Program
 from pocketpress.core.program.ir import Array
+from pocketpress.core.session import run_stored
 from pocketpress.core.signature import signature_of
 from pocketpress.core.target import Runner, Skipped, TargetSpec
 from pocketpress.testing.case_builder import DYNAMIC, INTEGER, Case
@@ -109,7 +110,7 @@ def check_target(spec: TargetSpec, case: Case, open_runner: Open | None = None) 
         skipped = spec.audit(path, case.program) if case.precision == INTEGER else ()
         runner = spec.open_runner(path, threads=1) if open_runner is None else open_runner(path, spec)
         try:
-            outputs = runner.run([case.feeds[name] for name in case.program.inputs])
+            outputs = run_stored(runner, signature, [case.feeds[name] for name in case.program.inputs])
         finally:
             runner.close()
     return _compare(spec, case, outputs, skipped)

@@ -1,7 +1,7 @@
 """Which file answers a request for a page or a runtime, and with which headers.
 
-The files are built from ``web/`` by ``make web``.  Large ones lie there in compressed form only: ``.br``, which
-browsers take on https and on localhost, and ``.gz``, which they take everywhere.
+The files are built from ``web/`` by ``make web``.  Large ones lie there in compressed form only: ``.br``,
+which browsers take on https and on localhost, and ``.gz``, which they take everywhere.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ TYPES = {
     ".webp": "image/webp",
     ".ico": "image/x-icon",
     ".txt": "text/plain; charset=utf-8",
+    ".tflite": "application/octet-stream",
+    ".npy": "application/octet-stream",
 }
 _FORMS = (("br", ".br"), ("gzip", ".gz"))
 _FOREVER = "public, max-age=31536000, immutable"

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pocketpress.core.errors import PocketpressError
 from pocketpress.core.record import DeviceEntry, Record, TargetEntry, write_atomically
-from pocketpress.devices.store import Store, replaced
+from pocketpress.devices.store import Store, default_folder, replaced
 from pocketpress.pipeline.bench.subjects import Subject
 from pocketpress.report.render import render
 
 REPORT = "report.html"
+
+
+def own_store() -> Store:
+    """This user's store of devices."""
+    return Store(default_folder())
 
 
 def keep(subject: Subject, entry: DeviceEntry, store: Store | None) -> tuple[str, ...]:

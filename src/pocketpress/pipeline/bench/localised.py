@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pocketpress.core.device import Connection
-from pocketpress.core.errors import DeviceError
+from pocketpress.core.errors import DeviceError, PocketpressError
 from pocketpress.core.program import Program
 from pocketpress.core.record import FirstDifference, Parity
 from pocketpress.core.target import Runner, TargetSpec
@@ -36,7 +36,7 @@ def localised(
     if equal or not program.is_quantized or is_approximate(program):
         return parity
     feeds = [stored(program, feed) for feed in golden.inputs[:SAMPLES]]
-    lost: list[DeviceError] = []
+    lost: list[PocketpressError] = []
 
     def open_there(path: Path, spec: TargetSpec) -> Runner:
         try:
@@ -47,7 +47,7 @@ def localised(
 
     try:
         found = first_difference(program, spec, feeds, open_there)
-    except DeviceError as error:
+    except PocketpressError as error:
         lost.append(error)
         found = None
     if found is None and lost:  # the device fell ill meanwhile: its parity is known all the same

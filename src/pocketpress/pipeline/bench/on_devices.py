@@ -23,7 +23,7 @@ from pocketpress.core.session import Session
 from pocketpress.core.signature import Signature
 from pocketpress.core.target import Array, Runner, TargetSpec
 from pocketpress.core.timing import MAX_ROUNDS, Times, TimingPlan
-from pocketpress.measure.device_verdict import judged_on_device
+from pocketpress.measure.device_verdict import judged_on_device, marked_unsteady
 from pocketpress.measure.latency import summarise
 from pocketpress.measure.steady import is_steady
 from pocketpress.pipeline.bench.golden import Golden, random_inputs
@@ -124,7 +124,8 @@ def try_on(device: Device, description: Description, trial: Trial, plan: Plan, e
         return entry.model_copy(update={"reasons": (str(error),)})
     entry = entry.model_copy(update={**found, "verdict": "pass"})
     timed = plan.measure and not description.emulated
-    return judged_on_device(entry, plan.limits, stored_only=trial.stored_only, timed=timed)
+    judged = judged_on_device(entry, plan.limits, stored_only=trial.stored_only, timed=timed)
+    return marked_unsteady(judged)
 
 
 def _executed(device: Device, description: Description, trial: Trial, plan: Plan) -> dict[str, object]:
@@ -147,6 +148,11 @@ def _executed(device: Device, description: Description, trial: Trial, plan: Plan
 
 def _parity(runner: Runner, golden: Golden) -> Parity:
     session = Session(runner)
+    names = {spec.name for spec in runner.signature.outputs}
+    if names != set(golden.outputs[0]):
+        raise ArtifactError(
+            "the golden samples do not fit", got=sorted(golden.outputs[0]), allowed=sorted(names)
+        )
     try:
         got = [session(**sample) for sample in golden.inputs]
     except ArtifactError as error:

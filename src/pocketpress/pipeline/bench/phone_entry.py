@@ -5,17 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from pocketpress.core.errors import ArtifactError
-from pocketpress.core.record import DeviceEntry, Latency, Limits, Parity, TargetEntry
+from pocketpress.core.record import DeviceEntry, Latency, Limits, Parity
 from pocketpress.core.words import duration
 from pocketpress.devices.phone.messages import Agreement, Capabilities, Result, Sustained, Timings
+from pocketpress.measure.device_verdict import judged_on_device, marked_unsteady
 from pocketpress.measure.latency import summarise
 from pocketpress.measure.steady import is_steady
-from pocketpress.measure.verdict import judge
 from pocketpress.pipeline.bench.golden import Golden
 from pocketpress.pipeline.bench.phone_tasks import Task
 from pocketpress.verify.parity import decibels
 
-UNSTEADY = "repeated measurements differ by more than 10 %: measure again on a cool, idle phone"
 TOO_COARSE = "the browser's clock is too coarse to time this network"
 AUTOMATED = "the browser is driven by a program: its times say nothing about a phone"
 
@@ -62,14 +61,12 @@ def entry_of(result: Result, name: str, capabilities: Capabilities, task: Task, 
     if result.sustained is not None:
         sustained = sustained_of(result.sustained, result.threads)
         notes.append(_drift(result.sustained))
-    verdict, reasons = judged(parity, latency, task)
-    if steady is False:
-        reasons = (*reasons, UNSTEADY)
     update = {
         "parity": parity, "latency_s": latency, "sustained_s": sustained, "steady": steady,
-        "notes": tuple(notes), "verdict": verdict, "reasons": reasons,
+        "notes": tuple(notes), "verdict": "pass", "reasons": (),
     }  # fmt: skip
-    return entry.model_copy(update=update)
+    limits, stored_only = _promises(task)
+    return marked_unsteady(judged_on_device(entry.model_copy(update=update), limits, stored_only=stored_only))
 
 
 def described(capabilities: Capabilities) -> str:
@@ -167,19 +164,13 @@ def _drift(sustained: Sustained) -> str:
     return f"{text}; interrupted, the phone could cool" if sustained.interrupted else text
 
 
-def judged(parity: Parity | None, latency: Latency | None, task: Task) -> tuple[str, tuple[str, ...]]:
-    """Verdict and reasons by the promises of the press, as far as a device can keep them."""
+def _promises(task: Task) -> tuple[Limits, bool]:
+    """Promises of the press that a device can keep, and whether it made a file that is only smaller.
+
+    The limit of latency was of the machine that pressed.
+    """
     record = task.subject.record
-    limits = Limits() if record is None else record.limits
-    limits = limits.model_copy(update={"max_drop": None, "max_size_bytes": None, "max_latency_s": None})
-    made = None if record is None else next(t for t in record.targets if t.sha256 == task.subject.sha256)
-    target = TargetEntry(
-        name=task.subject.spec.name,
-        executed=True,
-        parity=parity,
-        latency_s=latency,
-        stored_only=made is not None and made.stored_only,
-        verdict="pass",
-    )
-    found = judge(target, limits)
-    return found.verdict, found.reasons
+    if record is None:
+        return Limits(), False
+    stored_only = any(t.stored_only for t in record.targets if t.sha256 == task.subject.sha256)
+    return record.limits.model_copy(update={"max_latency_s": None}), stored_only

@@ -11,8 +11,9 @@ from pocketpress.core.errors import ArtifactError
 from pocketpress.core.record import DeviceEntry
 from pocketpress.devices.phone.addresses import addresses
 from pocketpress.devices.phone.certificate import server_context
+from pocketpress.devices.phone.code import terminal_code
 from pocketpress.devices.phone.messages import Result
-from pocketpress.devices.phone.server import Arrivals, Content, Server, serving
+from pocketpress.devices.phone.server import Arrivals, Content, serving
 from pocketpress.devices.phone.sessions import Patience, Sessions, View
 from pocketpress.devices.store import Store
 from pocketpress.pipeline.bench.keep import keep
@@ -49,10 +50,29 @@ class Serving:
     linger_s: float = BEAT_S + 0.5
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where phones go.
+
+    Attributes:
+        address: to open, token included.
+        others: the same by other names of this machine.
+        port: listened on.
+        local: only this machine reaches it.
+        code: of ``address``, lines to print in a terminal.
+    """
+
+    address: str
+    others: tuple[str, ...]
+    port: int
+    local: bool
+    code: str
+
+
 class Watch:
     """Told what happens; the default says nothing."""
 
-    def opened(self, server: Server) -> None:
+    def opened(self, place: Place) -> None:
         """The server listens."""
 
     def changed(self, rows: list[Row]) -> None:
@@ -111,7 +131,8 @@ def bench_phones(
     content = Content(static_folder(), PAGE, work.job, work.artifacts, work.golden)
     run = _Run(work, store, stamp, watch, arrivals, clock)
     with serving(content, arrivals, at, how.port, tls) as server:
-        watch.opened(server)
+        code = terminal_code(server.address)
+        watch.opened(Place(server.address, server.others, server.port, at.local, code))
         try:
             run.until(how)
         except KeyboardInterrupt:

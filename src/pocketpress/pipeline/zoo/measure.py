@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -69,10 +68,10 @@ def measurable(names: str, precision: str) -> tuple[TargetSpec, ...]:
         MissingExtraError: one is not installed.
     """
     family = parse_precision(precision).family
-    able = [s for s in resolve_targets(names) if family in s.families and sys.platform in s.executes_on]
+    able = [s for s in resolve_targets(names) if family in s.families and s.obstacle() is None]
     if not able:
         having = sorted(
-            s.name for s in all_targets().values() if family in s.families and sys.platform in s.executes_on
+            s.name for s in all_targets().values() if family in s.families and s.obstacle() is None
         )
         raise UserError(
             f"no target is executed here at {precision}", got=names, allowed=having or None,

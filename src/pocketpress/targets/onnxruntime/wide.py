@@ -7,10 +7,7 @@ QuantizeLinear anew, with one scale per tensor.  So only what the caller gets is
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from pocketpress.core.program import Node, Program, ProgramBuilder, TensorType
-from pocketpress.core.program.decode import real_constant
+from pocketpress.core.program import Program, reals
 
 WIDE = "int16"
 
@@ -22,75 +19,4 @@ def is_wide(program: Program) -> bool:
 
 def on_reals(program: Program) -> Program:
     """The same program with float32 in place of 16-bit activations; weights stay stored as they are."""
-    return _OnReals(program).run() if is_wide(program) else program
-
-
-class _OnReals:
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self.builder = ProgramBuilder(program.types)
-        self.names: dict[str, str] = {}
-        """Tensors of the program to the tensors that hold their real values."""
-
-    def run(self) -> Program:
-        program = self.program
-        for name in program.inputs:
-            self.builder.release(name)
-            self.builder.input(name, program.type(name))
-            if self._is_wide(name):
-                self.names[name] = self._add("dequantize", name, f"{name}_real", self._real(name))
-        for name in program.constants:
-            self._constant(name)
-        for node in program.nodes:
-            self._node(node)
-        for name in program.outputs:
-            if self._is_wide(name) and name not in program.inputs:
-                self._add("quantize", self.names[name], name, program.type(name))
-        return self.builder.build(program.outputs)
-
-    def _constant(self, name: str) -> None:
-        if self._is_wide(name):
-            self.names[name] = self.builder.constant(f"{name}_real", real_constant(self.program, name))
-            return
-        self.builder.release(name)
-        self.builder.constant(name, self.program.constants[name], type_=self.program.type(name))
-
-    def _node(self, node: Node) -> None:
-        out = node.outputs[0]
-        if node.op == "dequantize" and self._is_wide(node.inputs[0]):
-            self._dequantize(node.inputs[0], out)
-        elif node.op in ("quantize", "requantize") and self._is_wide(out):
-            self.names[out] = self._real_source(node.inputs[0], out)
-        elif self._is_wide(out):
-            self.names[out] = self._copy(node, self.builder.unique(f"{out}_real"), self._real(out))
-        else:
-            self._copy(node, out, self.program.type(out))
-
-    def _dequantize(self, source: str, out: str) -> None:
-        real = self.names[source]
-        if out in self.program.outputs:
-            grid = self._add("quantize", real, f"{out}_grid", self.program.type(source))
-            self._add("dequantize", grid, out, self._real(out))
-        else:
-            self.names[out] = real
-
-    def _real_source(self, name: str, out: str) -> str:
-        """What is about to become 16 bits, as reals: raw pixels are dequantised."""
-        if self._is_wide(name) or self.program.type(name).quant is None:
-            return self.names.get(name, name)
-        return self._add("dequantize", name, f"{out}_real", self._real(out))
-
-    def _copy(self, node: Node, out: str, type_: TensorType) -> str:
-        self.builder.release(out)
-        inputs = tuple(self.names.get(name, name) for name in node.inputs)
-        return self.builder.node(node.op, inputs, type_, name=out, source=node.source, **node.attrs)
-
-    def _add(self, op: str, source: str, out: str, type_: TensorType) -> str:
-        self.builder.release(out)
-        return self.builder.node(op, (source,), type_, name=out)
-
-    def _is_wide(self, name: str) -> bool:
-        return self.program.type(name).dtype == WIDE
-
-    def _real(self, name: str) -> TensorType:
-        return replace(self.program.type(name), dtype="float32", quant=None)
+    return reals.on_reals(program, [n for n, t in program.types.items() if t.dtype == WIDE])

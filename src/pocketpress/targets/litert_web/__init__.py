@@ -1,0 +1,1 @@
+"""LiteRT.js: the LiteRT runtime in a browser."""

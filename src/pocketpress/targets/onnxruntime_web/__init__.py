@@ -1,0 +1,1 @@
+"""ONNX Runtime Web: ONNX Runtime in a browser, in WebAssembly."""

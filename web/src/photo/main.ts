@@ -1,0 +1,208 @@
+/** The photo page: choose, look, compare, save. */
+
+import { PocketpressError } from '../errors';
+import { type Seen, enhance, see } from './enhance';
+import { type Network, loadNetwork } from './network';
+import { watchOffline } from './offline';
+import { type Photo, decode, megapixels, openPhoto, release } from './photo';
+import { type Format, canShare, download, encode, share } from './save';
+import { connectSlider } from './slider';
+
+/** Longest side of what is shown; the saved photo has all pixels. */
+const SHOWN_PIXELS = 1600;
+
+function element<T extends HTMLElement>(id: string): T {
+  const found = document.getElementById(id);
+  if (found === null) throw new Error(`no element ${id}`);
+  return found as T;
+}
+
+const ui = {
+  start: element('start'),
+  stage: element('stage'),
+  tools: element('tools'),
+  frame: element('frame'),
+  before: element<HTMLCanvasElement>('before'),
+  after: element<HTMLCanvasElement>('after'),
+  work: element('work'),
+  progress: element<HTMLProgressElement>('progress'),
+  status: element('status'),
+  problem: element('problem'),
+  format: element<HTMLSelectElement>('format'),
+  save: element<HTMLButtonElement>('save'),
+  share: element<HTMLButtonElement>('share'),
+  another: element<HTMLInputElement>('another'),
+};
+const recentre = connectSlider(element<HTMLInputElement>('slider'), ui.frame, [
+  element('tag-before'),
+  element('tag-after'),
+]);
+
+interface Shown {
+  readonly photo: Photo;
+  readonly seen: Seen;
+}
+
+let network: Promise<Network> | null = null;
+let shown: Shown | null = null;
+let running = new AbortController();
+
+/** Load the network once; a failure is forgotten, so that the next photo tries again. */
+function theNetwork(): Promise<Network> {
+  network ??= loadNetwork(new URL('.', document.baseURI)).catch((error: unknown) => {
+    network = null;
+    throw error;
+  });
+  return network;
+}
+
+/** Run one job at a time: a new one stops the one before. */
+async function run(job: (signal: AbortSignal) => Promise<string>, doing: string): Promise<void> {
+  running.abort();
+  const mine = (running = new AbortController());
+  ui.problem.hidden = true;
+  setBusy(doing);
+  try {
+    const done = await job(mine.signal);
+    if (mine === running) setIdle(done);
+  } catch (error) {
+    if (mine !== running) return;
+    setIdle('');
+    explain(error);
+  }
+}
+
+async function take(file: File, signal: AbortSignal): Promise<string> {
+  const photo = await openPhoto(file);
+  const small = await decode(photo, SHOWN_PIXELS);
+  signal.throwIfAborted();
+  showBefore(small.canvas);
+  release(small);
+  const loaded = await theNetwork();
+  const started = performance.now();
+  const seen = await see(photo, loaded, SHOWN_PIXELS, { signal, progress: setProgress });
+  copy(seen.preview.canvas, ui.before);
+  const by = await enhance(seen.preview, seen.look, { signal });
+  copy(seen.preview.canvas, ui.after);
+  release(seen.preview);
+  shown = { photo, seen };
+  ui.format.value = file.type === 'image/png' ? 'png' : 'jpeg';
+  recentre();
+  const took = ((performance.now() - started) / 1000).toFixed(1);
+  const network = `network ${seen.look.networkMs.toFixed(0)} ms in ${loaded.runtime}`;
+  return `${megapixels(photo.width * photo.height)} megapixels in ${took} s · ${network} · colours by ${by}`;
+}
+
+async function finish({ photo, seen }: Shown, signal: AbortSignal, hand: (file: File) => Promise<string>): Promise<string> {
+  const format = ui.format.value as Format;
+  const saved = await encode(photo, seen.look, format, { signal, progress: setProgress });
+  const whole = saved.width === photo.width && saved.height === photo.height;
+  const size = whole ? 'full size' : `${saved.width} x ${saved.height} pixels, all that this browser can hold`;
+  return `${await hand(saved.file)} (${size}, without the camera's data such as place and time)`;
+}
+
+function showBefore(canvas: HTMLCanvasElement): void {
+  copy(canvas, ui.before);
+  copy(canvas, ui.after);
+  ui.frame.style.setProperty('--ratio', String(canvas.width / canvas.height));
+  ui.start.hidden = true;
+  ui.stage.hidden = false;
+  ui.tools.hidden = false;
+  shown = null;
+}
+
+function copy(from: HTMLCanvasElement, to: HTMLCanvasElement): void {
+  to.width = from.width;
+  to.height = from.height;
+  to.getContext('2d')?.drawImage(from, 0, 0);
+}
+
+function setBusy(doing: string): void {
+  document.body.dataset['view'] = shown === null ? 'busy' : 'saving';
+  ui.work.hidden = false;
+  ui.progress.removeAttribute('value');
+  ui.status.textContent = doing;
+  ui.save.disabled = ui.share.disabled = true;
+}
+
+function setIdle(done: string): void {
+  document.body.dataset['view'] = shown === null ? 'start' : 'shown';
+  ui.work.hidden = true;
+  ui.status.textContent = done;
+  ui.start.hidden = shown !== null;
+  ui.stage.hidden = ui.tools.hidden = shown === null;
+  ui.save.disabled = ui.share.disabled = false;
+}
+
+function setProgress(share: number): void {
+  ui.progress.value = share;
+}
+
+/** Say what went wrong and what to do, in that order. */
+function explain(error: unknown): void {
+  const title = document.createElement('strong');
+  const rest = document.createElement('span');
+  if (error instanceof PocketpressError) {
+    title.textContent = error.what;
+    const got = error.got === undefined ? '' : `Got ${String(error.got)}. `;
+    const allowed = error.allowed === undefined ? '' : `Possible: ${String(error.allowed)}. `;
+    const next = error.nextStep === undefined ? '' : `${error.nextStep[0]?.toUpperCase()}${error.nextStep.slice(1)}.`;
+    rest.textContent = `${got}${allowed}${next}`;
+  } else {
+    title.textContent = 'Something went wrong that should not';
+    rest.textContent = error instanceof Error ? error.message : String(error);
+    console.error(error);
+  }
+  ui.problem.replaceChildren(title, rest);
+  ui.problem.hidden = false;
+}
+
+function choose(file: File | undefined): void {
+  if (file === undefined) return;
+  shown = null;
+  void run((signal) => take(file, signal), 'Looking at the photo…');
+}
+
+function connect(): void {
+  for (const id of ['choose', 'take', 'another']) {
+    const input = element<HTMLInputElement>(id);
+    input.addEventListener('change', () => {
+      choose(input.files?.[0]);
+      input.value = ''; // so that the same photo can be chosen again
+    });
+  }
+  const hand = (doing: string, how: (file: File) => Promise<string>) => (): void => {
+    const current = shown;
+    if (current !== null) void run((signal) => finish(current, signal, how), doing);
+  };
+  ui.save.addEventListener(
+    'click',
+    hand('Enhancing the whole photo…', async (file) => {
+      download(file);
+      return `Saved ${file.name}`;
+    }),
+  );
+  ui.share.hidden = !canShare();
+  ui.share.addEventListener(
+    'click',
+    hand('Enhancing the whole photo…', async (file) => ((await share(file)) ? 'Shared' : 'Not shared')),
+  );
+  document.addEventListener('dragover', (event) => {
+    event.preventDefault();
+    document.body.classList.add('dropping');
+  });
+  document.addEventListener('dragleave', (event) => {
+    if (event.relatedTarget === null) document.body.classList.remove('dropping');
+  });
+  document.addEventListener('drop', (event) => {
+    event.preventDefault();
+    document.body.classList.remove('dropping');
+    choose(event.dataTransfer?.files[0]);
+  });
+  document.addEventListener('paste', (event) => choose(event.clipboardData?.files[0]));
+}
+
+connect();
+watchOffline(element('offline'));
+// the network loads while the user looks for a photo
+theNetwork().catch(explain);
