@@ -103,9 +103,7 @@ def summary(work: Path, runs: Sequence[Arrays]) -> dict[str, Any]:
         }
         for i, file in enumerate(FILES)
     }
-    peers = {
-        file.name: asdict(ratio(seconds[BEST], seconds[file.name])) for file in FILES if file.peer
-    }
+    peers = {file.name: asdict(ratio(seconds[BEST], seconds[file.name])) for file in FILES if file.peer}
     own_float = {
         f"{runtime}-web": asdict(ratio(seconds[f"{runtime}-web int8"], seconds[f"{runtime}-web float"]))
         for runtime in PEERS

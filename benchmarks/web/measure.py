@@ -1,7 +1,7 @@
 """All files in one page of one browser: ``python -m benchmarks.web.measure WORK --budget SECONDS --core N``.
 
 Runs them on the held-out pictures, then times them interleaved, one thread, by the page's clock, and writes
-``WORK/measured.npz``: ``<name>`` outputs of shape (N, outputs) and ``<name>_s`` seconds of shape (rounds, block).
+``WORK/measured.npz``: ``<name>`` outputs of shape (N, outputs), ``<name>_s`` seconds (rounds, block).
 """
 
 from __future__ import annotations

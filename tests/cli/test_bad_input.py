@@ -77,7 +77,10 @@ def test_an_input_that_is_no_shape(pocketpress: Press, trained: Path, text: str)
 
 
 OPTIONS = [
-    (("--target", "tflite"), "unknown target: got tflite; allowed: coreml, executorch, litert, litert-web, onnxruntime"),
+    (
+        ("--target", "tflite"),
+        "unknown target: got tflite; allowed: coreml, executorch, litert, litert-web, onnx",
+    ),
     (("--target", ","), "no target given"),
     (("--metric", "top9000"), "top9000"),
     (("--precision", "int4"), "unknown precision: got int4; allowed: fp32, fp16, w8a8-static"),

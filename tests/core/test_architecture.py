@@ -101,7 +101,9 @@ def test_of_all_targets_those_that_run_in_a_browser_know_its_driver() -> None:
     for name in FILES:
         if folder(name) == "targets":
             devices = {m for m, _ in imports(name) if m.startswith("pocketpress.devices")}
-            allowed = {f"pocketpress.devices.web.{what}" for what in ("WebRunner", "open_in_browser", "runtime_name")}
+            allowed = {
+                f"pocketpress.devices.web.{what}" for what in ("WebRunner", "open_in_browser", "runtime_name")
+            }
             assert devices <= ({"pocketpress.devices.web"} | allowed if name in runs else set()), name
 
 

@@ -219,7 +219,7 @@ def programs(server: AdbServer, phone: FakePhone, text: str, folder: Path, run_s
         ),
         ("true", DeviceError, "the phone does not give .*0.out: got open failed: No such file"),
         ("echo 1234 >0.out", DeviceError, "outputs are not those of the artifact: got 5 bytes; allowed: 5"),
-        ("exec sleep 600", DeviceError, "a command on the phone takes too long: got no end in 1.1 s"),
+        ("exec sleep 600", DeviceError, "a command on the phone takes too long: got no end in 0.8 s"),
     ],
 )
 def test_a_program_that_fails(

@@ -51,7 +51,8 @@ def test_what_lies_there_compressed_is_said_to_be(server: PageServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/../secret.txt", "/%2e%2e/secret.txt", "/nothing.html", "/", "/published/guess", "/page.html/.."]
+    "path",
+    ["/../secret.txt", "/%2e%2e/secret.txt", "/nothing.html", "/", "/published/guess", "/page.html/.."],
 )
 def test_nothing_else_is_served(server: PageServer, path: str) -> None:
     status, _, body = get(server, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,16 +38,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield started
 
 
+@pytest.fixture(autouse=True)
+def short_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A temporary folder of the test's own on this machine, with a path that is not too long for a socket."""
+    folder = tempfile.mkdtemp(prefix="s", dir="/tmp")
+    monkeypatch.setattr(tempfile, "tempdir", folder)
+    monkeypatch.setenv("TMPDIR", folder)
+    yield Path(folder)
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
 def board(server: Server) -> Iterator[SshDevice]:
     """A machine whose Python is this one; what it leaves is looked at after every test."""
     server.has_python(sys.executable)
-    before = control_folders()
     device = SshDevice(f"ssh:{server.rest}", parse_destination(server.rest), server.environment)
     yield device
     device.close()
     assert server.settled() == NOTHING
-    assert control_folders() == before
+    assert control_folders() == []
 
 
 @pytest.fixture
@@ -59,8 +69,8 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return path
 
 
-def control_folders() -> set[str]:
-    return {path.name for path in Path(tempfile.gettempdir()).glob("pp-*")}
+def control_folders() -> list[str]:
+    return [path.name for path in Path(tempfile.gettempdir()).glob("pp-*")]
 
 
 def patient(device: SshDevice, **seconds: float) -> SshDevice:
@@ -118,6 +128,19 @@ def test_large_files_arrive_whole_under_odd_names_and_nothing_is_executed(
         assert folder.stat().st_mode & 0o077 == 0
         assert there.again().run([FEED])[0].shape == (2, 3)
     assert list((server.folder / "home").iterdir()) == []
+
+
+def test_a_long_temporary_folder_is_no_place_for_a_socket(
+    board: SshDevice, fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("d" * 80)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with board.connect() as child:
+        np.testing.assert_array_equal(child.open(fake, SPEC).run([FEED])[0], 2 * FEED)
+        assert board._master is not None and str(board._master.control).startswith("/tmp/pp-")
+    board.close()
+    assert list(deep.iterdir()) == []
 
 
 def test_one_login_serves_several_workers(board: SshDevice, server: Server, fake: Path) -> None:
@@ -226,11 +249,10 @@ def test_a_command_that_is_interrupted_leaves_nothing(
 
 def refused(server: Server, rest: str, environment: dict[str, str] | None = None) -> str:
     device = SshDevice(f"ssh:{rest}", parse_destination(rest), environment or server.environment)
-    before = control_folders()
     with pytest.raises(DeviceError) as caught:
         device.describe()
     device.close()
-    assert control_folders() == before
+    assert control_folders() == []
     assert server.settled() == NOTHING and server.deserted()
     assert str(caught.value).isprintable()
     return str(caught.value)
@@ -346,11 +368,13 @@ def test_the_command_line_survives_other_shells() -> None:
 
 
 def test_the_boot_line_alone_cleans_up_when_nothing_is_sent(tmp_path: Path) -> None:
-    environment = {"TMPDIR": str(tmp_path), "PATH": os.environ["PATH"], boot.PYTHON: sys.executable}
+    place = tmp_path / "a folder; with $HOME"
+    place.mkdir()
+    environment = {"TMPDIR": str(place), "PATH": os.environ["PATH"], boot.PYTHON: sys.executable}
     command = boot.boot_command(environment)
     done = subprocess.run(["sh", "-c", command], env=environment, stdin=subprocess.DEVNULL, timeout=60)
     assert done.returncode == boot.CUT_SHORT
-    assert list(tmp_path.iterdir()) == []
+    assert list(place.iterdir()) == [] and list(tmp_path.iterdir()) == [place]
 
 
 def test_a_worker_that_hears_nothing_ends(tmp_path: Path) -> None:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.conftest import Press
 from tests.devices import sshd
-from tests.devices.test_runtimes import X, card, lowered, run_here
+from tests.devices.adb_server import serving
+from tests.devices.test_adb import phone_in, program_of
+from tests.devices.test_runtimes import X, card, lowered, program, run_here
 
 from pocketpress.core.device import Description
+from pocketpress.core.errors import DeviceError
 from pocketpress.core.record import Limits, Record
 from pocketpress.core.target import TargetSpec
 from pocketpress.core.timing import TimingPlan
-from pocketpress.devices.isolated import Child
+from pocketpress.devices.adb.device import AdbDevice
+from pocketpress.devices.adb.tools import TOOLS
+from pocketpress.devices.isolated import Child, IsolatedRunner
+from pocketpress.pipeline.bench import localised
 from pocketpress.pipeline.bench.golden import Golden
 from pocketpress.pipeline.bench.on_devices import Plan, Trial, try_on
 from pocketpress.pipeline.events import Events
@@ -92,6 +99,44 @@ def test_other_numbers_fail(trial: Trial) -> None:
     assert entry.verdict == "fail" and "of the outputs equal the reference" in entry.reasons[0]
 
 
+class Off(Here):
+    """One step more in every output."""
+
+    def connect(self) -> Child:
+        child = super().connect()
+        opened = child.open
+
+        def open_off(path: Path, spec: TargetSpec | None = None, threads: int = 1) -> IsolatedRunner:
+            runner = opened(path, spec, threads)
+            computed = runner.run
+            runner.run = lambda feeds: [value + np.float32(0.05) for value in computed(feeds)]  # type: ignore[method-assign]
+            return runner
+
+        child.open = open_off  # type: ignore[method-assign]
+        return child
+
+
+def test_the_operator_that_differs_there_is_named(trial: Trial) -> None:
+    known = replace(trial, program=program(quantized=True))
+    entry = tried(Off(), known, measure=False)
+    assert entry.verdict == "fail" and entry.parity.equal < 0.2 and entry.parity.max_lsb == 1
+    assert entry.parity.first_difference.op == "quantize" and entry.parity.first_difference.max_lsb >= 1
+    assert "; first at quantize " in entry.reasons[0]
+    assert tried(Here(), known, measure=False).parity.first_difference is None
+
+
+def test_where_it_cannot_be_located_the_comparison_counts(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise DeviceError("the board is gone")
+
+    monkeypatch.setattr(localised, "first_difference", fail)
+    entry = tried(Off(), replace(trial, program=program(quantized=True)), measure=False)
+    assert entry.verdict == "fail" and entry.parity.equal < 0.2
+    assert entry.parity.first_difference.note == "the board is gone"
+
+
 def test_a_device_that_refuses_or_dies_is_skipped_with_the_reason(trial: Trial) -> None:
     entry = tried(Here(refusal="no runtime there"), trial)
     assert (entry.verdict, entry.reasons) == ("skipped", ("no runtime there",))
@@ -125,6 +170,28 @@ def test_errors_that_are_neither_are_not_swallowed(trial: Trial) -> None:
 
     with pytest.raises(KeyError):
         tried(Broken(), trial)
+
+
+@pytest.mark.parametrize("target", ["litert", "onnxruntime"])
+def test_a_phone_with_a_runtimes_own_program(target: str, trial: Trial, tmp_path: Path) -> None:
+    """Numbers are compared where the program gives them; where it does not, the entry says so."""
+    phone, spec, tool = phone_in(tmp_path / "phone"), card(target), TOOLS[target]
+    paths = [lowered(spec, tmp_path, quantized=q) for q in (True, False)]
+    known = Trial(paths[0], spec, trial.golden, paths[1])
+    with serving(phone) as started:
+        environment = {**started.environment, tool.variable: str(program_of(target, phone, tmp_path))}
+        device = AdbDevice(None, {**environment, "POCKETPRESS_DEVICE_PYTHON": "/nowhere/python"})
+        plan = Plan(timing=TimingPlan(min_rounds=2, max_rounds=2), limits=Limits(allow_slower=True))
+        entry = try_on(device, device.describe(), known, plan, Events())
+        assert phone.settled() == ([], [])
+    assert entry.verdict == "pass", entry.reasons
+    assert (entry.name, entry.runtime) == ("adb", tool.program)
+    assert entry.latency_s is not None and entry.latency_s.speedup is not None
+    assert entry.peak_rss_bytes is None and entry.notes == (tool.about,)
+    if tool.gives_outputs:
+        assert entry.parity is not None and entry.parity.equal == 1 and entry.parity.samples == 2
+    else:
+        assert entry.parity is None and "agreement with the reference was not measured" in entry.reasons
 
 
 PRESS = (

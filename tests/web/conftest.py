@@ -1,4 +1,4 @@
-"""One site and one browser for the tests of a worker; a new page for each test."""
+"""A site and a page for each test, in one browser for the tests of a file."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.web.site import Site, browser
+from tests.web.site import Site, launch, need_browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    with browser() as started:
+    need_browser()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = launch(playwright.chromium)
         yield started
+        started.close()
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ LAN = "phone.test"
 """A name that the browser maps to 127.0.0.1 and takes for another machine: over plain http not secure."""
 
 FLAGS = (
-    "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -34,12 +31,15 @@ FLAGS = (
 class Site:
     """What it serves: the built files, ``/artifacts/NAME``, and pages made of a title.
 
-    A page's address may say ``?isolated=no``: it is sent without the headers that threads need.
+    A page's address may say ``?isolated=no``: it is sent without the headers that threads need.  ``headers``
+    are sent with everything, ``requests`` are (path, content encoding, bytes) of what was asked for.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {f"/artifacts/{p.name}": p.read_bytes() for p in ARTIFACTS.iterdir()}
+        self.types: dict[str, str] = {}
         self.requests: list[tuple[str, str, int]] = []
+        self.headers: tuple[tuple[str, str], ...] = ()
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -62,7 +62,7 @@ class Site:
             headers = tuple((k, v) for k, v in headers if not k.startswith("Cross-Origin"))
         self.requests.append((url.path, dict(headers).get("Content-Encoding", ""), len(body)))
         handler.send_response(status)
-        for name, value in (*headers, ("Content-Length", str(len(body)))):
+        for name, value in (*headers, *self.headers, ("Content-Length", str(len(body)))):
             handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.write(body)
@@ -75,7 +75,8 @@ class Site:
                 b"<!doctype html><title>test</title>",
             )
         if path in self.files:
-            return 200, (("Content-Type", "application/octet-stream"), *assets.ISOLATION), self.files[path]
+            kind = self.types.get(path, "application/octet-stream")
+            return 200, (("Content-Type", kind), *assets.ISOLATION), self.files[path]
         asset = assets.find(path, accepted)
         return (404, (), b"") if asset is None else (200, asset.headers, asset.read())
 
@@ -101,17 +102,7 @@ def need_built() -> Path:
     return assets.static_folder()
 
 
-@contextmanager
-def browser(*flags: str) -> Iterator[Any]:
-    """A headless browser, as Playwright gives it."""
-    executable = need_browser()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=executable, args=["--no-sandbox", *FLAGS, *flags], headless=True
-        )
-        try:
-            yield started
-        finally:
-            started.close()
+def launch(browser_type: Any, *flags: str, gpu: bool = False) -> Any:
+    """Start a headless browser, as Playwright gives it."""
+    given = ["--no-sandbox", *FLAGS, *(() if gpu else ("--disable-gpu",)), *flags]
+    return browser_type.launch(executable_path=need_browser(), args=given, headless=True)

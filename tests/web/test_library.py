@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from tests.web.site import ARTIFACTS, LAN, Site
+from tests.web.site import ARTIFACTS, LAN, Site, launch
 
 import pocketpress
 from pocketpress.core.signature import Preprocessing
 from pocketpress.data.preprocessing import apply
 
+PAGE = Path(__file__).parents[2] / "docs" / "web.md"
 NAMES = ("image.tflite", "image.onnx", "sum.tflite", "sum.onnx")
 HELPERS = """
   const lib = await import('/assets/pocketpress.js');
@@ -292,6 +294,40 @@ def test_a_page_without_isolation_has_one_thread(page: Any, site: Site) -> None:
     assert got == {"threads": False, "crossOriginIsolated": False, "runtimes": ["wasm", 1, "wasm", 1]}
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_both_runtimes_work_under_a_policy_without_eval(page: Any, site: Site, threads: int) -> None:
+    """The one in docs/web.md."""
+    [policy] = re.findall(r"^Content-Security-Policy: (.*)$", PAGE.read_text(), re.M)
+    site.headers = (("Content-Security-Policy", policy),)
+    page.goto(f"http://127.0.0.1:{site.port}/blank?policy")
+    got = run(
+        page,
+        """
+        const refused = [];
+        document.addEventListener('securitypolicyviolation', (event) => refused.push(event.blockedURI));
+        const runtimes = [];
+        for (const name of ['image.tflite', 'image.onnx']) {
+          const session = await open(`/artifacts/${name}`, { backend: 'wasm', threads: given });
+          await session.runRaw(zeros(session));
+          runtimes.push(session.runtime.threads);
+          await session.close();
+        }
+        const told = new Promise((resolve) =>
+          document.addEventListener('securitypolicyviolation', resolve, { once: true }));
+        const early = refused.length;
+        const outside = await fetch('http://127.0.0.2/').then(() => 'fetched', () => 'refused');
+        return { runtimes, early, outside, directive: (await told).effectiveDirective };
+        """,
+        threads,
+    )
+    assert got == {
+        "runtimes": [threads, threads],
+        "early": 0,
+        "outside": "refused",
+        "directive": "connect-src",
+    }
+
+
 def test_plain_http_in_a_network_works_without_the_browsers_own_helpers(page: Any, site: Site) -> None:
     page.goto(f"http://{LAN}:{site.port}/blank")
     right = hashlib.sha256(site.files["/artifacts/sum.tflite"]).hexdigest()
@@ -336,3 +372,114 @@ def test_a_png_becomes_pythons_input(page: Any, site: Site) -> None:
 def test_an_image_that_is_none_is_refused(page: Any) -> None:
     got = run(page, "return refusal(() => lib.loadImage(new Blob(['nothing'])));")
     assert got[0] == "artifact" and got[1].startswith("the image cannot be decoded")
+
+
+@pytest.mark.slow
+def test_float_networks_run_on_webgpu(chromium: Any, site: Site) -> None:
+    """Computed in software here: what is right is tested, not what is fast."""
+    inputs = inputs_for(ARTIFACTS / "image.tflite")
+    expected = in_python(ARTIFACTS / "image.tflite", inputs)["scores"].reshape(-1)
+    flags = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
+    with launch(chromium.browser_type, *flags, gpu=True) as started:
+        page = started.new_page()
+        page.goto(f"http://127.0.0.1:{site.port}/blank")
+        got = run(
+            page,
+            """
+            const found = { adapter: (await lib.probe()).webgpu };
+            for (const name of ['image.tflite', 'image.onnx']) {
+              const session = await open(`/artifacts/${name}`, { backend: 'webgpu' });
+              const result = await session.run({ image: Float32Array.from(given) });
+              found[name] = [session.runtime.backend, [...result.scores.data]];
+              await session.close();
+              const chosen = await open(`/artifacts/${name}`);
+              found[`${name} by itself`] = chosen.runtime.backend;
+              await chosen.close();
+            }
+            return found;
+            """,
+            inputs["image"].reshape(-1).tolist(),
+        )
+    assert got["adapter"]["fallback"] is True
+    for name in ("image.tflite", "image.onnx"):
+        backend, scores = got[name]
+        assert backend == "webgpu"
+        np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
+        assert got[f"{name} by itself"].startswith("wasm"), "an adapter in software is chosen by itself"
+
+
+@pytest.mark.parametrize("name", ["image.tflite", "image.onnx"])
+def test_a_kept_runtime_that_is_damaged_is_fetched_again(page: Any, name: str) -> None:
+    got = run(
+        page,
+        """
+        const session = await open(`/artifacts/${given}`, { backend: 'wasm', threads: 1 });
+        await session.close();
+        const cache = await caches.open('pocketpress-runtimes');
+        const [kept] = await cache.keys();
+        const headers = { 'Content-Type': 'application/wasm' };
+        await cache.put(kept, new Response('damaged', { headers }));
+        const first = await refusal(() => open(`/artifacts/${given}`, { backend: 'wasm', threads: 1 }));
+        const again = await open(`/artifacts/${given}`, { backend: 'wasm', threads: 1 });
+        const result = await again.runRaw(zeros(again));
+        await again.close();
+        return { first, outputs: result.length };
+        """,
+        name,
+    )
+    runtime = "LiteRT.js" if name.endswith(".tflite") else "onnxruntime-web"
+    assert got["outputs"] == 1
+    assert got["first"][0] == "device" and got["first"][1].startswith(f"{runtime} cannot be loaded: got ")
+
+
+@pytest.mark.parametrize("name", ["image.tflite", "image.onnx"])
+def test_a_gpu_that_the_worker_does_not_get_costs_nothing_but_speed(page: Any, name: str) -> None:
+    """Some browsers show a GPU to pages only."""
+    got = run(
+        page,
+        """
+        const info = { vendor: 'v', architecture: 'a', description: '' };
+        const gpu = { requestAdapter: async () => ({ info, features: new Set() }) };
+        Object.defineProperty(navigator, 'gpu', { value: gpu });
+        const asked = await refusal(() => open(`/artifacts/${given}`, { backend: 'webgpu' }));
+        const session = await open(`/artifacts/${given}`, { threads: 1 });
+        const { backend } = session.runtime;
+        await session.close();
+        return { asked, backend };
+        """,
+        name,
+    )
+    assert got == {
+        "asked": ["unsupported", "no WebGPU device; open with backend: 'wasm'"],
+        "backend": "wasm",
+    }
+
+
+def test_the_fastest_way_is_found_by_trying(page: Any, site: Site) -> None:
+    site.files["/damaged.onnx"] = site.files["/artifacts/image.onnx"][:-50]
+    got = run(
+        page,
+        """
+        const sources = ['/artifacts/image.tflite', '/artifacts/image.onnx', '/damaged.onnx'];
+        const plan = { minRounds: 2, maxRounds: 2, budgetS: 60 };
+        const { session, tried } = await lib.openFastest(sources, { plan });
+        const result = await session.runRaw(zeros(session));
+        await session.close();
+        const nothing = await refusal(() => lib.openFastest(['/damaged.onnx']));
+        const none = await refusal(() => lib.openFastest([]));
+        return { runtime: session.runtime, tried, outputs: result.length, nothing, none };
+        """,
+    )
+    tried = got["tried"]
+    assert [(t["source"], t["wanted"]["threads"]) for t in tried] == [
+        (s, n) for s in range(3) for n in (1, 2)
+    ]
+    assert all(t["reason"] is None and t["medianS"] >= 0 for t in tried[:4])
+    assert all("is damaged" in t["reason"] and t["medianS"] is None for t in tried[4:])
+    best = min(tried[:4], key=lambda t: t["medianS"])
+    assert got["runtime"]["name"] in {
+        t["runtime"]["name"] for t in tried[:4] if t["medianS"] == best["medianS"]
+    }
+    assert got["outputs"] == 1
+    assert got["nothing"][0] == "artifact" and "is damaged" in got["nothing"][1]
+    assert got["none"] == ["artifact", "no artifact was given"]

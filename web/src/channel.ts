@@ -17,7 +17,7 @@ export class Channel {
   private ended: PocketpressError | null = null;
 
   constructor() {
-    this.worker = new Worker(new URL('./worker/main.ts', import.meta.url), { name: 'pocketpress' });
+    this.worker = new Worker(new URL('./worker/worker.ts', import.meta.url), { name: 'pocketpress' });
     this.worker.onmessage = ({ data }: MessageEvent<Reply>) => this.settle(data);
     this.worker.onerror = (event) => {
       event.preventDefault();

@@ -1,7 +1,7 @@
 /** A loaded artifact as a function from named arrays to named arrays, in real values. */
 
 import { readArtifact, type RuntimeName } from './artifact/read';
-import { chooseBackend, type Wanted } from './backend';
+import { chooseBackend, type Chosen, type Wanted } from './backend';
 import { PocketpressError } from './errors';
 import { Network } from './network';
 import { runtimeFolder, RUNTIME_VERSIONS } from './runtimes';
@@ -10,7 +10,7 @@ import { givenInputs, returnedOutputs, type Signature } from './signature';
 import { fetchArtifact, type Source } from './source';
 import { initialStates } from './states';
 import { checkFeeds, fileToReal, type Tensor, toFeeds, toTensors, type TypedArray } from './tensors';
-import type { Backend, BlockRequest, OpenRequest, RunRequest } from './worker/protocol';
+import type { Backend, BlockRequest, Opened, RunRequest } from './worker/protocol';
 
 export interface OpenOptions extends Wanted {
   /** Refuse an artifact for the other runtime. */
@@ -52,26 +52,28 @@ export async function open(source: Source, options: OpenOptions = {}): Promise<S
       allowed: options.runtime,
     });
   }
-  const chosen = await chooseBackend(options, runtime, signature);
-  const request: OpenRequest = {
-    op: 'open',
-    runtime,
-    bytes,
-    folder: runtimeFolder(runtime, options.base),
-    ...chosen,
-    inputs: signature.inputs,
-    outputs: signature.outputs,
+  const load = async (chosen: Chosen): Promise<[Network, Opened]> => {
+    const folder = runtimeFolder(runtime, options.base);
+    const { inputs, outputs } = signature;
+    return connect(new Network({ op: 'open', runtime, bytes, folder, inputs, outputs, ...chosen }), signal);
   };
-  const network = new Network(request);
-  let opened;
+  const chosen = await chooseBackend(options, runtime, signature);
+  const [network, opened] = await load(chosen).catch(async (error: unknown) => {
+    signal?.throwIfAborted();
+    if (chosen.backend !== 'webgpu' || options.backend === 'webgpu') throw error;
+    return load(await chooseBackend({ ...options, backend: 'wasm' }, runtime, signature));
+  });
+  const info = { name: runtime, version: RUNTIME_VERSIONS[runtime], ...opened };
+  return new Session(network, signature, info, performance.now() - before);
+}
+
+async function connect(network: Network, signal?: AbortSignal): Promise<[Network, Opened]> {
   try {
-    opened = await network.call(() => network.ready(), signal);
+    return [network, await network.call(() => network.ready(), signal)];
   } catch (error) {
     network.close();
     throw error;
   }
-  const info = { name: runtime, version: RUNTIME_VERSIONS[runtime], ...opened };
-  return new Session(network, signature, info, performance.now() - before);
 }
 
 export class Session {

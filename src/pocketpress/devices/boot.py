@@ -28,13 +28,17 @@ PYTHON = "POCKETPRESS_DEVICE_PYTHON"
 
 TERMUX = "/data/data/com.termux/files/usr/bin/python3"
 
+QUIETLY = 'TMPDIR="$PWD" XDG_CACHE_HOME="$PWD" ORT_DISABLE_TELEMETRY=1'
+"""Of runtimes: what they keep for later goes with the folder, and nothing is reported to anybody."""
+
 _SCRIPT = (
     'trap "" HUP; d=; for t in "$TMPDIR" /tmp /data/local/tmp "$HOME"; do '
     f'[ -n "$t" ] && d=$(mktemp -d "$t/{FOLDER}XXXXXX" 2>/dev/null) && break; done; '
     f'[ -n "$d" ] && cd "$d" || exit {NO_FOLDER}; '
     f'q=; for p in "$1" "$HOME/{VENV[2:]}/bin/python" python3 {TERMUX}; do '
     '[ -n "$p" ] && command -v "$p" >/dev/null 2>&1 && q=$p && break; [ -n "$1" ] && break; done; '
-    f's={NO_PYTHON}; if [ -n "$q" ]; then TMPDIR=$d "$q" -c "$2" "$3"; s=$?; fi; cd /; rm -rf "$d"; exit "$s"'
+    f's={NO_PYTHON}; if [ -n "$q" ]; then export {QUIETLY}; "$q" -c "$2" "$3"; s=$?; fi; '
+    'cd /; rm -rf "$d"; exit "$s"'
 )
 _CODE = (
     "import os,sys;n=int(sys.argv[1]);b=sys.stdin.buffer.read(n);"

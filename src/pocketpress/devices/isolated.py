@@ -116,12 +116,9 @@ class Child:
             patience_s=self.patience.load_s,
             blame=ArtifactError,
         )
-        try:
+        with self._ending_on_error(), _sensible(f"loading {name}"):
             signature = Signature.from_json(str(answer.header["signature"]))
             number, load_s = int(answer.header["number"]), float(answer.header["load_s"])
-        except (KeyError, TypeError, ValueError) as error:
-            self.close()
-            raise DeviceError(f"loading {name}: the child answers nonsense") from error
         return IsolatedRunner(
             self, number, signature, name, load_s, lambda: self._load(name, there, spec, threads)
         )
@@ -192,7 +189,11 @@ class Child:
             doing="timing " + ", ".join(runner.name for runner in runners),
             patience_s=plan.budget_s + 3 * self.patience.run_s * max(1, len(pairs)),
         )
-        return Times(answer.arrays[0], int(answer.header["warmup"]), float(answer.header["overhead_s"]))
+        with _sensible("timing"):
+            (seconds,) = answer.arrays
+            if seconds.ndim != 3 or len(seconds) != len(pairs) or seconds.dtype != np.float64:
+                raise ValueError(f"times of shape {seconds.shape}")
+            return Times(seconds, int(answer.header["warmup"]), float(answer.header["overhead_s"]))
 
     def _own(self, runner: Runner) -> IsolatedRunner:
         if isinstance(runner, IsolatedRunner) and runner.is_in(self):
@@ -202,7 +203,8 @@ class Child:
     def memory(self) -> Memory:
         """Ask the child for its resident memory."""
         header = self._call({"op": "memory"}, doing="measuring memory", patience_s=self.patience.run_s).header
-        return Memory(int(header["peak_rss_bytes"]), int(header["baseline_rss_bytes"]))
+        with _sensible("measuring memory"):
+            return Memory(int(header["peak_rss_bytes"]), int(header["baseline_rss_bytes"]))
 
     def release(self, number: int) -> None:
         """Unload artifact ``number``."""
@@ -350,7 +352,14 @@ class IsolatedRunner:
 
     def run(self, feeds: list[Array]) -> list[Array]:
         """Compute one inference; inputs already have the file's dtype and shape."""
-        return self._child.run(self.number, feeds, self.name)
+        results = self._child.run(self.number, feeds, self.name)
+        got = [(value.shape, str(value.dtype)) for value in results]
+        wanted = [(spec.shape, spec.dtype) for spec in self._signature.outputs]
+        if got != wanted:
+            raise DeviceError(
+                f"running {self.name}: outputs differ from the embedded signature", got=got, allowed=wanted
+            )
+        return results
 
     def is_in(self, child: Child) -> bool:
         """Whether the artifact lives in that process."""
@@ -400,6 +409,15 @@ def _known(path: Path, spec: TargetSpec | None, *, installed_here: bool) -> tupl
     if installed_here:
         spec.check_installed()
     return path, spec
+
+
+@contextlib.contextmanager
+def _sensible(doing: str) -> Iterator[None]:
+    """The other side may be anything: what it answers is looked at here, and not trusted."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DeviceError(f"{doing}: the child answers nonsense", got=printable(str(error))) from error
 
 
 def _foreign(header: Mapping[str, Any], doing: str, blame: type[PocketpressError]) -> PocketpressError:

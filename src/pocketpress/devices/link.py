@@ -21,6 +21,9 @@ from pocketpress.core.errors import DeviceError, PocketpressError
 STDERR_BYTES = 8192
 TEXT_CHARACTERS = 200
 CLOSING_S = 1.0
+"""For a process to end by itself once its input is closed."""
+LOCAL_CLOSING_S = 10.0
+"""The same of a process here: one with a browser closes that, and removes its profile."""
 
 
 class Link(Protocol):
@@ -166,13 +169,14 @@ def local_link(memory_limit_bytes: int | None = None) -> ProcessLink:
     command = [sys.executable, "-m", "pocketpress.devices.worker"]
     if memory_limit_bytes is not None:
         command.append(f"--memory-limit={memory_limit_bytes}")
-    return ProcessLink(command, environment=_environment())
+    return ProcessLink(command, environment=_environment(), closing_s=LOCAL_CLOSING_S)
 
 
 def _environment() -> dict[str, str]:
     """The parent's import path, so that the child finds the same plug-ins, and nothing from its folder."""
     path = os.pathsep.join(dict.fromkeys(str(Path(entry).absolute()) for entry in sys.path if entry))
-    return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+    quiet = {"ORT_DISABLE_TELEMETRY": "1"}  # ONNX Runtime would report its use
+    return {**quiet, **os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
 
 
 class Tail:

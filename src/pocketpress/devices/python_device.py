@@ -11,7 +11,7 @@ from pocketpress.core.targets import all_targets
 from pocketpress.core.words import size
 from pocketpress.devices.isolated import Child, Patience
 from pocketpress.devices.link import Link, printable
-from pocketpress.devices.runner import install
+from pocketpress.devices.runner import install, termux_install
 
 PATIENCE = Patience(start_s=60.0, load_s=300.0, run_s=120.0)
 """For machines that may be ten times slower than this one."""
@@ -47,11 +47,9 @@ class PythonDevice:
     def describe(self) -> Description:
         """Ask the device what it is, once."""
         facts = self._known()
-        runtimes = {}
-        for spec in all_targets().values():
-            if self._lacks(spec) is None:
-                version = printable(str(facts["packages"].get(spec.runtime_package, "")))
-                runtimes[spec.name] = f"{spec.runtime_package.replace('_', '-')} {version}".strip()
+        runtimes = {
+            spec.name: self._runtime(spec) for spec in all_targets().values() if self._lacks(spec) is None
+        }
         return Description(self.name, self.kind, words_of(facts), self.emulated, runtimes)
 
     def refuses(self, spec: TargetSpec) -> str | None:
@@ -76,14 +74,25 @@ class PythonDevice:
         return self._facts
 
     def _lacks(self, spec: TargetSpec) -> str | None:
+        if spec.executor and self.kind == "host":
+            return spec.obstacle()
+        if spec.executor:
+            return f"{spec.title} is no package of Python: pocketpress bench --phone measures in browsers"
         facts = self._known()
         system = str(facts.get("platform"))
         if {"android": "linux"}.get(system, system) not in spec.executes_on:
             return f"{spec.title} does not execute on {printable(system)}"
         missing = [name for name in spec.needs_to_run if name not in facts["packages"]]
         if missing:
-            return f"{', '.join(missing)} missing on the device; {self._install('numpy', *missing)}"
+            step = termux_install(missing) if system == "android" else self._install("numpy", *missing)
+            return f"{', '.join(missing)} missing on the device; {step}"
         return None
+
+    def _runtime(self, spec: TargetSpec) -> str:
+        if spec.executor:
+            return spec.runtime() or spec.title
+        version = printable(str(self._known()["packages"].get(spec.runtime_package, "")))
+        return f"{spec.runtime_package.replace('_', '-')} {version}".strip()
 
 
 def words_of(facts: dict[str, Any]) -> str:

@@ -32,6 +32,10 @@ ALIVE_S = 5
 ALIVE_COUNT = 3
 CLOSING_S = 10.0
 KILLING_S = 5.0
+MAX_SOCKET_PATH = 103
+"""Bytes, on macOS; Linux has a few more."""
+SOCKET_SUFFIX = 16
+"""Random characters that the client adds while it makes the socket."""
 TOKEN = b"pocketpress-ready\n"
 
 _DESTINATION = re.compile(
@@ -178,8 +182,7 @@ class Master:
         Raises:
             DeviceError: the machine cannot be reached, or does not let us in.
         """
-        shares = os.name == "posix"
-        self._folder = tempfile.mkdtemp(prefix="pp-") if shares else None
+        self._folder = _short_folder()
         self.control = None if self._folder is None else Path(self._folder, "c")
         command = [*_options(client, self.control, master=True), *destination.arguments, "exec cat"]
         try:
@@ -221,6 +224,15 @@ class Master:
                 seen = seen[-len(TOKEN) :] + part
         finally:
             timer.cancel()
+
+
+def _short_folder() -> str | None:
+    """A folder for the socket, whose path may not be long; None where connections cannot be shared."""
+    if os.name != "posix":
+        return None
+    longest = MAX_SOCKET_PATH - len("/pp-xxxxxxxx/c.") - SOCKET_SUFFIX
+    place = next((p for p in (tempfile.gettempdir(), "/tmp") if len(os.fsencode(p)) <= longest), None)
+    return None if place is None else tempfile.mkdtemp(prefix="pp-", dir=place)
 
 
 def _close(link: ProcessLink, folder: str | None) -> None:

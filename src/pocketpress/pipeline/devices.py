@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pocketpress.core.device import Description, Device
 from pocketpress.core.devices import all_devices
 from pocketpress.core.errors import UserError
+from pocketpress.core.program import Program
 from pocketpress.core.record import DeviceEntry, Limits, Record, TargetEntry, worst
 from pocketpress.devices.store import Store, replaced, slug
 from pocketpress.measure.device_verdict import judged_on_device, marked_unsteady
@@ -22,6 +23,7 @@ def prove_on(
     devices: Sequence[tuple[Device, Description]],
     record: Record,
     builds: Sequence[Built],
+    program: Program,
     golden: Golden | None,
     options: PressOptions,
     events: Events,
@@ -38,6 +40,7 @@ def prove_on(
             golden,
             built.float_artifact if built.float_artifact != built.artifact else None,
             target.stored_only,
+            program=program,
         )
         entries = [try_on(device, description, trial, plan, events) for device, description in devices]
         targets.append(judged_with(target, entries, options.limits))

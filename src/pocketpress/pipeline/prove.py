@@ -189,7 +189,9 @@ def measure_latency(built: Built, feeds: list[Array], options: PressOptions) -> 
 def _numbers(signature: Signature, feeds: list[Array]) -> list[Array]:
     """Whole numbers that stand for themselves (rows of tables) in the width that a file holds them in."""
     return [
-        value.astype(s.dtype) if s.scale is None and value.dtype.kind == "i" and s.dtype != value.dtype else value
+        value.astype(s.dtype)
+        if s.scale is None and value.dtype.kind == "i" and s.dtype != value.dtype
+        else value
         for s, value in zip(signature.inputs, feeds, strict=True)
     ]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.targets.web.programs import bytes_at_the_border, convolutions
 
 from pocketpress.core.program import ProgramBuilder, Quantization, TensorType
 from pocketpress.core.signature import signature_of
 from pocketpress.targets.litert_web.borders import web_signature, with_web_borders
 from pocketpress.verify.reference import interpret
-from tests.targets.web.programs import bytes_at_the_border, convolutions
 
 
 def test_float_borders_stay() -> None:

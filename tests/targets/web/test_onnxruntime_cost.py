@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.targets.web.programs import SIDE, convolutions
 
 from pocketpress.targets.onnxruntime_web.cost import Cost, predicted
 from pocketpress.targets.onnxruntime_web.lower import computes_in_integers
-from tests.targets.web.programs import SIDE, convolutions
 
 
 def test_a_dense_layer_by_hand() -> None:

@@ -43,8 +43,9 @@ function horizontal(image: Pixels, width: number): Pixels {
   const { height, channels, data } = image;
   if (image.width === width) return image;
   const result = new Uint8Array(width * height * channels);
-  for (const [x, { first, weights }] of windows(image.width, width).entries()) {
-    for (let y = 0; y < height; y++) {
+  const found = [...windows(image.width, width).entries()];
+  for (let y = 0; y < height; y++) {
+    for (const [x, { first, weights }] of found) {
       const from = (y * image.width + first) * channels;
       for (let c = 0; c < channels; c++) {
         let sum = HALF;

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pocketpress.core.errors import DeviceError
 from pocketpress.devices.adb.server import Phone, Server, lost
 from pocketpress.devices.adb.shell import Finished, Session, run
-from pocketpress.devices.boot import FOLDER, NO_FOLDER, boot_error
+from pocketpress.devices.boot import FOLDER, NO_FOLDER, QUIETLY, boot_error
 from pocketpress.devices.link import printable
 
 KILLING_S = 5.0
@@ -53,8 +53,8 @@ class Folder:
         """
         words = " ".join(shlex.quote(word) for word in (f"./{program}", *arguments))
         command = (
-            f"cd {shlex.quote(self.path)} && {{ TMPDIR=$PWD {words} </dev/null 2>&1 & p=$!; echo $p >pid; "
-            f"wait $p; s=$?; logcat -d --pid=$p -s {LOG_TAG} 2>/dev/null; exit $s; }}"
+            f"cd {shlex.quote(self.path)} && export {QUIETLY} && {{ {words} </dev/null 2>&1 & p=$!; "
+            f"echo $p >pid; wait $p; s=$?; logcat -d --pid=$p -s {LOG_TAG} 2>/dev/null; exit $s; }}"
         )
         try:
             return run(self._server, self._phone, command, timeout_s)

@@ -126,7 +126,7 @@ class Programs:
             DeviceError: the phone is gone, or the program hangs.
         """
         call = runner.tool.call(runner.number, runner.signature, runner.threads, runs)
-        patience = self._patience.load_s + (runs + WARMUP) * self._patience.run_s
+        patience = self._patience.load_s + 3 * self._patience.run_s
         done = self._folder.execute(runner.tool.program, call.arguments, patience)
         if done.status:
             raise ArtifactError(

@@ -17,15 +17,17 @@ import numpy as np
 from pocketpress.core.device import Connection, Description, Device
 from pocketpress.core.devices import open_devices
 from pocketpress.core.errors import ArtifactError, DeviceError, UserError
+from pocketpress.core.program import Program
 from pocketpress.core.record import DeviceEntry, Latency, Limits, Parity
 from pocketpress.core.session import Session
 from pocketpress.core.signature import Signature
 from pocketpress.core.target import Array, Runner, TargetSpec
 from pocketpress.core.timing import MAX_ROUNDS, Times, TimingPlan
-from pocketpress.measure.device_verdict import judged_on_device
+from pocketpress.measure.device_verdict import judged_on_device, marked_unsteady
 from pocketpress.measure.latency import summarise
 from pocketpress.measure.steady import is_steady
 from pocketpress.pipeline.bench.golden import Golden, random_inputs
+from pocketpress.pipeline.bench.localised import localised
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.prove import file_feeds
 
@@ -44,6 +46,7 @@ class Trial:
         float_path: the same network in float, to time against; None where there is none.
         stored_only: the precision makes the file smaller in this target, not faster.
         notes: what the comparison is worth, in words.
+        program: what it was lowered from, to find the operator where a device computes otherwise.
     """
 
     path: Path
@@ -52,6 +55,7 @@ class Trial:
     float_path: Path | None = None
     stored_only: bool = False
     notes: tuple[str, ...] = ()
+    program: Program | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,8 @@ def try_on(device: Device, description: Description, trial: Trial, plan: Plan, e
         return entry.model_copy(update={"reasons": (str(error),)})
     entry = entry.model_copy(update={**found, "verdict": "pass"})
     timed = plan.measure and not description.emulated
-    return judged_on_device(entry, plan.limits, stored_only=trial.stored_only, timed=timed)
+    judged = judged_on_device(entry, plan.limits, stored_only=trial.stored_only, timed=timed)
+    return marked_unsteady(judged)
 
 
 def _executed(device: Device, description: Description, trial: Trial, plan: Plan) -> dict[str, object]:
@@ -130,7 +135,10 @@ def _executed(device: Device, description: Description, trial: Trial, plan: Plan
         update: dict[str, object] = {}
         notes = [text for text in (getattr(runner, "about", None),) if text]
         if trial.golden is not None and getattr(runner, "mute", None) is None:
-            update["parity"] = _parity(runner, trial.golden)
+            parity = _parity(runner, trial.golden)
+            if trial.program is not None:
+                parity = localised(parity, trial.program, trial.spec, trial.golden, connection)
+            update["parity"] = parity
         if plan.measure and not description.emulated:
             update |= _measured(connection, runner, trial, plan)
         return {**update, "notes": (*trial.notes, *notes)}
@@ -140,6 +148,11 @@ def _executed(device: Device, description: Description, trial: Trial, plan: Plan
 
 def _parity(runner: Runner, golden: Golden) -> Parity:
     session = Session(runner)
+    names = {spec.name for spec in runner.signature.outputs}
+    if names != set(golden.outputs[0]):
+        raise ArtifactError(
+            "the golden samples do not fit", got=sorted(golden.outputs[0]), allowed=sorted(names)
+        )
     try:
         got = [session(**sample) for sample in golden.inputs]
     except ArtifactError as error:
