@@ -1,8 +1,8 @@
-"""Write the measured results into the README: ``python -m benchmarks.tables [--check]``.
+"""Write the measured results into docs/measured.md and the README: ``python -m benchmarks.tables [--check]``.
 
 Reads every result under ``results/`` that a benchmark of this folder wrote and renders Markdown between two
-marker lines.  Running it twice changes nothing; ``--check`` only looks, and ends with status 1 when the page
-is out of date.
+marker lines: all tables in docs/measured.md, one summary in the README.  Running it twice changes nothing;
+``--check`` only looks, and ends with status 1 when a page is out of date.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 ROOT = Path(__file__).parents[1]
 Result = dict[str, Any]
+PAGES = ("README.md", "docs/measured.md")
 TITLES = {
     "litert": "LiteRT",
     "executorch": "ExecuTorch",
@@ -36,19 +37,32 @@ TITLES = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Write results into the README.")
+    parser = argparse.ArgumentParser(description="Write results into docs/measured.md and the README.")
     parser.add_argument("--results", type=Path, default=ROOT / "results")
-    parser.add_argument("--page", type=Path, default=ROOT / "README.md")
-    parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
+    parser.add_argument("--pages", type=Path, default=ROOT, help="folder of README.md and docs/measured.md")
+    parser.add_argument("--check", action="store_true", help="only say whether the pages are up to date")
     given = parser.parse_args()
-    old = given.page.read_text(encoding="utf-8")
-    new = replaced(old, render(read_results(given.results)), given.page.name)
-    if given.check and new != old:
-        print(f"{given.page.name} is out of date; run: python -m benchmarks.tables", file=sys.stderr)
-        return 1
-    if new != old:
-        given.page.write_text(new, encoding="utf-8")
-    return 0
+    results = read_results(given.results)
+    stale = [name for name in PAGES if _update(given.pages / name, name, results, check=given.check)]
+    for name in stale if given.check else ():
+        print(f"{name} is out of date; run: python -m benchmarks.tables", file=sys.stderr)
+    return 1 if given.check and stale else 0
+
+
+def _update(page: Path, name: str, results: Sequence[Result], *, check: bool) -> bool:
+    """Whether the page differs from its results; it is written unless ``check``."""
+    old = page.read_text(encoding="utf-8")
+    new = updated(old, name, results)
+    if new != old and not check:
+        page.write_text(new, encoding="utf-8")
+    return new != old
+
+
+def updated(page: str, name: str, results: Sequence[Result]) -> str:
+    """The text of a page with its tables as the results are."""
+    from benchmarks.summary import summary
+
+    return replaced(page, (summary if name == "README.md" else render)(results), name)
 
 
 def read_results(folder: Path) -> list[Result]:

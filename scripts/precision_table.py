@@ -22,6 +22,7 @@ from tests.targets.small_networks import NETWORKS, Pressed, pressed
 from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.precision import nearest, parse_precision
 from pocketpress.core.record import Parity
+from pocketpress.core.session import run_stored
 from pocketpress.core.signature import signature_of
 from pocketpress.core.target import TargetSpec
 from pocketpress.core.targets import all_targets
@@ -99,20 +100,22 @@ def outcome(spec: TargetSpec, network: str, precision: str) -> tuple[str, str]:
     with TemporaryDirectory() as folder:
         small, floats = (Path(folder) / f"{name}{spec.suffix}" for name in ("small", "float"))
         try:
-            spec.lower(case.program, signature_of(case.program, precision=precision), small)
+            lowered = spec.lower(case.program, signature_of(case.program, precision=precision), small)
         except UnsupportedError:
             return "refused", "-"
         spec.lower(case.exact, signature_of(case.exact, precision="fp32"), floats)
         size = f"{measure_size(small).raw_bytes / measure_size(floats).raw_bytes:.2f}x"
         if spec.obstacle() is not None:
             return "written", size
-        return agreement(parity(spec, case, small, precision)), size
+        approximate = lowered.stored_only or is_approximate(case.program)
+        return agreement(parity(spec, case, small, precision, approximate=approximate)), size
 
 
-def parity(spec: TargetSpec, case: Pressed, path: Path, precision: str) -> Parity:
+def parity(spec: TargetSpec, case: Pressed, path: Path, precision: str, *, approximate: bool) -> Parity:
     """Run the file and compare with the reference."""
     runner = spec.open_runner(path)
-    results = [runner.run([feed[name] for name in case.program.inputs]) for feed in case.feeds]
+    signature = signature_of(case.program, precision=precision)
+    results = [run_stored(runner, signature, [feed[n] for n in case.program.inputs]) for feed in case.feeds]
     runner.close()
     got = [dict(zip(case.program.outputs, values, strict=True)) for values in results]
     return compare(
@@ -120,7 +123,7 @@ def parity(spec: TargetSpec, case: Pressed, path: Path, precision: str) -> Parit
         [interpret(case.program, feed) for feed in case.feeds],
         signature_of(case.program, precision=precision),
         [interpret(case.exact, feed) for feed in case.feeds],
-        approximate=is_approximate(case.program),
+        approximate=approximate,
     )
 
 

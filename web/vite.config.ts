@@ -28,10 +28,14 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     rollupOptions: {
-      input: { pocketpress: `${here}src/index.ts`, ...Object.fromEntries(pages.map((p) => [p.slice(0, -5), here + p])) },
+      input: {
+        pocketpress: `${here}src/index.ts`,
+        ...Object.fromEntries(pages.map((p) => [p.slice(0, -5), here + p])),
+      },
       preserveEntrySignatures: 'exports-only',
       output: {
-        entryFileNames: (chunk) => (chunk.name === 'pocketpress' ? 'assets/pocketpress.js' : 'assets/[name]-[hash].js'),
+        entryFileNames: (chunk) =>
+          chunk.name === 'pocketpress' ? 'assets/pocketpress.js' : 'assets/[name]-[hash].js',
       },
     },
   },

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from benchmarks import tables
-from benchmarks.tables import BEGIN, END, read_results, render, replaced, table
+from benchmarks.summary import summary
+from benchmarks.tables import BEGIN, END, read_results, render, replaced, table, updated
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,46 +81,46 @@ def test_check_does_not_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "a.json").write_text(json.dumps(RESULT))
-    page = tmp_path / "README.md"
-    page.write_text(f"{BEGIN}\n{END}\n")
-    arguments = ["tables", "--results", str(tmp_path), "--page", str(page)]
+    (tmp_path / "docs").mkdir()
+    pages = [tmp_path / name for name in tables.PAGES]
+    for page in pages:
+        page.write_text(f"{BEGIN}\n{END}\n")
+    arguments = ["tables", "--results", str(tmp_path), "--pages", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", [*arguments, "--check"])
     assert tables.main() == 1
-    assert page.read_text() == f"{BEGIN}\n{END}\n"
-    assert "python -m benchmarks.tables" in capsys.readouterr().err
+    assert [page.read_text() for page in pages] == [f"{BEGIN}\n{END}\n"] * 2
+    assert "docs/measured.md is out of date; run: python -m benchmarks.tables" in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", arguments)
     assert tables.main() == 0
     monkeypatch.setattr(sys, "argv", [*arguments, "--check"])
     assert tables.main() == 0
 
 
-def test_the_committed_results_are_in_the_readme() -> None:
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert replaced(page, render(read_results(ROOT / "results")), "README.md") == page
+def test_the_summary_has_a_line_per_network_with_the_worst_runtime_in_it() -> None:
+    def runtime(size: int, ours: float, ratio: float, sqnr: float) -> dict[str, Any]:
+        medians = {"ours": ours, "float_ours": 2.0, "float_stock": 4.0}
+        return {
+            "size_bytes": {"ours": size, "float_ours": 100},
+            "latency": {name: {"median_s": value} for name, value in medians.items()},
+            "versus": {"peer": {"ratio": ratio}},
+            "fidelity": {"ours": {"sqnr_db": sqnr}, "peer": {"sqnr_db": sqnr - 3}},
+        }
+
+    result = {
+        "benchmark": "press_vs_peers",
+        "network": "cifar_resnet8",
+        "host": {"cpu": "a processor"},
+        "held_out_pictures": 10,
+        "runtimes": [runtime(25, 1.0, 0.9, 30), runtime(30, 1.2, 1.1, 31)],
+        "agreement": {"ours": [{"equal": 1.0}, {"equal": 0.99}], "peers": [{"equal": 0.25}]},
+    }
+    row = summary([RESULT, result]).splitlines()[2]
+    assert row == (
+        "| ResNet-8, CIFAR-10 | 0.25–0.30x | 0.50–0.60x | 0.90–1.10x | 99 % / 25 % | 30.0 / 28.0 dB |"
+    )
 
 
-def _row(tool: str, precision: str, **fields: Any) -> dict[str, Any]:
-    return {"tool": tool, "precision": precision, "sqnr_db": 30.0, "drop": 0.1, "size_ratio": 0.25, **fields}
-
-
-def test_few_bits_show_the_best_peer_and_the_largest_file() -> None:
-    rows = [
-        _row("pocketpress", "w8a8-static", sqnr_db=35.0),
-        _row("a peer", "int8", sqnr_db=31.0, drop=0.9),
-        _row("another", "int8", sqnr_db=12.0, drop=0.3),
-        _row("pocketpress", "w4a8", drop=0.2, size_ratio=0.15),
-        _row("pocketpress", "w4a8", drop=0.2, size_ratio=0.17),
-    ]
-    found = {"benchmark": "compress", "networks": [{"network": "cifar_resnet20", "rows": rows}]}
-    line = render([found]).strip().splitlines()[-1]
-    assert line == "| ResNet-20, CIFAR-10 | 35.0 / 31.0 dB | 0.10 / 0.30 | 0.20; 0.170x | – |"
-
-
-def test_stacks_show_the_worst_runtime() -> None:
-    step = {"step": "float", "multiply_accumulates": 0.5, "top1": 86.0, "drop_ci95": [-0.2, 0.4]}
-    rows = [
-        {**step, "size_ratio": 0.14, "latency_ratio": 0.2, "drop": 0.1},
-        {**step, "size_ratio": 0.15, "latency_ratio": 0.4, "drop": 0.1},
-    ]
-    line = render([{"benchmark": "stack", "runs": [{"recipe": "2x", "rows": rows}]}]).strip().splitlines()[-1]
-    assert line == "| 2x | float | 0.50x | 0.150x | 0.20x to 0.40x | 86.00 % (0.10; -0.20 to 0.40) |"
+@pytest.mark.parametrize("name", tables.PAGES)
+def test_the_committed_results_are_in_the_pages(name: str) -> None:
+    page = (ROOT / name).read_text(encoding="utf-8")
+    assert updated(page, name, read_results(ROOT / "results")) == page

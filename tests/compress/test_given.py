@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pocketpress.compress.quantize.apply import apply_plan
-from pocketpress.compress.quantize.given import given_plan
+from pocketpress.compress.quantize.given import ANEW, given_plan
 from pocketpress.compress.quantize.place import place
 from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.given import GivenScales
@@ -53,6 +53,17 @@ def test_what_the_file_does_not_say_stays_in_float() -> None:
         given_plan(float_, place(float_, EXACT), given(results={}))
     with pytest.raises(UnsupportedError, match="none of the file's weights can be kept"):
         given_plan(float_, place(float_, EXACT), given(weights={"node l": (0.4,)}))
+
+
+def test_weights_that_are_not_symmetric_get_scales_of_their_own() -> None:
+    """2 and -1.5 by 2 / 127: 127 and -95; scales around it stay, and the plan says what happened."""
+    float_ = program()
+    plan = given_plan(float_, place(float_, EXACT), given(weights={}, anew=frozenset({"node l"})))
+    assert plan.weights["l"].scale == (np.float32(2 / 127),)
+    assert (plan.activations["x"], plan.activations["l"]) == (GRID, NARROW)
+    assert ("l", ANEW) in [(entry.name, entry.reason) for entry in plan.skipped]
+    integer = apply_plan(float_, plan)
+    assert [v.tolist() for n, v in integer.constants.items() if "weight" in n] == [[[127, -95]]]
 
 
 def test_another_scale_than_the_input_has_is_refused() -> None:

@@ -25,11 +25,11 @@ MAY_KNOW: dict[str, set[str]] = {
     "measure": {"core"},
     "devices": {"core", "web"},
     "report": {"core"},
-    "targets": {"core"},
+    "targets": {"core", "devices"},
     "testing": {"core", "verify"},
-    "pipeline": {"core", *STAGES},
+    "pipeline": {"core", "web", *STAGES},
     "web": {"core"},
-    "cli": {"core", "pipeline", "web"},
+    "cli": {"core", "devices", "pipeline", "web"},
 }
 ML = {"torch", "torchao", "onnx", "onnxruntime", "executorch", "ai_edge_litert", "coremltools", "safetensors"}
 FOR_CORE = {"numpy", "pydantic"}
@@ -84,12 +84,32 @@ def test_the_table_covers_every_folder() -> None:
     assert {folder(n) for n in FILES} - {"", "__main__"} == set(MAY_KNOW)
 
 
+SIBLINGS = {"litert_web": "litert", "onnxruntime_web": "onnxruntime"}
+"""Targets whose file format is another's, and who use that one's lowering."""
+
+
 def test_targets_do_not_know_each_other() -> None:
     for name in FILES:
         if folder(name) == "targets" and name.count(".") > 1:
             own = name.split(".")[2]
             others = {m for m, _ in imports(name) if m.startswith("pocketpress.targets.")}
-            assert {m.split(".")[2] for m in others} <= {own}, name
+            assert {m.split(".")[2] for m in others} <= {own, SIBLINGS.get(own, own)}, name
+
+
+def test_of_all_targets_those_that_run_in_a_browser_know_its_driver() -> None:
+    runs = {f"pocketpress.targets.{own}.run" for own in SIBLINGS}
+    for name in FILES:
+        if folder(name) == "targets":
+            devices = {m for m, _ in imports(name) if m.startswith("pocketpress.devices")}
+            allowed = {
+                f"pocketpress.devices.web.{what}" for what in ("WebRunner", "open_in_browser", "runtime_name")
+            }
+            assert devices <= ({"pocketpress.devices.web"} | allowed if name in runs else set()), name
+
+
+def _card_of_sibling(package: str) -> str:
+    before, _, own = package.rpartition(".")
+    return f"{before}.{SIBLINGS[own]}.spec" if own in SIBLINGS else package
 
 
 def test_core_knows_no_ml_library() -> None:
@@ -115,7 +135,7 @@ def test_a_card_needs_the_standard_library_only() -> None:
             "pocketpress.core.program.ir",
             "pocketpress.core.program",
             "pocketpress.core.program.ops",
-        } | {m for m in inside if m.startswith(own)}
+        } | {m for m in inside if m.startswith(own)} | {_card_of_sibling(own)}
 
 
 def test_each_runtime_is_imported_by_its_own_target_only() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketpress.devices.host import cpu_model, describe_host
+from pocketpress.devices.host import describe_host
+from pocketpress.devices.machine import cpu_model
 from pocketpress.devices.memory import peak_rss_bytes, reset_peak, rss_bytes
 
 

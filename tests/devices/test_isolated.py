@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.devices.fake_runtime import SPEC
+from tests.devices.fake_runtime.run import SIGNATURE
 
 from pocketpress.core.errors import ArtifactError, DeviceError, PocketpressError
 from pocketpress.core.session import Session
 from pocketpress.core.timing import TimingPlan
+from pocketpress.devices.frames import Frame
 from pocketpress.devices.isolated import Child, IsolatedRunner, Patience, open_isolated
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -32,7 +34,7 @@ def artifact(tmp_path: Path) -> Callable[[str], Path]:
 
 
 def pid_of(runner: IsolatedRunner) -> int:
-    return runner._child._process.pid
+    return runner._child._link.pid
 
 
 def test_it_is_a_runner_in_another_process(artifact: Callable[[str], Path]) -> None:
@@ -69,6 +71,7 @@ def test_a_session_works_on_it(artifact: Callable[[str], Path]) -> None:
         ("load:lie", ArtifactError, r"the runtime crashed"),
         ("run:abort", DeviceError, r"running net.fake: the runtime crashed: got SIGABRT"),
         ("run:python", DeviceError, r"running net.fake: the runtime refuses: got ValueError: bad magic"),
+        ("run:less", DeviceError, r"running net.fake: outputs differ from the embedded signature: got \["),
     ],
 )
 def test_failures_are_one_line(
@@ -167,3 +170,32 @@ def test_the_childs_import_path_leaves_out_the_current_folder(
     path = artifact("fine")
     monkeypatch.chdir(tmp_path)
     open_isolated(path, spec=SPEC, patience=PATIENCE).close()
+
+
+@pytest.mark.parametrize(
+    ("op", "answer"),
+    [
+        ("time", Frame({"warmup": 1, "overhead_s": 0.0})),
+        ("time", Frame({"warmup": 1, "overhead_s": 0.0}, (np.zeros((1, 3)),))),
+        ("time", Frame({"warmup": 1, "overhead_s": 0.0}, (np.zeros((2, 3, 1)),))),
+        ("time", Frame({"warmup": 1, "overhead_s": 0.0}, (np.zeros((1, 3, 1), np.int8),))),
+        ("time", Frame({"warmup": None, "overhead_s": 0.0}, (np.zeros((1, 3, 1)),))),
+        ("memory", Frame({"peak_rss_bytes": "many", "baseline_rss_bytes": 1})),
+        ("memory", Frame({})),
+        ("open", Frame({"number": 0, "load_s": 0.1})),
+        ("open", Frame({"number": "a", "load_s": 0.1, "signature": SIGNATURE.to_json()})),
+    ],
+)
+def test_answers_that_make_no_sense_are_device_errors(
+    op: str, answer: Frame, artifact: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Child(patience=PATIENCE) as child:
+        runner = child.open(artifact("fine"), SPEC)
+        monkeypatch.setattr(child, "_call", lambda header, *a, **k: answer)
+        calls: dict[str, Callable[[], object]] = {
+            "time": lambda: child.time([(runner, [X])]),
+            "memory": child.memory,
+            "open": lambda: child.open(artifact("fine"), SPEC),
+        }
+        with pytest.raises(DeviceError, match="answers nonsense"):
+            calls[op]()

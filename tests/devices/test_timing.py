@@ -38,6 +38,27 @@ def test_rounds_alternate_in_blocks_whose_first_call_is_not_timed() -> None:
     assert times.warmup == 1 and times.overhead_s == 0
 
 
+def test_what_times_itself_is_asked_for_its_blocks() -> None:
+    clock = Clock()
+
+    class Elsewhere:
+        """An inference in a page: it costs this clock the way there and back, and says its own seconds."""
+
+        def __call__(self) -> None:
+            clock.log.append("e")
+            clock.now += 10.0
+
+        def time_block(self, count: int) -> list[float]:
+            clock.log.append(f"block of {count}")
+            clock.now += 50.0
+            return [0.5] * count
+
+    plan = TimingPlan(warmup=1, block=2, min_rounds=2, max_rounds=2, budget_s=1000)
+    times = interleave([Elsewhere(), clock.takes("a", 3.0)], plan, clock=clock)  # type: ignore[list-item]
+    assert clock.log == ["e", "a", "block of 2", "a", "a", "a", "a", "a", "a", "block of 2"]
+    np.testing.assert_array_equal(times.seconds, [[[0.5, 0.5], [0.5, 0.5]], [[3, 3], [3, 3]]])
+
+
 def test_it_stops_at_the_budget_but_not_before_the_least_number_of_rounds() -> None:
     clock = Clock()
     plan = TimingPlan(warmup=1, block=1, min_rounds=2, max_rounds=50, budget_s=10.0)

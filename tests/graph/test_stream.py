@@ -14,7 +14,7 @@ from pocketpress.core.errors import SourceError, UserError
 from pocketpress.graph.stream import stream
 from pocketpress.pipeline.options import PressOptions
 from pocketpress.pipeline.sequences import run_sequence
-from pocketpress.pipeline.stream import load_streamed
+from pocketpress.pipeline.stream import NO_INPUT, load_streamed
 from pocketpress.sources.load import load_source
 from pocketpress.verify.reference import interpret
 
@@ -60,6 +60,28 @@ def made(**options):
     x = torch.randn(1, 7, 6)
     return Net(**options).eval(), (x if options.get("first", True) else x.transpose(0, 1).contiguous(),)
 
+class Given(nn.Module):
+    # layers that start from what they are given and return what they leave
+    def __init__(self, kind, extra=False):
+        super().__init__()
+        self.extra = extra
+        self.rnn = getattr(nn, kind)(6, 5, num_layers=2, batch_first=True)
+
+    def forward(self, x, h0, c0=None):
+        if c0 is None:
+            y, h = self.rnn(x, h0)
+            return (y + h0[1]) if self.extra else y, h
+        y, (h, c) = self.rnn(x, (h0, c0))
+        return y, h, c
+
+def given(kind="GRU", count=1, **options):
+    torch.manual_seed(0)
+    states = tuple(torch.randn(2, 1, 5) for _ in range(count))
+    return Given(kind, **options).eval(), (torch.randn(1, 7, 6), *states)
+
+def given_gru(): return given()
+def given_lstm(): return given("LSTM", 2)
+def given_and_read(): return given(extra=True)
 def gru(): return made()
 def gru_two(): return made(num_layers=2, bias=False)
 def gru_scores(): return made(last=False)
@@ -170,3 +192,33 @@ def test_an_initial_state_that_is_given_is_refused(tmp_path: Path) -> None:
     exported = torch.export.export(Started().eval(), (torch.zeros(1, 1, 6), torch.zeros(1, 1, 5)))
     with pytest.raises(SourceError, match=r"the initial state of gru .* is computed"):
         stream(to_program(exported)[0])
+
+
+@pytest.mark.parametrize(("name", "count"), [("given_gru", 1), ("given_lstm", 2)])
+def test_an_initial_state_that_is_an_input_becomes_the_state(networks: Path, name: str, count: int) -> None:
+    """It starts from zeros, and the states that it is reset to are the rows of the input that it was."""
+    source = load_streamed(options(networks, name))
+    program = source.program
+    assert program.inputs[0] == "x" and len(program.states) == 2 * count
+    assert [s for s in source.skipped if s[1] == NO_INPUT] == [
+        (f"input {given}", NO_INPUT) for given in ("h0", "c0")[:count]
+    ]
+    whole = load_source(f"{networks}:{name}").program
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, 7, 6)).astype(np.float32)
+    starts = {n: rng.normal(size=(2, 1, 5)).astype(np.float32) for n in ("h0", "c0")[:count]}
+    wanted = interpret(whole, {"x": x, **starts})
+    states = {}
+    for place, state in enumerate(program.states):  # of each layer h, then c
+        states[state.input] = list(starts.values())[place % count][place // count][None]
+    found = []
+    for step in range(7):
+        made = interpret(program, {"x": x[:, step : step + 1], **states})
+        states = {state.input: made[state.output] for state in program.states}
+        found.append(made[whole.outputs[0]])
+    np.testing.assert_allclose(np.concatenate(found, 1), wanted[whole.outputs[0]], atol=1e-5)
+
+
+def test_an_initial_state_that_something_else_reads_is_refused(networks: Path) -> None:
+    with pytest.raises(SourceError, match=r"the initial state of gru .* is computed"):
+        load_streamed(options(networks, "given_and_read"))

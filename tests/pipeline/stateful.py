@@ -33,6 +33,22 @@ def cell():
     return network.eval(), (torch.zeros(1, 12), torch.zeros(1, 16))
 
 
+class Sequence(nn.Module):
+    # one layer that starts from what it is given
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(12, 16, batch_first=True)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x, h0):
+        return self.head(self.rnn(x, h0)[0])
+
+
+def sequence():
+    torch.manual_seed(0)
+    return Sequence().eval(), (torch.randn(1, 40, 12), torch.zeros(1, 1, 16))
+
+
 def declared():
     return *cell(), {"h": ("h_next", 0.25)}
 

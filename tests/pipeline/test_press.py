@@ -41,8 +41,10 @@ def test_one_network_four_kinds_of_artifact(pocketpress: Press, trained: Path) -
         pocketpress, *INT8, "--target", "litert,executorch,onnxruntime,coreml", "--out", out
     )  # fmt: skip
     assert sorted(p.name for p in out.iterdir()) == sorted(
-        [*(t["artifact"] for t in targets.values()), "record.json", "report.html"]
+        [*(t["artifact"] for t in targets.values()), "bench", "record.json", "report.html"]
     )
+    floats = (f"float-{t['artifact']}" for t in targets.values())
+    assert sorted(p.name for p in (out / "bench").iterdir()) == sorted([*floats, "golden.npz"])
     record = Record.model_validate_json((out / "record.json").read_text())
     assert json.loads(record.to_json()) == data
     assert data["verdict"] in ("pass", "not executed here")

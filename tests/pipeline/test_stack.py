@@ -92,6 +92,7 @@ def test_one_command_prunes_tunes_and_quantises(pocketpress: Press, project: Pat
         assert target["parity"]["equal"] == 1.0
     assert data["recipe"]["options"]["prune"] == "1.6x"
     assert sorted(p.name for p in out.iterdir()) == [
+        "bench",
         "checkpoints",
         "net.onnx",
         "net.tflite",

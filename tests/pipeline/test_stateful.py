@@ -16,6 +16,7 @@ from tests.pipeline.stateful import write_stateful
 
 import pocketpress
 from pocketpress.core.record import Record
+from pocketpress.pipeline.explain import explain
 from pocketpress.sources.load import load_source
 
 RUNTIMES = "litert,executorch,onnxruntime"
@@ -204,3 +205,29 @@ def test_a_gpt_2_of_transformers_with_an_explicit_cache() -> None:
     sequence = {"token": tokens, "position": np.arange(CACHE).reshape(-1, 1, 1)}
     got = run_program(source.program, [sequence], lambda: None)[0]["scores"][:, 0]
     np.testing.assert_allclose(got, whole(tokens.reshape(1, -1)), atol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "network", [("cell", "--state", "h=h_next"), ("sequence", "--stream", "1")], ids=["cell", "sequence"]
+)
+def test_mixed_precision_and_its_explanation(
+    pocketpress: Press, folder: Path, tmp_path: Path, network: tuple[str, ...]
+) -> None:
+    """Layers are chosen by drops over whole sequences; every one of them has its line."""
+    name, *states = network
+    options = [f"{folder}/cell.py:{name}", *states, "--data", f"{folder}/plain.npz"]
+    done = pocketpress(
+        "press", *options, "--precision", "mixed", "--max-drop", "2%", "--out", str(tmp_path / "out"),
+        "--target", "litert,onnxruntime", *ALLOW,
+    )  # fmt: skip
+    assert done.code == 0, done.err + done.out
+    record = Record.read(tmp_path / "out" / "record.json")
+    assert record.signature is not None and len(record.signature.states) == 1
+    for target in record.targets:
+        assert target.metric is not None and target.metric.samples == 480
+        assert target.drift is not None and not target.drift.grows
+    shown = pocketpress("explain", str(tmp_path / "out"))
+    found = explain(record)
+    assert shown.code == 0 and "weights" in shown.out
+    assert found.layers == len(record.costs) > 0 and found.weight_bits

@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tests.conftest import Press
 from tests.sources.tflite.models import Op, classifier, int8_network, litert, saved
+
+from pocketpress.compress.quantize.given import ANEW
 
 
 def test_a_file_becomes_artifacts_of_equal_integers(pocketpress: Press, tmp_path: Path) -> None:
@@ -64,3 +67,30 @@ def test_scales_that_are_not_there_cannot_be_kept(pocketpress: Press, tmp_path: 
     )  # fmt: skip
     assert done.code == 2 and not (tmp_path / "out").exists()
     assert done.line.startswith("there are no scales to keep: got --estimator file --precision w8a8-static")
+
+
+@pytest.mark.parametrize("weight_zero", [128, 117])
+def test_the_scales_of_an_old_file_of_unsigned_integers(
+    pocketpress: Press, tmp_path: Path, weight_zero: int
+) -> None:
+    """Around 128 its integers are ours, moved; around 117 the weights get scales of their own."""
+    path = int8_network(tmp_path, unsigned=True, weight_zero=weight_zero)
+    images = np.random.default_rng(0).normal(size=(40, 7, 9, 3)).astype(np.float32)
+    np.savez(tmp_path / "images.npz", x=images)
+    done = pocketpress(
+        "press", path, "--data", tmp_path / "images.npz", "--target", "litert,onnxruntime",
+        "--estimator", "file", "--out", tmp_path / "out", "--no-measure",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    record = json.loads((tmp_path / "out" / "record.json").read_text())
+    assert all(t["parity"]["equal"] == 1 for t in record["targets"])
+    anew = [s["name"] for s in record["skipped"] if s["reason"] == ANEW]
+    assert len(anew) == (0 if weight_zero == 128 else 4)
+    steps = []
+    for image in images[:20]:
+        integers = np.clip(np.rint(image[None] * 64) + 125, 0, 255).astype(np.uint8)
+        (ours,) = litert(tmp_path / "out" / "net.tflite", image[None])
+        (theirs,) = litert(path, integers)
+        steps.append(ours * 16 - (theirs.astype(np.float32) - 133))
+    # the reference kernels for unsigned integers round differently, and new weights are other integers
+    assert np.abs(steps).max() <= (1 if weight_zero == 128 else 3)

@@ -26,6 +26,7 @@ Function = Callable[..., Any]
 TABLE = torch.arange(12, dtype=torch.float32).reshape(4, 3)
 SCORES = torch.linspace(-2, 2, 20).reshape(1, 1, 4, 5)
 ROWS = torch.arange(20, dtype=torch.float32).reshape(4, 5)
+HIDDEN = torch.triu(torch.ones(4, 5, dtype=torch.bool), 1)
 LOWEST = torch.finfo(torch.float32).min
 
 
@@ -196,3 +197,27 @@ def test_an_onnx_gather_of_a_table_is_a_look_up(dtype: str) -> None:
     assert next(n.op for n in program.nodes) == "embedding"
     got = interpret(program, {"x": x.numpy()})["y"]
     assert got.tolist() == [[[9, 10, 11], [0, 1, 2], [6, 7, 8]]]
+
+
+@pytest.mark.parametrize(
+    ("function", "ops"),
+    [
+        (lambda x: x.masked_fill(HIDDEN, float("-inf")).softmax(-1), ["add", "softmax"]),
+        (lambda x: x.masked_fill(HIDDEN, -1e4), ["mul", "add"]),
+        (lambda x: torch.where(HIDDEN, x, x + 2), ["add", "mul", "mul", "add"]),
+        (lambda x: torch.where(HIDDEN, x, 0.0), ["mul"]),
+        (lambda x: torch.where(HIDDEN, torch.tensor(3.0), x[:1]), ["slice", "mul", "add"]),
+    ],
+)
+def test_selection_by_a_constant(function: Function, ops: list[str]) -> None:
+    program = translated(function, ROWS)
+    assert [node.op for node in program.nodes if node.op != "reshape"] == ops
+    (found,) = interpret(program, {program.inputs[0]: ROWS.numpy()}).values()
+    np.testing.assert_array_equal(found, function(ROWS).numpy())
+
+
+@pytest.mark.parametrize("chosen", [[0, 2], [3, 0, 1], [2, 2], [1]])
+def test_rows_that_are_chosen_are_slices(chosen: list[int]) -> None:
+    program = translated(lambda x: (x + 1).index_select(0, torch.tensor(chosen)), ROWS)
+    (found,) = interpret(program, {program.inputs[0]: ROWS.numpy()}).values()
+    np.testing.assert_array_equal(found, ROWS.numpy()[chosen] + 1)

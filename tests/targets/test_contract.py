@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import pytest
 
@@ -27,8 +28,14 @@ def executed_spec(point: EntryPoint) -> TargetSpec:
     return spec
 
 
+def in_a_browser(point: EntryPoint) -> Any:
+    """Those that run in another program take a second a case; `tests/targets/web` has some of the cases."""
+    marks = [pytest.mark.slow] if point.name.endswith("-web") else []
+    return pytest.param(point, id=point.name, marks=marks)
+
+
 @pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.id)
-@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.name)
+@pytest.mark.parametrize("point", [in_a_browser(point) for point in POINTS])
 def test_target_keeps_the_promise_of_its_card(point: EntryPoint, case: Case) -> None:
     spec = executed_spec(point)
     result = check_target(spec, case)

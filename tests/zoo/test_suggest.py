@@ -94,6 +94,12 @@ def test_nothing_fits_and_the_nearest_is_named(store: Store) -> None:
     assert said.startswith("no network of the zoo fits: got --max-latency 1 ms and --max-size 2.50 MB; ")
     # ShuffleNetV2 at 3 ms and MobileNetV3-Small at 2.5 ms (and too large) are further away
     assert "the nearest: mobilenet_v2,width=0.5 at 2.00x (--max-latency: 2 ms in litert)," in said
+    assert said.endswith(
+        "; raise --max-latency to 2 ms, give a smaller --input, or press the nearest with --prune"
+    )
+    with pytest.raises(CheckFailed) as caught:
+        suggest(budget(max_latency_s=1e-9, targets="litert,onnxruntime", measures=False), store)
+    assert "name one --target (the slowest and the largest count)" in str(caught.value)
 
 
 def test_a_network_that_cannot_be_lowered_says_why(store: Store) -> None:

@@ -1,9 +1,9 @@
 // Build the pages and the library, and lay the runtimes' files and the licences beside them.
 //
-//     node build/build.mjs [--out FOLDER] [--packed]
+//     node build/build.mjs [--out FOLDER] [--packed] [--cache FOLDER]
 //
 // Equal inputs give equal bytes.  --packed leaves files of more than 1 MB out where their compressed forms exist:
-// the servers of the Python package need no more.
+// the servers of the Python package need no more.  --cache is where large compressed forms are kept between builds.
 
 import { rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
@@ -19,9 +19,14 @@ import { writeTypes } from './types.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const { values } = parseArgs({
-  options: { out: { type: 'string', default: 'dist' }, packed: { type: 'boolean', default: false } },
+  options: {
+    out: { type: 'string', default: 'dist' },
+    packed: { type: 'boolean', default: false },
+    cache: { type: 'string', default: 'node_modules/.cache/pocketpress' },
+  },
 });
 const out = resolve(root, values.out);
+const cache = resolve(root, values.cache);
 
 await rm(out, { recursive: true, force: true });
 await build({ root, configFile: `${root}/vite.config.ts`, logLevel: 'warn', build: { outDir: out } });
@@ -29,4 +34,4 @@ await copyRuntimes(root, out);
 await copyLicences(root, out);
 await writeTypes(root, out);
 await writeServiceWorker(root, out);
-await compressAll(out, { packed: values.packed, cache: `${root}/node_modules/.cache/pocketpress` });
+await compressAll(out, { packed: values.packed, cache });

@@ -19,7 +19,13 @@ const ONNXRUNTIME = [
 export async function copyRuntimes(root, out) {
   const litert = LITERT.flatMap((name) => [`wasm/${name}.js`, `wasm/${name}.wasm`]);
   await copyPackage(root, '@litertjs/core', 'litert', out, litert);
-  await copyPackage(root, 'onnxruntime-web', 'onnxruntime', out, ONNXRUNTIME.map((name) => `dist/${name}`));
+  await copyPackage(
+    root,
+    'onnxruntime-web',
+    'onnxruntime',
+    out,
+    ONNXRUNTIME.map((name) => `dist/${name}`),
+  );
 }
 
 async function copyPackage(root, name, short, out, files) {

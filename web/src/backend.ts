@@ -26,17 +26,27 @@ export interface Chosen {
  *
  * @throws PocketpressError of kind `unsupported` where the browser lacks what was asked for by name.
  */
-export async function chooseBackend(wanted: Wanted, runtime: RuntimeName, signature: Signature): Promise<Chosen> {
+export async function chooseBackend(
+  wanted: Wanted,
+  runtime: RuntimeName,
+  signature: Signature,
+): Promise<Chosen> {
   const { backend = 'auto', threads } = wanted;
   if (threads !== undefined && (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS)) {
-    throw new PocketpressError('artifact', 'threads is out of range', { got: threads, allowed: `1 to ${MAX_THREADS}` });
+    throw new PocketpressError('artifact', 'threads is out of range', {
+      got: threads,
+      allowed: `1 to ${MAX_THREADS}`,
+    });
   }
   if (backend === 'webgpu' || (backend === 'auto' && isFloat(signature))) {
     const adapter = await gpuAdapter();
-    if (adapter !== null && (backend === 'webgpu' || !adapter.fallback)) return { backend: 'webgpu', threads: 1 };
+    if (adapter !== null && (backend === 'webgpu' || !adapter.fallback))
+      return { backend: 'webgpu', threads: 1 };
     if (backend === 'webgpu') {
       throw new PocketpressError('unsupported', 'this browser has no WebGPU adapter', {
-        nextStep: isSecureContext ? "open with backend: 'wasm'" : 'serve the page over https, or open it on localhost',
+        nextStep: isSecureContext
+          ? "open with backend: 'wasm'"
+          : 'serve the page over https, or open it on localhost',
       });
     }
   }
@@ -45,7 +55,9 @@ export async function chooseBackend(wanted: Wanted, runtime: RuntimeName, signat
       nextStep: 'use a browser of 2023 or later',
     });
   }
-  const count = mayThread(runtime) ? (threads ?? Math.min(DEFAULT_THREADS, navigator.hardwareConcurrency || 1)) : 1;
+  const count = mayThread(runtime)
+    ? (threads ?? Math.min(DEFAULT_THREADS, navigator.hardwareConcurrency || 1))
+    : 1;
   return { backend: count > 1 ? 'wasm-threads' : 'wasm', threads: count };
 }
 

@@ -17,14 +17,20 @@ export class Channel {
   private ended: PocketpressError | null = null;
 
   constructor() {
-    this.worker = new Worker(new URL('./worker/main.ts', import.meta.url), { name: 'pocketpress' });
+    this.worker = new Worker(new URL('./worker/worker.ts', import.meta.url), { name: 'pocketpress' });
     this.worker.onmessage = ({ data }: MessageEvent<Reply>) => this.settle(data);
     this.worker.onerror = (event) => {
       event.preventDefault();
       const nextStep = 'check the connection and that scripts of this page may start workers';
-      this.end(new PocketpressError('device', 'the worker stopped', { got: event.message || 'no message', nextStep }));
+      this.end(
+        new PocketpressError('device', 'the worker stopped', {
+          got: event.message || 'no message',
+          nextStep,
+        }),
+      );
     };
-    this.worker.onmessageerror = () => this.end(new PocketpressError('internal', 'a message of the worker was lost'));
+    this.worker.onmessageerror = () =>
+      this.end(new PocketpressError('internal', 'a message of the worker was lost'));
   }
 
   /** Whether it can be asked; false once it has failed or been ended. */

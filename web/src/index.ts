@@ -2,6 +2,9 @@
 
 export type { RuntimeName } from './artifact/read';
 export { PocketpressError, type ErrorKind } from './errors';
+export { openFastest, type Fastest, type FastestOptions, type Tried } from './fastest';
+export { loadImage } from './image/load';
+export { type Image, place, preprocess } from './image/preprocess';
 export { probe, type Capabilities, type GpuAdapter } from './probe';
 export { RUNTIME_VERSIONS } from './runtimes';
 export { open, type CallOptions, type OpenOptions, type RuntimeInfo, type Session } from './session';

@@ -75,7 +75,8 @@ export async function gpuAdapter(): Promise<GpuAdapter | null> {
     if (adapter === null) return null;
     const { vendor, architecture, description } = adapter.info;
     const fallback =
-      (adapter.info as { isFallbackAdapter?: boolean }).isFallbackAdapter === true || architecture === 'swiftshader';
+      (adapter.info as { isFallbackAdapter?: boolean }).isFallbackAdapter === true ||
+      architecture === 'swiftshader';
     return { vendor, architecture, description, fallback, float16: adapter.features.has('shader-f16') };
   } catch {
     return null;

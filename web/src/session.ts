@@ -1,22 +1,23 @@
 /** A loaded artifact as a function from named arrays to named arrays, in real values. */
 
 import { readArtifact, type RuntimeName } from './artifact/read';
-import { chooseBackend, type Wanted } from './backend';
-import { Channel } from './channel';
+import { chooseBackend, type Chosen, type Wanted } from './backend';
 import { PocketpressError } from './errors';
+import { Network } from './network';
 import { runtimeFolder, RUNTIME_VERSIONS } from './runtimes';
-import type { Signature } from './signature';
+import { checkSha256 } from './sha256';
+import { givenInputs, returnedOutputs, type Signature } from './signature';
 import { fetchArtifact, type Source } from './source';
-import { checkFeeds, type Tensor, toFeeds, toTensors, type TypedArray } from './tensors';
-import type { Backend, BlockRequest, Opened, OpenRequest, RunRequest } from './worker/protocol';
-
-/** An inference that was given up is let finish for this long before its worker is killed. */
-const GRACE_MS = 250;
+import { initialStates } from './states';
+import { checkFeeds, fileToReal, type Tensor, toFeeds, toTensors, type TypedArray } from './tensors';
+import type { Backend, BlockRequest, Opened, RunRequest } from './worker/protocol';
 
 export interface OpenOptions extends Wanted {
   /** Refuse an artifact for the other runtime. */
   readonly runtime?: RuntimeName;
   readonly signal?: AbortSignal;
+  /** Hexadecimal digest that the artifact must have. */
+  readonly sha256?: string;
   /** Address of the folder that holds `runtimes/`; by default that of this library. */
   readonly base?: string;
 }
@@ -37,11 +38,12 @@ export interface RuntimeInfo {
  *
  * @param source the address of an artifact, or its bytes.
  * @throws PocketpressError: the file is no artifact or damaged (`artifact`), this browser cannot run it
- *   (`unsupported`), or it or the runtime cannot be loaded (`device`).
+ *   (`unsupported`), it or the runtime cannot be loaded (`device`), or it is not the one of `sha256` (`trust`).
  */
 export async function open(source: Source, options: OpenOptions = {}): Promise<Session> {
   const { signal } = options;
   const bytes = await fetchArtifact(source, signal);
+  if (options.sha256 !== undefined) await checkSha256(bytes, options.sha256);
   const before = performance.now();
   const { runtime, signature } = readArtifact(bytes);
   if (options.runtime !== undefined && options.runtime !== runtime) {
@@ -50,23 +52,34 @@ export async function open(source: Source, options: OpenOptions = {}): Promise<S
       allowed: options.runtime,
     });
   }
-  const chosen = await chooseBackend(options, runtime, signature);
-  const request: OpenRequest = {
-    op: 'open',
-    runtime,
-    bytes,
-    folder: runtimeFolder(runtime, options.base),
-    ...chosen,
-    inputs: signature.inputs,
-    outputs: signature.outputs,
+  const load = async (chosen: Chosen): Promise<[Network, Opened]> => {
+    const folder = runtimeFolder(runtime, options.base);
+    const { inputs, outputs } = signature;
+    return connect(new Network({ op: 'open', runtime, bytes, folder, inputs, outputs, ...chosen }), signal);
   };
-  const network = new Network(request);
-  const opened = await network.call(() => network.ready(), signal);
+  const chosen = await chooseBackend(options, runtime, signature);
+  const [network, opened] = await load(chosen).catch(async (error: unknown) => {
+    signal?.throwIfAborted();
+    if (chosen.backend !== 'webgpu' || options.backend === 'webgpu') throw error;
+    return load(await chooseBackend({ ...options, backend: 'wasm' }, runtime, signature));
+  });
   const info = { name: runtime, version: RUNTIME_VERSIONS[runtime], ...opened };
   return new Session(network, signature, info, performance.now() - before);
 }
 
+async function connect(network: Network, signal?: AbortSignal): Promise<[Network, Opened]> {
+  try {
+    return [network, await network.call(() => network.ready(), signal)];
+  } catch (error) {
+    network.close();
+    throw error;
+  }
+}
+
 export class Session {
+  private kept: ReadonlyMap<string, TypedArray>;
+  private stepping: Promise<unknown> = Promise.resolve();
+
   /** Use `open`. */
   constructor(
     private readonly network: Network,
@@ -74,7 +87,9 @@ export class Session {
     readonly runtime: RuntimeInfo,
     /** Milliseconds from the artifact's bytes to a network that can run: the runtime's download counts. */
     readonly loadMs: number,
-  ) {}
+  ) {
+    this.kept = initialStates(signature, {});
+  }
 
   /**
    * One inference in real values.
@@ -84,7 +99,10 @@ export class Session {
    * @throws PocketpressError: an input does not fit (`artifact`), or the runtime fails (`device`); the reason of
    *   `signal` when that is aborted.
    */
-  async run(inputs: Readonly<Record<string, TypedArray>>, options: CallOptions = {}): Promise<Record<string, Tensor>> {
+  async run(
+    inputs: Readonly<Record<string, TypedArray>>,
+    options: CallOptions = {},
+  ): Promise<Record<string, Tensor>> {
     const results = await this.infer(toFeeds(this.signature.inputs, inputs), options);
     return toTensors(this.signature.outputs, results);
   }
@@ -95,8 +113,48 @@ export class Session {
     return this.infer(feeds, options);
   }
 
+  /**
+   * One inference on the kept states, which become what it returns for them.
+   *
+   * Steps that are asked for together run one after the other.  After an error the states are what they were.
+   *
+   * @param inputs those that are no states.
+   * @returns outputs that are no states.
+   */
+  async step(
+    inputs: Readonly<Record<string, TypedArray>>,
+    options: CallOptions = {},
+  ): Promise<Record<string, Tensor>> {
+    const given = givenInputs(this.signature);
+    const feeds = new Map(toFeeds(given, inputs).map((feed, i) => [given[i]?.name as string, feed]));
+    const work = this.stepping.then(() => this.stepOn(feeds, options));
+    this.stepping = work.catch(() => undefined);
+    return work;
+  }
+
+  /** Start a new sequence: every state gets its initial value, or the real values given for it. */
+  reset(states: Readonly<Record<string, TypedArray>> = {}): void {
+    this.kept = initialStates(this.signature, states);
+  }
+
+  /** Real values of the kept states, by the name of the input that takes them. */
+  get states(): Record<string, Tensor> {
+    return Object.fromEntries(
+      this.signature.inputs.flatMap((spec) => {
+        const value = this.kept.get(spec.name);
+        if (value === undefined) return [];
+        return [[spec.name, { name: spec.name, shape: spec.shape, data: fileToReal(value, spec).slice() }]];
+      }),
+    );
+  }
+
   /** Seconds of `timed` inferences, after `untimed` ones, by the worker's own clock. */
-  async block(feeds: readonly TypedArray[], untimed: number, timed: number, options: CallOptions = {}): Promise<number[]> {
+  async block(
+    feeds: readonly TypedArray[],
+    untimed: number,
+    timed: number,
+    options: CallOptions = {},
+  ): Promise<number[]> {
     checkFeeds(this.signature.inputs, feeds);
     return this.network.call(async (channel) => {
       const request: BlockRequest = { op: 'block', feeds, untimed, timed };
@@ -109,89 +167,29 @@ export class Session {
     this.network.close();
   }
 
+  private async stepOn(
+    feeds: ReadonlyMap<string, TypedArray>,
+    options: CallOptions,
+  ): Promise<Record<string, Tensor>> {
+    const { inputs, outputs, states } = this.signature;
+    const before = this.kept;
+    const whole = inputs.map(({ name }) => (feeds.get(name) ?? before.get(name)) as TypedArray);
+    const results = await this.infer(whole, options);
+    const byName = new Map(outputs.map(({ name }, i) => [name, results[i] as TypedArray]));
+    if (this.kept === before) {
+      this.kept = new Map(states.map(({ input, output }) => [input, byName.get(output) as TypedArray]));
+    }
+    const returned = returnedOutputs(this.signature);
+    return toTensors(
+      returned,
+      returned.map(({ name }) => byName.get(name) as TypedArray),
+    );
+  }
+
   private infer(feeds: readonly TypedArray[], { signal }: CallOptions): Promise<TypedArray[]> {
     return this.network.call((channel) => {
       const request: RunRequest = { op: 'run', feeds };
       return channel.ask(request);
     }, signal);
   }
-}
-
-/** The worker of a session: calls stand in line, and a worker that was killed is started again. */
-class Network {
-  private channel: Channel | null = null;
-  private opened: Promise<Opened> | null = null;
-  private line: Promise<unknown> = Promise.resolve();
-  private closed = false;
-
-  constructor(private readonly request: OpenRequest) {}
-
-  /** Start the worker if there is none. */
-  async ready(): Promise<Opened> {
-    if (this.closed) throw closedError();
-    if (this.opened === null || this.channel?.alive !== true) {
-      this.channel = new Channel();
-      this.opened = this.channel.ask(this.request);
-    }
-    try {
-      return await this.opened;
-    } catch (error) {
-      this.kill();
-      throw error;
-    }
-  }
-
-  /** Take a turn: `action` runs when those before it are done. */
-  async call<T>(action: (channel: Channel) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const before = this.line;
-    let finished!: () => void;
-    this.line = new Promise<void>((resolve) => {
-      finished = resolve;
-    });
-    const turn = async (): Promise<T> => {
-      await before;
-      signal?.throwIfAborted();
-      await this.ready();
-      return action(this.channel as Channel);
-    };
-    const work = turn();
-    void work.then(finished, finished);
-    return signal === undefined ? work : this.abandonable(work, before, signal);
-  }
-
-  close(): void {
-    this.closed = true;
-    this.kill(closedError());
-  }
-
-  /** `work`, given up at once when `signal` says so; its worker is killed if it does not end soon. */
-  private abandonable<T>(work: Promise<T>, before: Promise<unknown>, signal: AbortSignal): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const give = (): void => {
-        reject(signal.reason);
-        void before.then(() => {
-          const timer = setTimeout(() => this.kill(), GRACE_MS);
-          const stop = (): void => clearTimeout(timer);
-          work.then(stop, stop);
-        });
-      };
-      if (signal.aborted) give();
-      else signal.addEventListener('abort', give, { once: true });
-      const done = (): void => signal.removeEventListener('abort', give);
-      work.then(
-        (value) => (done(), resolve(value)),
-        (error: unknown) => (done(), reject(error)),
-      );
-    });
-  }
-
-  private kill(reason = new PocketpressError('device', 'the inference was given up')): void {
-    this.channel?.end(reason);
-    this.channel = null;
-    this.opened = null;
-  }
-}
-
-function closedError(): PocketpressError {
-  return new PocketpressError('artifact', 'the session is closed', { nextStep: 'open the artifact again' });
 }

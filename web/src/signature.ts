@@ -126,7 +126,8 @@ function tensor(item: unknown): TensorSpec {
     });
   }
   const scale = optional(fields['scale'], number, 'scale');
-  if (scale !== null && !['int8', 'uint8', 'int16', 'int32'].includes(dtype)) throw malformed('scale of no integers');
+  if (scale !== null && !['int8', 'uint8', 'int16', 'int32'].includes(dtype))
+    throw malformed('scale of no integers');
   return {
     name: text(fields['name'], 'name'),
     shape,
@@ -147,7 +148,11 @@ function prep(item: unknown): Preprocessing {
   if (mean.length !== std.length || std.some((s) => !(s > 0))) throw malformed('mean and std');
   const layout = text(fields['layout'], 'layout');
   if (layout !== 'nchw' && layout !== 'nhwc') throw malformed('layout');
-  const crop = optional(fields['crop'], (value) => list(value, 2, 'crop').map((d) => whole(d, 'crop')), 'crop');
+  const crop = optional(
+    fields['crop'],
+    (value) => list(value, 2, 'crop').map((d) => whole(d, 'crop')),
+    'crop',
+  );
   const [height, width] = crop ?? [];
   if (crop !== null && (height === undefined || width === undefined)) throw malformed('crop');
   return {
@@ -168,7 +173,8 @@ function state(item: unknown): State {
 }
 
 function checkNames(specs: readonly TensorSpec[], what: string): void {
-  if (new Set(specs.map((spec) => spec.name)).size !== specs.length) throw malformed(`${what} of equal names`);
+  if (new Set(specs.map((spec) => spec.name)).size !== specs.length)
+    throw malformed(`${what} of equal names`);
 }
 
 /** Both ends of a state are stored alike, and its initial value fits. */
@@ -176,7 +182,8 @@ function checkStates(signature: Signature): void {
   for (const { input, output, initial } of signature.states) {
     const taken = signature.inputs.find((spec) => spec.name === input);
     const got = signature.outputs.find((spec) => spec.name === output);
-    if (taken === undefined || got === undefined || storedAs(taken) !== storedAs(got)) throw malformed('states');
+    if (taken === undefined || got === undefined || storedAs(taken) !== storedAs(got))
+      throw malformed('states');
     if (initial.length !== 1 && initial.length !== elements(taken.shape)) throw malformed('initial');
   }
 }

@@ -106,10 +106,14 @@ function cast(values: TypedArray, dtype: DType): TypedArray {
  * @throws PocketpressError of kind `artifact`: an input is missing, unknown, of another size or not numeric, or is
  *   no row of the table that it is looked up in.
  */
-export function toFeeds(specs: readonly TensorSpec[], inputs: Readonly<Record<string, TypedArray>>): TypedArray[] {
+export function toFeeds(
+  specs: readonly TensorSpec[],
+  inputs: Readonly<Record<string, TypedArray>>,
+): TypedArray[] {
   const names = specs.map((spec) => spec.name);
   const unknown = Object.keys(inputs).filter((name) => !names.includes(name));
-  if (unknown.length > 0) throw new PocketpressError('artifact', 'unknown input', { got: unknown, allowed: names });
+  if (unknown.length > 0)
+    throw new PocketpressError('artifact', 'unknown input', { got: unknown, allowed: names });
   return specs.map((spec) => toFeed(spec, inputs[spec.name]));
 }
 
@@ -154,7 +158,10 @@ function checkRows(name: string, value: TypedArray, rows: number): void {
 /** Check feeds that are in the file's own dtypes already. */
 export function checkFeeds(specs: readonly TensorSpec[], feeds: readonly TypedArray[]): void {
   if (feeds.length !== specs.length) {
-    throw new PocketpressError('artifact', 'another number of inputs', { got: feeds.length, allowed: specs.length });
+    throw new PocketpressError('artifact', 'another number of inputs', {
+      got: feeds.length,
+      allowed: specs.length,
+    });
   }
   specs.forEach((spec, i) => {
     const feed = feeds[i] as TypedArray;
@@ -169,7 +176,10 @@ export function checkFeeds(specs: readonly TensorSpec[], feeds: readonly TypedAr
 }
 
 /** Results of the runtime, in signature order, as named real values. */
-export function toTensors(specs: readonly TensorSpec[], results: readonly TypedArray[]): Record<string, Tensor> {
+export function toTensors(
+  specs: readonly TensorSpec[],
+  results: readonly TypedArray[],
+): Record<string, Tensor> {
   return Object.fromEntries(
     specs.map((spec, i) => {
       const data = fileToReal(results[i] as TypedArray, spec);

@@ -75,7 +75,8 @@ export async function time(
 function checkPlan(plan: TimingPlan): void {
   const { warmup, block, minRounds, maxRounds, budgetS } = plan;
   const counts = [warmup, block, minRounds, maxRounds];
-  const fine = counts.every((n) => Number.isInteger(n) && n >= 1) && minRounds <= maxRounds && maxRounds <= MAX_ROUNDS;
+  const fine =
+    counts.every((n) => Number.isInteger(n) && n >= 1) && minRounds <= maxRounds && maxRounds <= MAX_ROUNDS;
   if (!fine || !(budgetS >= 0)) {
     throw new PocketpressError('artifact', 'the timing plan is impossible', {
       got: JSON.stringify(plan),

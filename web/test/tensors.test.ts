@@ -36,7 +36,10 @@ describe('roundHalfEven', () => {
 
 describe('realToFile', () => {
   it('divides by the scale, rounds half to even, adds the zero point and saturates', () => {
-    const result = realToFile(Float32Array.of(0.25, 0.75, 1000, -1000), spec({ dtype: 'int8', scale: 0.5, zeroPoint: 3 }));
+    const result = realToFile(
+      Float32Array.of(0.25, 0.75, 1000, -1000),
+      spec({ dtype: 'int8', scale: 0.5, zeroPoint: 3 }),
+    );
     expect(result).toEqual(Int8Array.of(3, 5, 127, -128));
   });
 
@@ -48,7 +51,10 @@ describe('realToFile', () => {
 
 describe('fileToReal', () => {
   it('subtracts the zero point and multiplies by the float32 scale', () => {
-    const result = fileToReal(Uint8Array.of(0, 10, 255, 11), spec({ dtype: 'uint8', scale: 0.1, zeroPoint: 10 }));
+    const result = fileToReal(
+      Uint8Array.of(0, 10, 255, 11),
+      spec({ dtype: 'uint8', scale: 0.1, zeroPoint: 10 }),
+    );
     const step = Math.fround(0.1);
     expect(result).toEqual(Float32Array.of(-10 * step, 0, Math.fround(245 * step), step));
   });
@@ -65,7 +71,10 @@ describe('toFeeds', () => {
   it.each([
     [{ a }, 'input missing; allowed: b'],
     [{ a, b: new Int32Array(2), c: a }, 'unknown input: got c; allowed: a, b'],
-    [{ a: new Float32Array(3), b: new Int32Array(2) }, 'input a has another size: got 3 values; allowed: 4 of shape (4)'],
+    [
+      { a: new Float32Array(3), b: new Int32Array(2) },
+      'input a has another size: got 3 values; allowed: 4 of shape (4)',
+    ],
     [{ a, b: new Float32Array(2) }, 'input b has another dtype: got Float32Array; allowed: int32'],
     [{ a, b: Int32Array.of(0, 7) }, 'input b is no row of its table: got 7; allowed: 0 to 6'],
     [{ a, b: Int32Array.of(-1, 0) }, 'input b is no row of its table: got -1; allowed: 0 to 6'],

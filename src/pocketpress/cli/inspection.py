@@ -41,6 +41,8 @@ def _table(*names: str) -> Table:
 def _head(found: Inspection) -> Table:
     head = Table(box=None, show_header=False, pad_edge=False)
     head.add_row("network", found.name)
+    if found.format:
+        head.add_row("format", Text(found.format))
     if found.signature is not None:
         for kind, specs in (("input", found.signature.inputs), ("output", found.signature.outputs)):
             for spec in specs:

@@ -17,7 +17,8 @@ from typing import Annotated, Any
 import typer
 
 from pocketpress import __version__
-from pocketpress.cli import apps, zoo
+from pocketpress.cli import apps, device, zoo
+from pocketpress.cli.bench import bench
 
 app = typer.Typer(
     name="pocketpress",
@@ -29,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(zoo.app, name="zoo")
+app.add_typer(device.app, name="device")
 app.add_typer(apps.app, name="app")
 INTERRUPTED = 130
 _verbose = False
@@ -152,13 +154,20 @@ def press(
         int, typer.Option(min=1, help="samples compared with the integer reference")
     ] = 100,
     threads: Threads = 1,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="execute every artifact there too: host, arm64, ssh:USER@HOST or adb:SERIAL, or a phone "
+            "that bench --phone measured on; once per device or comma-separated"
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="of every random choice")] = 0,
     max_drop: Annotated[
         str | None, typer.Option(help="largest drop of the metric: 1% (points), or 0.3 (dB and others)")
     ] = None,
     max_size: Annotated[str | None, typer.Option(help="largest artifact: 2MB, 900KB")] = None,
     max_latency: Annotated[
-        str | None, typer.Option(help="largest median latency on this machine: 20ms")
+        str | None, typer.Option(help="largest median latency on this machine and on every --device: 20ms")
     ] = None,
     allow_slower: Annotated[bool, typer.Option("--allow-slower", help="slower than float may pass")] = False,
     allow_larger: Annotated[bool, typer.Option("--allow-larger", help="larger than float may pass")] = False,
@@ -256,6 +265,7 @@ def press(
         evaluation_samples=evaluation_samples or None,
         parity_samples=parity_samples,
         threads=threads,
+        devices=",".join(device or ()),
         seed=seed,
         limits=Limits(
             max_drop=units.drop(max_drop),
@@ -383,6 +393,9 @@ def explain(
 
     path = record / "record.json" if record.is_dir() else record
     explanation(explain_record(Record.read(path), top or None, by), as_json=json_)
+
+
+app.command()(bench)
 
 
 def run(argv: list[str] | None = None) -> None:

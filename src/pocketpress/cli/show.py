@@ -118,6 +118,7 @@ def record(done: Record, out: Path, *, as_json: bool) -> None:
     if done.steps:
         write(step_table(done))
     write(target_table(list(done.targets)))
+    _devices(done)
     for entry in done.targets:
         for reason in entry.reasons:
             write(f"{entry.name}: {reason}")
@@ -128,6 +129,15 @@ def record(done: Record, out: Path, *, as_json: bool) -> None:
     for item in done.skipped:
         write(f"skipped: {item.name}: {item.reason}")
     write(f"record: {out / 'record.json'}   report: {out / 'report.html'}   verdict: {done.verdict}")
+
+
+def _devices(done: Record) -> None:
+    from pocketpress.cli.devices import device_table, write_reasons
+
+    rows = [(t.artifact or t.name, entry) for t in done.targets for entry in t.devices]
+    if rows:
+        write(device_table(rows))
+        write_reasons(rows, broken=False)
 
 
 def step_table(done: Record) -> Table:

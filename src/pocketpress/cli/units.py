@@ -9,6 +9,7 @@ from pocketpress.core.errors import UserError
 from pocketpress.core.program.state import State
 
 _SIZES = {"b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
+_PERIODS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 
@@ -62,6 +63,11 @@ def size(text: str | None) -> int | None:
 def duration(text: str | None) -> float | None:
     """``20ms`` in seconds."""
     return None if text is None else _with_unit(text, "--max-latency", _TIMES, "20ms, 0.02s")
+
+
+def period(text: str | None, option: str) -> float | None:
+    """``5m`` in seconds."""
+    return None if text is None else _with_unit(text, option, _PERIODS, "30s, 5m, 1h")
 
 
 def _with_unit(text: str, option: str, units: dict[str, float] | dict[str, int], allowed: str) -> float:

@@ -64,3 +64,6 @@ class Device(Protocol):
 
     def connect(self) -> Connection:
         """Start a process there; raises DeviceError when that fails."""
+
+    def close(self) -> None:
+        """Give up what is held between connections; safe to call twice."""

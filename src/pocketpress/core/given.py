@@ -18,9 +18,11 @@ class GivenScales:
         operands: of what a node reads, in the file's order; None for constants of products and what is not
             in 8 bits.
         weights: of the weight of a product: one scale, or one per output channel, symmetric.
+        anew: products whose 8-bit weights are not symmetric: they need scales of their own.
     """
 
     inputs: tuple[Quantization | None, ...]
     results: Mapping[str, Quantization]
     operands: Mapping[str, tuple[Quantization | None, ...]]
     weights: Mapping[str, tuple[float, ...]]
+    anew: frozenset[str] = frozenset()

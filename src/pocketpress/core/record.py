@@ -8,15 +8,13 @@ whichever way the metric points.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pocketpress.core.errors import ArtifactError, DeviceError
+from pocketpress.core.errors import ArtifactError
+from pocketpress.core.files import write_atomically as write_atomically
 from pocketpress.core.signature import Signature
 
 FORMAT: Literal[1] = 1
@@ -463,36 +461,6 @@ def worst(verdicts: tuple[Verdict, ...]) -> Verdict:
         verdicts = tuple(verdict for verdict in verdicts if verdict != "not executed here")
     order: tuple[Verdict, ...] = ("fail", "vacuous", "skipped", "not executed here", "pass")
     return next((verdict for verdict in order if verdict in verdicts), "skipped")
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file through a temporary name in the same folder and a rename.
-
-    Raises:
-        DeviceError: the disk or the folder refuses; nothing is left behind.
-    """
-    temporary: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    except OSError as error:
-        raise DeviceError(
-            f"cannot write {path.name}",
-            got=f"{error.strerror} in {path.parent}",
-            next_step="check the folder, its permissions and the free space",
-        ) from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
 
 def _one_line(error: ValidationError, name: str) -> ArtifactError:

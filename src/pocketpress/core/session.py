@@ -125,6 +125,30 @@ class Session:
         self.close()
 
 
+def run_stored(runner: Runner, signature: Signature, feeds: list[Array]) -> list[Array]:
+    """One inference in the dtypes of ``signature``, a program's own.
+
+    Some targets have other dtypes at a file's border than the program has, for the same real values.
+
+    Args:
+        runner: of the file.
+        signature: what the feeds and the results are stored as.
+        feeds: in its order.
+    """
+    inputs = zip(signature.inputs, runner.signature.inputs, feeds, strict=True)
+    results = runner.run([_as_stored(value, ours, files) for ours, files, value in inputs])
+    outputs = zip(signature.outputs, runner.signature.outputs, results, strict=True)
+    return [_as_stored(np.asarray(value), files, ours) for ours, files, value in outputs]
+
+
+def _as_stored(value: Array, before: TensorSpec, after: TensorSpec) -> Array:
+    """What is stored as ``before`` says, as ``after`` says; a dtype that is neither stays."""
+    if before.dtype == after.dtype or value.dtype != before.dtype:
+        return value
+    real = file_to_real(value, before.scale, before.zero_point)
+    return real_to_file(real, after.dtype, after.scale, after.zero_point)
+
+
 def _feed(spec: TensorSpec, value: Array | None) -> Array:
     if value is None:
         raise ArtifactError("input missing", got=None, allowed=spec.name)

@@ -2,7 +2,7 @@
 
 A target is one folder.  ``spec.py`` needs only the standard library and this module and holds ``SPEC``;
 ``lower.py`` and ``run.py`` are imported on first use.  ``lower.py`` defines ``lower`` and, if it can check
-its own work, ``audit``; ``run.py`` defines ``open_runner``.
+its own work, ``audit``; ``run.py`` defines ``open_runner`` and ``read_signature``.
 """
 
 from __future__ import annotations
@@ -113,6 +113,7 @@ class TargetSpec:
         suffix: of the artifact, dot included.
         package: dotted name of the folder holding ``lower`` and ``run``.
         requires: import names of the packages needed to lower and run.
+        runs_with: those of them needed to run alone, on a device; all where empty.
         groups: the group names (android, ios, web) it belongs to.
         precisions: the precision families it computes in (`core.precision`).
         stores: families that make its file smaller but are computed in float32, decoded when the file is
@@ -143,6 +144,17 @@ class TargetSpec:
     decodes: frozenset[str] = field(default_factory=frozenset)
     remarks: dict[str, str] = field(default_factory=dict, hash=False)
     rules: tuple[Rule, ...] = ()
+    runs_with: tuple[str, ...] = ()
+
+    @property
+    def needs_to_run(self) -> tuple[str, ...]:
+        """Import names of the packages that execute its artifacts."""
+        return self.runs_with or self.requires
+
+    @property
+    def runtime_package(self) -> str:
+        """Import name of the runtime itself among them."""
+        return min(self.needs_to_run, key=lambda package: self.name not in package, default=self.name)
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -180,12 +192,10 @@ class TargetSpec:
             return function()
         from importlib.metadata import PackageNotFoundError, version
 
-        for name in sorted(self.requires, key=lambda package: self.name not in package):
-            try:
-                return f"{name.replace('_', '-')} {version(name)}"
-            except PackageNotFoundError:
-                continue
-        return None
+        try:
+            return f"{self.runtime_package.replace('_', '-')} {version(self.runtime_package)}"
+        except PackageNotFoundError:
+            return None
 
     def lower(self, program: Program, signature: Signature, path: Path) -> Lowered:
         """Import ``lower.py`` and translate."""
@@ -197,6 +207,15 @@ class TargetSpec:
         """Import ``lower.py`` and ask the runtime what it executes."""
         function: AuditFunction = importlib.import_module(f"{self.package}.lower").audit
         return function(path, program)
+
+    def read_signature(self, path: Path) -> Signature:
+        """Import ``run.py`` and read what is embedded in an artifact, without loading it in the runtime.
+
+        Raises:
+            ArtifactError: the file is not one of this target's artifacts.
+        """
+        function: Callable[[Path], Signature] = importlib.import_module(f"{self.package}.run").read_signature
+        return function(path)
 
     def open_runner(self, path: Path, threads: int = 1) -> Runner:
         """Import ``run.py`` and load an artifact."""

@@ -117,7 +117,7 @@ class Page:
         """
         # Answers come as text: Playwright's own serialisation walks every element.
         script = (
-            f"(a) => Promise.resolve(({function})(...JSON.parse(a)))"
+            f"(a) => Promise.resolve(a).then(text => ({function})(...JSON.parse(text)))"
             ".then(value => JSON.stringify({value}), error => JSON.stringify({error: {"
             "name: String(error && error.name), text: String((error && error.message) || error), "
             "next: String((error && error.nextStep) || '')}}))"
@@ -288,7 +288,8 @@ class Browser:
     def resident_bytes(self) -> tuple[int, int]:
         """(peak, now) resident memory of the browser's page processes together; Linux only, else zeros."""
         pids = self.perform(self._page_processes)
-        return sum(_status(pid, "VmHWM") for pid in pids), sum(_status(pid, "VmRSS") for pid in pids)
+        now = sum(_status(pid, "VmRSS") for pid in pids)
+        return sum(_status(pid, "VmHWM") for pid in pids), now
 
     def _page_processes(self) -> list[int]:
         session = self._chromium.new_browser_cdp_session()

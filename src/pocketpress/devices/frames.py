@@ -53,13 +53,17 @@ def write_frame(stream: BinaryIO, frame: Frame) -> None:
     stream.flush()
 
 
-def read_frame(stream: BinaryIO) -> Frame | None:
+def read_frame(stream: BinaryIO, noise_bytes: int = 0) -> Frame | None:
     """Read one frame; None when the stream ended before its first byte.
+
+    Args:
+        stream: blocking.
+        noise_bytes: that may stand before the frame and are thrown away (a login shell may greet).
 
     Raises:
         FrameError: the stream ended inside a frame, a length is over its limit, or a part is malformed.
     """
-    first = stream.read(HEAD.size)
+    first = _begin(stream, noise_bytes)
     if not first:
         return None
     if len(first) < HEAD.size:
@@ -74,6 +78,21 @@ def read_frame(stream: BinaryIO) -> Frame | None:
     if not isinstance(header, dict):
         raise FrameError("the header is not an object")
     return Frame(header, tuple(_read_array(stream) for _ in range(count)))
+
+
+def _begin(stream: BinaryIO, noise_bytes: int) -> bytes:
+    """The first bytes of a frame; fewer at the end of the stream."""
+    if not noise_bytes:
+        return stream.read(HEAD.size)
+    seen = stream.read(len(MAGIC))
+    while seen[-len(MAGIC) :] != MAGIC:
+        byte = stream.read(1)
+        if not byte:
+            return b""
+        seen += byte
+        if len(seen) > noise_bytes + len(MAGIC):
+            raise FrameError("no frame, but other text")
+    return MAGIC + stream.read(HEAD.size - len(MAGIC))
 
 
 def _read_array(stream: BinaryIO) -> Array:

@@ -7,26 +7,29 @@ an `ArtifactError` when the file could not be loaded, a `DeviceError` when the m
 from __future__ import annotations
 
 import contextlib
-import os
+import re
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import Any
+
+import numpy as np
 
 from pocketpress.core import errors
-from pocketpress.core.errors import ArtifactError, DeviceError, PocketpressError
+from pocketpress.core.errors import ArtifactError, DeviceError, InternalError, PocketpressError
 from pocketpress.core.signature import Signature
-from pocketpress.core.target import Array, TargetSpec
+from pocketpress.core.target import Array, Runner, TargetSpec
 from pocketpress.core.targets import target_of
 from pocketpress.core.timing import Times, TimingPlan
 from pocketpress.devices.frames import Frame, FrameError, read_frame, write_frame
+from pocketpress.devices.link import Link, ending, local_link, printable
+from pocketpress.devices.runner import check_greeting
 
-STDERR_BYTES = 8192
-TEXT_CHARACTERS = 200
+PIECE_BYTES = 1 << 20
+NOISE_BYTES = 1 << 16
+"""That a login shell may write before the worker speaks."""
 
 
 @dataclass(frozen=True)
@@ -60,35 +63,35 @@ class Memory:
 class Child:
     """A worker process that can hold several artifacts of any targets."""
 
-    def __init__(self, *, patience: Patience | None = None, memory_limit_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        patience: Patience | None = None,
+        memory_limit_bytes: int | None = None,
+        link: Link | None = None,
+    ) -> None:
         """Start the process and wait until it answers.
 
         Args:
             patience: time-outs.
             memory_limit_bytes: allocations of the child beyond this fail (Linux only).
+            link: the way to a worker that is being started elsewhere, which the child then owns; without one
+                it is a process of this interpreter.
 
         Raises:
-            DeviceError: the process does not start.
+            DeviceError: the process does not start, or lacks what a worker needs.
         """
         self.patience = patience or Patience()
-        command = [sys.executable, "-m", "pocketpress.devices.worker"]
-        if memory_limit_bytes is not None:
-            command.append(f"--memory-limit={memory_limit_bytes}")
-        try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=_environment(),
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise DeviceError("cannot start a process to load the artifact in", got=error.strerror) from error
-        self._said = _Tail(cast("IO[bytes]", self._process.stderr))
-        self._timed_out = False
+        self._local = link is None
+        self._link: Link = link or local_link(memory_limit_bytes)
+        self._timed_out, self._greeted, self._placed = False, False, 0
         with self._ending_on_error(), self._watched(self.patience.start_s):
-            self._receive("starting the process", self.patience.start_s, DeviceError)
+            noise_bytes = 0 if self._link.shares_files else NOISE_BYTES
+            doing = "starting the process"
+            greeting = self._receive(doing, self.patience.start_s, DeviceError, noise_bytes)
+            self._link.met(greeting.header)
+            check_greeting(greeting.header)
+            self._greeted = True
 
     def open(self, path: Path, spec: TargetSpec | None = None, threads: int = 1) -> IsolatedRunner:
         """Load an artifact.
@@ -103,22 +106,62 @@ class Child:
             ArtifactError: the file is missing, refused by its runtime, or makes the runtime crash.
             DeviceError: the runtime hangs, or the machine has no memory left.
         """
-        path, spec = _known(path, spec)
+        path, spec = _known(path, spec, installed_here=self._local)
+        return self._load(path.name, self._place(path), spec, threads)
+
+    def _load(self, name: str, there: str, spec: TargetSpec, threads: int) -> IsolatedRunner:
         answer = self._call(
-            {"op": "open", "package": spec.package, "path": str(path), "threads": threads},
-            doing=f"loading {path.name} in {spec.title}",
+            {"op": "open", "package": spec.package, "path": there, "threads": threads},
+            doing=f"loading {name} in {spec.title}",
             patience_s=self.patience.load_s,
             blame=ArtifactError,
         )
-        try:
+        with self._ending_on_error(), _sensible(f"loading {name}"):
             signature = Signature.from_json(str(answer.header["signature"]))
             number, load_s = int(answer.header["number"]), float(answer.header["load_s"])
-        except (KeyError, TypeError, ValueError) as error:
-            self.close()
-            raise DeviceError(f"loading {path.name}: the child answers nonsense") from error
         return IsolatedRunner(
-            self, number, signature, path.name, load_s, lambda: self.open(path, spec, threads)
+            self, number, signature, name, load_s, lambda: self._load(name, there, spec, threads)
         )
+
+    def _place(self, path: Path) -> str:
+        """Where the worker finds an artifact: the same path, or that of a copy sent to it."""
+        if self._link.shares_files:
+            return str(path)
+        self._placed += 1
+        there = f"{self._placed}-{re.sub(r'[^A-Za-z0-9._-]', '_', path.name)}"
+        for part in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+            inside = part.relative_to(path).as_posix()
+            self._send(part, there if inside == "." else f"{there}/{inside}")
+        return there
+
+    def _send(self, path: Path, there: str) -> None:
+        """Send one file in pieces, each within the time for one inference."""
+        try:
+            with path.open("rb") as file:
+                piece, first = file.read(PIECE_BYTES), True
+                while piece or first:
+                    self._call(
+                        {"op": "put", "path": there, "first": first},
+                        (np.frombuffer(piece, np.uint8),),
+                        doing=f"sending {path.name}",
+                        patience_s=self.patience.run_s,
+                    )
+                    piece, first = file.read(PIECE_BYTES), False
+        except OSError as error:
+            raise ArtifactError("cannot read artifact", got=f"{path}: {error.strerror}") from error
+
+    def describe(self, packages: Sequence[str] = ()) -> dict[str, Any]:
+        """What the worker's machine says of itself.
+
+        Args:
+            packages: import names.
+
+        Returns:
+            ``python``, ``platform``, ``machine``, ``cpu``, ``cores``, ``memory_bytes``, ``os``, and under
+            ``packages`` the version of each that is there.
+        """
+        header = {"op": "describe", "packages": list(packages)}
+        return self._call(header, doing="describing the machine", patience_s=self.patience.start_s).header
 
     def run(self, number: int, feeds: list[Array], name: str) -> list[Array]:
         """Compute one inference of artifact ``number``."""
@@ -130,9 +173,7 @@ class Child:
         )
         return list(answer.arrays)
 
-    def time(
-        self, pairs: Sequence[tuple[IsolatedRunner, list[Array]]], plan: TimingPlan | None = None
-    ) -> Times:
+    def time(self, pairs: Sequence[tuple[Runner, list[Array]]], plan: TimingPlan | None = None) -> Times:
         """Time artifacts of this child against each other, inside the child (see `timing.interleave`).
 
         Args:
@@ -140,36 +181,39 @@ class Child:
             plan: how long.
         """
         plan = plan or TimingPlan()
-        feeds = [(runner.number, len(arrays)) for runner, arrays in pairs]
+        runners = [self._own(runner) for runner, _ in pairs]
+        feeds = [(runner.number, len(arrays)) for runner, (_, arrays) in zip(runners, pairs, strict=True)]
         answer = self._call(
             {"op": "time", "feeds": feeds, "plan": asdict(plan)},
             tuple(array for _, arrays in pairs for array in arrays),
-            doing="timing " + ", ".join(runner.name for runner, _ in pairs),
+            doing="timing " + ", ".join(runner.name for runner in runners),
             patience_s=plan.budget_s + 3 * self.patience.run_s * max(1, len(pairs)),
         )
-        return Times(answer.arrays[0], int(answer.header["warmup"]), float(answer.header["overhead_s"]))
+        with _sensible("timing"):
+            (seconds,) = answer.arrays
+            if seconds.ndim != 3 or len(seconds) != len(pairs) or seconds.dtype != np.float64:
+                raise ValueError(f"times of shape {seconds.shape}")
+            return Times(seconds, int(answer.header["warmup"]), float(answer.header["overhead_s"]))
+
+    def _own(self, runner: Runner) -> IsolatedRunner:
+        if isinstance(runner, IsolatedRunner) and runner.is_in(self):
+            return runner
+        raise InternalError("the runner is not one of this process", got=type(runner).__name__)
 
     def memory(self) -> Memory:
         """Ask the child for its resident memory."""
         header = self._call({"op": "memory"}, doing="measuring memory", patience_s=self.patience.run_s).header
-        return Memory(int(header["peak_rss_bytes"]), int(header["baseline_rss_bytes"]))
+        with _sensible("measuring memory"):
+            return Memory(int(header["peak_rss_bytes"]), int(header["baseline_rss_bytes"]))
 
     def release(self, number: int) -> None:
         """Unload artifact ``number``."""
-        if self._process.poll() is None:
+        if self._link.ended() is None:
             self._call({"op": "close", "number": number}, doing="unloading", patience_s=self.patience.run_s)
 
     def close(self) -> None:
         """End the process; safe to call twice."""
-        for stream in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):
-                cast("IO[bytes]", stream).close()
-        try:
-            self._process.wait(timeout=1.0)
-        except subprocess.TimeoutExpired:
-            self._kill()
-            self._process.wait()
-        self._said.close()
+        self._link.close()
 
     def __enter__(self) -> Child:
         return self
@@ -186,56 +230,70 @@ class Child:
         patience_s: float,
         blame: type[PocketpressError] = DeviceError,
     ) -> Frame:
-        if self._process.poll() is not None or cast("IO[bytes]", self._process.stdin).closed:
+        if self._link.ended() is not None or self._link.requests.closed:
+            broken = self._link.broken()
+            if broken is not None:
+                raise type(broken)(f"{doing}: {broken}")
             raise DeviceError(f"{doing}: the child process has ended", next_step="open the artifact again")
         with self._ending_on_error(), self._watched(patience_s):
-            with contextlib.suppress(BrokenPipeError):  # it died: `_receive` says of what
-                write_frame(
-                    cast("BinaryIO", self._process.stdin), Frame({**header, "timeout_s": patience_s}, arrays)
-                )
+            with contextlib.suppress(OSError, ValueError):  # it died: `_receive` says of what
+                write_frame(self._link.requests, Frame({**header, "timeout_s": patience_s}, arrays))
             answer = self._receive(doing, patience_s, blame)
         if "error" in answer.header:
             raise _foreign(answer.header, doing, blame)
         return answer
 
-    def _receive(self, doing: str, patience_s: float, blame: type[PocketpressError]) -> Frame:
+    def _receive(
+        self, doing: str, patience_s: float, blame: type[PocketpressError], noise_bytes: int = 0
+    ) -> Frame:
         try:
-            frame = read_frame(cast("BinaryIO", self._process.stdout))
+            frame = read_frame(self._link.answers, noise_bytes)
         except FrameError as error:
             frame, problem = None, str(error)
+        except (OSError, ValueError):  # closed under the reader
+            frame, problem = None, "no answer"
         else:
             problem = "no answer"
         if frame is not None:
             return frame
         if not self._timed_out:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=1.0)
+            self._link.ended(1.0)
         raise self._death(doing, patience_s, blame, problem)
 
     def _death(
         self, doing: str, patience_s: float, blame: type[PocketpressError], problem: str
     ) -> PocketpressError:
-        status = self._process.poll()
+        status = self._link.ended()
+        if self._timed_out and not self._greeted:
+            return DeviceError(f"{doing}: it does not answer", got=f"nothing in {patience_s:g} s")
         if self._timed_out:
             return DeviceError(
                 f"{doing}: the runtime hangs",
                 got=f"no answer in {patience_s:g} s",
                 next_step="the file may be corrupt, or the machine too slow",
             )
-        last = self._said.last_line()
-        ending = problem if status is None else _ending(status)
+        broken = self._link.broken()
+        if broken is not None:
+            return type(broken)(f"{doing}: {broken}")
+        if not self._greeted:
+            return DeviceError(
+                f"{doing}: it did not start",
+                got=self._link.last_line() or (ending(status) if status else problem),
+            )
+        last = self._link.last_line()
+        how = problem if status is None else ending(status)
         if status == -getattr(signal, "SIGKILL", 9):
             return DeviceError(
-                f"{doing}: the process was killed", got=ending, next_step="is there enough memory?"
+                f"{doing}: the process was killed", got=how, next_step="is there enough memory?"
             )
         return blame(
             f"{doing}: the runtime crashed",
-            got=f"{ending} ({last})" if last else ending,
+            got=f"{how} ({last})" if last else how,
             next_step="the file may be corrupt or truncated; press it again",
         )
 
     @contextlib.contextmanager
-    def _watched(self, seconds: float) -> Any:
+    def _watched(self, seconds: float) -> Iterator[None]:
         """Kill the child when the block takes longer: its pipes then close, and blocking reads return."""
         timer = threading.Timer(seconds, self._expire)
         timer.daemon = True
@@ -246,7 +304,7 @@ class Child:
             timer.cancel()
 
     @contextlib.contextmanager
-    def _ending_on_error(self) -> Any:
+    def _ending_on_error(self) -> Iterator[None]:
         """Leave no child behind after a failed exchange: its next answer would be out of step."""
         try:
             yield
@@ -260,11 +318,7 @@ class Child:
         self._kill()
 
     def _kill(self) -> None:
-        with contextlib.suppress(OSError):
-            if hasattr(os, "killpg"):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
+        self._link.kill()
 
 
 class IsolatedRunner:
@@ -298,7 +352,18 @@ class IsolatedRunner:
 
     def run(self, feeds: list[Array]) -> list[Array]:
         """Compute one inference; inputs already have the file's dtype and shape."""
-        return self._child.run(self.number, feeds, self.name)
+        results = self._child.run(self.number, feeds, self.name)
+        got = [(value.shape, str(value.dtype)) for value in results]
+        wanted = [(spec.shape, spec.dtype) for spec in self._signature.outputs]
+        if got != wanted:
+            raise DeviceError(
+                f"running {self.name}: outputs differ from the embedded signature", got=got, allowed=wanted
+            )
+        return results
+
+    def is_in(self, child: Child) -> bool:
+        """Whether the artifact lives in that process."""
+        return self._child is child
 
     def memory(self) -> Memory:
         """Resident memory of the child."""
@@ -325,7 +390,7 @@ def open_isolated(
     memory_limit_bytes: int | None = None,
 ) -> IsolatedRunner:
     """Load an artifact in a child process of its own; `close` ends that process.  Raises as `Child.open`."""
-    path, spec = _known(path, spec)
+    path, spec = _known(path, spec, installed_here=True)
     child = Child(patience=patience, memory_limit_bytes=memory_limit_bytes)
     try:
         runner = child.open(path, spec, threads)
@@ -336,68 +401,31 @@ def open_isolated(
     return runner
 
 
-def _known(path: Path, spec: TargetSpec | None) -> tuple[Path, TargetSpec]:
+def _known(path: Path, spec: TargetSpec | None, *, installed_here: bool) -> tuple[Path, TargetSpec]:
     path = path.absolute()
     if not path.exists():
         raise ArtifactError("no such artifact", got=path)
     spec = spec or target_of(path)
-    spec.check_installed()
+    if installed_here:
+        spec.check_installed()
     return path, spec
 
 
-class _Tail:
-    """Drains a stream in a thread and keeps its last bytes, so that a chatty runtime cannot block."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream, self._kept = stream, b""
-        self._thread = threading.Thread(target=self._drain, daemon=True)
-        self._thread.start()
-
-    def _drain(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while part := self._stream.read1(1 << 16):  # type: ignore[attr-defined]
-                self._kept = (self._kept + part)[-STDERR_BYTES:]
-
-    def last_line(self) -> str:
-        """The last line with text in it, printable characters only, shortened."""
-        self._thread.join(timeout=1.0)
-        lines = [_printable(line) for line in self._kept.decode(errors="replace").splitlines()]
-        return next((line for line in reversed(lines) if line), "")
-
-    def close(self) -> None:
-        """Stop, once the process has ended."""
-        self._thread.join(timeout=1.0)
-        if not self._thread.is_alive():
-            self._stream.close()
-
-
-def _printable(text: str) -> str:
-    """One short line without control characters: it may come from a malicious file."""
-    kept = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(kept.split())[:TEXT_CHARACTERS]
-
-
-def _ending(status: int) -> str:
-    if status >= 0:
-        return f"exit status {status}"
+@contextlib.contextmanager
+def _sensible(doing: str) -> Iterator[None]:
+    """The other side may be anything: what it answers is looked at here, and not trusted."""
     try:
-        return signal.Signals(-status).name
-    except ValueError:
-        return f"signal {-status}"
+        yield
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DeviceError(f"{doing}: the child answers nonsense", got=printable(str(error))) from error
 
 
 def _foreign(header: Mapping[str, Any], doing: str, blame: type[PocketpressError]) -> PocketpressError:
     """The child's error in the parent's terms; ours keep their kind and text."""
-    message = _printable(str(header.get("message", "")))
+    message = printable(str(header.get("message", "")))
     kind = getattr(errors, str(header["error"]), None)
     if isinstance(kind, type) and issubclass(kind, PocketpressError):
         return kind(message)
     if message.startswith("MemoryError"):
         return DeviceError(f"{doing}: no memory left", got=message)
     return blame(f"{doing}: the runtime refuses", got=message)
-
-
-def _environment() -> dict[str, str]:
-    """The parent's import path, so that the child finds the same plug-ins, and nothing from its folder."""
-    path = os.pathsep.join(dict.fromkeys(str(Path(entry).absolute()) for entry in sys.path if entry))
-    return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}

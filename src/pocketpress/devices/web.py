@@ -40,7 +40,8 @@ class WebRunner:
         self._baseline = place.resident_before
         found = opened["runtime"]
         self.load_s = float(opened["loadMs"]) / 1000
-        self.runtime = f"{found['name']} {found['version']} ({found['backend']}) in {place.browser.version}"
+        title = TITLES[str(found["name"])][0]
+        self.runtime = f"{title} {found['version']} ({found['backend']}) in {place.browser.version}"
 
     @property
     def signature(self) -> Signature:
@@ -54,13 +55,13 @@ class WebRunner:
             DeviceError: the runtime fails, or the page is gone.
         """
         try:
-            results = self._place.page.call("window.harness.run", self._number, _written(feeds))
+            results = self._place.page.call("window.harness.run", self._number, packed(feeds))
         except PageError as error:
-            raise DeviceError("the browser runtime failed to run the artifact", got=error.text) from error
+            raise DeviceError(f"in the browser: {error.text}") from error
         wanted = self._signature.outputs
         if not isinstance(results, list) or len(results) != len(wanted):
             raise DeviceError("the page answers nonsense", got=type(results).__name__)
-        return [_read(r, spec.dtype, spec.shape) for r, spec in zip(results, wanted, strict=True)]
+        return [unpacked(r, spec.dtype, spec.shape) for r, spec in zip(results, wanted, strict=True)]
 
     def time_block(self, feeds: list[Array], count: int) -> list[float]:
         """Seconds of each of ``count`` consecutive inferences by the page's clock, one before them untimed.
@@ -69,11 +70,11 @@ class WebRunner:
             DeviceError: as `run`.
         """
         again = self._fed is feeds
-        given = None if again else _written(feeds)
+        given = None if again else packed(feeds)
         try:
             times = self._place.page.call("window.harness.block", self._number, given, count)
         except PageError as error:
-            raise DeviceError("the browser runtime failed to run the artifact", got=error.text) from error
+            raise DeviceError(f"in the browser: {error.text}") from error
         self._fed = feeds
         if len(times) != count:
             raise DeviceError("the page answers nonsense", got=f"{len(times)} times", allowed=count)
@@ -149,9 +150,7 @@ def open_in_browser(path: Path, signature: Signature, runtime: str, threads: int
         place.browser.server.withdraw(address)
         if not place.open_numbers:
             place.renew()
-        raise ArtifactError(
-            f"the browser runtime cannot load {path.name}", got=error.text, next_step=error.next_step or None
-        ) from error
+        raise ArtifactError(f"{path.name}: {error.text}") from error
     runner = WebRunner(place, address, opened, signature)
     place.open_numbers.add(int(opened["id"]))
     return runner
@@ -171,7 +170,7 @@ def obstacle() -> str | None:
     return None
 
 
-TITLES = {"litert": ("LiteRT.js", "litertjs-core"), "onnxruntime": ("ONNX Runtime Web", "onnxruntime-web")}
+TITLES = {"litert": ("LiteRT.js", "litert"), "onnxruntime": ("ONNX Runtime Web", "onnxruntime")}
 """Runtimes of the page: the name for people, and the stem of the folder that its files lie in."""
 
 
@@ -185,15 +184,20 @@ def runtime_name(runtime: str) -> str:
     return f"{title} {number}".strip() + f" in {chromium.version()}"
 
 
-def _written(arrays: list[Array]) -> list[dict[str, str]]:
+def packed(arrays: list[Array]) -> list[dict[str, str]]:
+    """Arrays as the page reads them."""
     return [
         {"dtype": array.dtype.name, "data": base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()}
         for array in map(np.asarray, arrays)
     ]
 
 
-def _read(result: Mapping[str, Any], dtype: str, shape: tuple[int, ...]) -> Array:
-    """An array from the page, whose runtime a malicious file may have taken over."""
+def unpacked(result: Mapping[str, Any], dtype: str, shape: tuple[int, ...]) -> Array:
+    """An array from the page, whose runtime a malicious file may have taken over.
+
+    Raises:
+        DeviceError: it is not what was expected.
+    """
     text = result.get("data") if isinstance(result, dict) else None
     if not isinstance(text, str) or result.get("dtype") != dtype or len(text) > MAX_OUTPUT_BYTES * 4 // 3:
         raise DeviceError("the page answers nonsense", allowed=dtype)

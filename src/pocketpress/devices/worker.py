@@ -2,7 +2,8 @@
 
 It reads frames from its standard input and answers on what was its standard output; anything a runtime
 prints goes to standard error.  It imports only the ``run`` module of the target it is told to open, and ends
-when its input ends.
+when its input ends.  On another machine (`devices.runner`) it takes the artifacts themselves, too, and keeps
+them in the folder that it was started in.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from pocketpress.core.errors import PocketpressError
+from pocketpress.core.errors import DeviceError, PocketpressError
 from pocketpress.core.target import Array, BlockTimer, OpenFunction, Resident, Runner
 from pocketpress.core.timing import TimingPlan
 from pocketpress.devices.frames import Frame, read_frame, write_frame
+from pocketpress.devices.machine import describe_machine
 from pocketpress.devices.memory import peak_rss_bytes, reset_peak, rss_bytes
 from pocketpress.devices.timing import interleave
 
@@ -47,6 +49,8 @@ class Service:
             "time": self._time,
             "memory": self._memory,
             "close": self._close,
+            "put": self._put,
+            "describe": self._describe,
         }
         try:
             return actions[request.header["op"]](request)
@@ -54,6 +58,22 @@ class Service:
             ours = isinstance(error, PocketpressError)
             text = str(error) if ours else f"{type(error).__name__}: {error}"
             return Frame({"error": type(error).__name__ if ours else "", "message": text[:4096]})
+
+    def _describe(self, request: Frame) -> Frame:
+        return Frame(describe_machine(request.header["packages"]))
+
+    def _put(self, request: Frame) -> Frame:
+        """Write a piece of a file below the working folder."""
+        path = Path(request.header["path"])
+        if path.is_absolute() or ".." in path.parts:
+            raise DeviceError("not a path below the working folder", got=path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb" if request.header["first"] else "ab") as file:
+                file.write(request.arrays[0].tobytes())
+        except OSError as error:
+            raise DeviceError("the device cannot store the artifact", got=error.strerror) from error
+        return Frame({})
 
     def _open(self, request: Frame) -> Frame:
         module = importlib.import_module(f"{request.header['package']}.run")
@@ -114,14 +134,15 @@ def _bind(runner: Runner, feeds: list[Array]) -> Callable[[], object]:
     return (_TimedInference if timed else _Inference)(runner, feeds)
 
 
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer until the requests end."""
+def serve(requests: BinaryIO, answers: BinaryIO, idle_limit_s: float = 0.0) -> None:
+    """Answer until the requests end, or for so long there is none (0 for ever)."""
     service = Service()
-    write_frame(answers, Frame({"ready": True}))
+    write_frame(answers, Frame({"ready": True, "pid": os.getpid()}))
+    _alarm(idle_limit_s)
     while (request := read_frame(requests)) is not None:
         _alarm(float(request.header.get("timeout_s", 0)))
         answer = service.answer(request)
-        _alarm(0)
+        _alarm(idle_limit_s)
         write_frame(answers, answer)
 
 
@@ -146,6 +167,7 @@ def main() -> None:
     """Set up the pipes and limits, and serve."""
     parser = argparse.ArgumentParser(description="Load and run artifacts for a parent process.")
     parser.add_argument("--memory-limit", type=int, default=0, metavar="BYTES")
+    parser.add_argument("--idle-limit", type=float, default=0.0, metavar="SECONDS")
     options = parser.parse_args()
     if options.memory_limit:
         _limit_memory(options.memory_limit)
@@ -154,7 +176,7 @@ def main() -> None:
     sys.stdout = sys.stderr
     requests = os.fdopen(os.dup(0), "rb")
     with contextlib.suppress(BrokenPipeError):
-        serve(requests, answers)
+        serve(requests, answers, options.idle_limit)
 
 
 if __name__ == "__main__":

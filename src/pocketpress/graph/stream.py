@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from pocketpress.core.errors import SourceError
 from pocketpress.core.program import Node, Program, State, TensorType, with_states
 from pocketpress.core.program.recurrent import RECURRENT, Recurrent, recurrent, state_names
@@ -46,6 +48,49 @@ def stream(program: Program) -> Program:
     rewrite.replace_nodes({one.node.name: one.nodes for one in opened})
     rewrite.program = replace(program, inputs=tuple(inputs))
     return with_states(rewrite.build(), [state for one in opened for state in one.states])
+
+
+def starting_from_zeros(program: Program) -> tuple[Program, tuple[str, ...]]:
+    """Take out the inputs that are nothing but the states that recurrent nodes start from.
+
+    Args:
+        program: float.
+
+    Returns:
+        The program with zeros in their place, and their names: a network that remembers starts there, or
+        from what it is reset to.
+    """
+    rewrite = Rewrite(program)
+    gone: list[str] = []
+    for name in program.inputs:
+        moved = _moved_to_states(program, name)
+        if moved is not None and len(gone) + 1 < len(program.inputs):
+            gone.append(name)
+            for node in moved:
+                rewrite.nodes.remove(node)
+            for made in (name, *(node.outputs[0] for node in moved)):
+                rewrite.constants[made] = np.zeros(program.type(made).shape, np.float32)
+    rewrite.program = replace(program, inputs=tuple(name for name in program.inputs if name not in gone))
+    return rewrite.build(), tuple(gone)
+
+
+def _moved_to_states(program: Program, name: str) -> list[Node] | None:
+    """Nodes between an input and the recurrent nodes that start from it; None if anything else reads it."""
+    readers, waiting, moved = program.consumers(), [name], []
+    while waiting:
+        one = waiting.pop()
+        if one in program.outputs or not readers.get(one):
+            return None
+        for node in readers[one]:
+            if node.op in RECURRENT:
+                if one not in recurrent(program, node).states or one in (node.inputs[0], *node.inputs[3:]):
+                    return None
+            elif node.op in ("reshape", "slice", "permute"):
+                moved.append(node)
+                waiting.append(node.outputs[0])
+            else:
+                return None
+    return moved
 
 
 @dataclass(frozen=True)

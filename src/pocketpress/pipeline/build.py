@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import sys
 import time
@@ -10,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketpress.compress.quantize.recurrent import INTEGER_WIDTH
+from pocketpress.core.digest import sha256_of
 from pocketpress.core.errors import DeviceError
 from pocketpress.core.precision import parse_precision
 from pocketpress.core.program import Program
@@ -86,7 +86,7 @@ def build(
         title=spec.title,
         artifact=artifact.name,
         stored_only=stored,
-        sha256=_sha256(artifact),
+        sha256=sha256_of(artifact),
         size_bytes=size.raw_bytes,
         size_compressed_bytes=size.compressed_bytes,
         float_size_bytes=float_size.raw_bytes,
@@ -97,7 +97,7 @@ def build(
         verdict="not executed here",
     )
     in_float = lowered.stored_only and prepared.program.is_quantized
-    return Built(spec, artifact, floats, entry, _sha256(floats), in_float)
+    return Built(spec, artifact, floats, entry, sha256_of(floats), in_float)
 
 
 def _lower(
@@ -145,12 +145,3 @@ def _copy(source: Path, to: Path) -> None:
         raise DeviceError(
             f"cannot write {to.name}", got=error.strerror, next_step="check the free space"
         ) from error
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    for file in files:
-        digest.update(file.relative_to(path).as_posix().encode() if path.is_dir() else b"")
-        digest.update(file.read_bytes())
-    return digest.hexdigest()

@@ -54,15 +54,17 @@ class EvaluationSet:
 def run_program(program: Program, feeds: Iterable[Feed], advance: Advance) -> Outputs:
     """Real-valued outputs of a program in the reference interpreter; of whole sequences with state."""
     results: Outputs = []
-
-    def call(feed: Feed) -> Feed:
-        values = interpret(program, stored(program, feed))
-        return {name: _real(program, name, values[name]) for name in program.outputs}
-
     for feed in feeds:
-        results.append(run_sequence(feed, _stepper(program, call)) if program.states else call(feed))
+        step = _stepper(program, lambda f: interpreted(program, f))
+        results.append(run_sequence(feed, step) if program.states else interpreted(program, feed))
         advance()
     return results
+
+
+def interpreted(program: Program, feed: Mapping[str, Array]) -> Feed:
+    """Real-valued outputs of one inference in the reference interpreter, states included."""
+    values = interpret(program, stored(program, dict(feed)))
+    return {name: _real(program, name, values[name]) for name in program.outputs}
 
 
 def _stepper(program: Program, call: Callable[[Feed], Feed]) -> Callable[[Feed], Feed]:

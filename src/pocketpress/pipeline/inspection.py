@@ -66,6 +66,7 @@ class Inspection:
         targets: what each does with it.
         hints: what costs time in all of them.
         blockers: operators that are not supported; with any, nothing else is known.
+        format: of the file, in words; "" where there is nothing to say.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Inspection:
     targets: tuple[TargetAbility, ...]
     hints: tuple[Finding, ...] = ()
     blockers: tuple[Blocker, ...] = ()
+    format: str = ""
 
 
 def inspect_network(
@@ -110,6 +112,7 @@ def inspect_network(
         operators=dict(Counter(n.op for n in program.nodes).most_common()),
         targets=tuple(_ability(spec, program, ready) for spec in chosen),
         hints=hints(program),
+        format=source.format,
     )
 
 

@@ -46,6 +46,7 @@ class PressOptions:
         parity_samples: evaluation samples compared with the integer reference.
         threads: threads of every runtime.
         seed: of every random choice.
+        devices: other devices to execute every artifact on, comma-separated, as after ``--device``.
         limits: promises; breaking one is the verdict ``fail``.
         measure: run latency and memory measurements.
         cache: folder of the content-keyed cache, or None for none.
@@ -77,6 +78,7 @@ class PressOptions:
     parity_samples: int = 100
     threads: int = 1
     seed: int = 0
+    devices: str = ""
     limits: Limits = field(default_factory=Limits)
     measure: bool = True
     cache: Path | None = None

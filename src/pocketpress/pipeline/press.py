@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pocketpress
+from pocketpress.core.device import Description, Device
 from pocketpress.core.errors import DeviceError, UnsupportedError, UserError
 from pocketpress.core.precision import nearest, parse_precision
 from pocketpress.core.program import Program
@@ -49,10 +50,16 @@ from pocketpress.data.buckets import shortened
 from pocketpress.data.metrics import Metric as MetricFunction
 from pocketpress.data.preprocessing import complete
 from pocketpress.devices.host import describe_host
+from pocketpress.devices.store import Store, default_folder
 from pocketpress.measure.verdict import judged
+from pocketpress.pipeline.bench.from_press import golden_samples, leave_for_devices
+from pocketpress.pipeline.bench.golden import Golden
+from pocketpress.pipeline.bench.on_devices import reached
+from pocketpress.pipeline.bench.subjects import FOLDER as BENCH
 from pocketpress.pipeline.build import Built, build
 from pocketpress.pipeline.cache import Cache
 from pocketpress.pipeline.calibration import FEW_SAMPLES, calibration_count, sample_bytes
+from pocketpress.pipeline.devices import judge_phones, known, prove_on
 from pocketpress.pipeline.evaluate import (
     EvaluationSet,
     floats_as_target,
@@ -214,7 +221,9 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
     events = events or Events()
     job = open_job(options, events)
     cache = Cache(options.cache)
-    with _workspace(options.out) as folder:
+    store = Store(default_folder())
+    reachable, phones = known(options.devices, store)
+    with _devices(reachable) as devices, _workspace(options.out) as folder:
         shrunk = shrink_job(job, folder, cache, events)
         program = job.program if shrunk is None else shrunk.program
         evaluation, judge = _judge(job, cache, events)
@@ -233,11 +242,26 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
                 builds.append(built)
                 events.target(built.entry)
                 advance()
-        record = with_steps(_proven(job, prepared, builds, cache, events, evaluation), shrunk)
+        record, golden = _proven(job, prepared, builds, cache, events, evaluation)
+        record = with_steps(record, shrunk)
+        record = prove_on(devices, record, builds, prepared.program, golden, options, events)
+        record = judge_phones(phones, store, record, builds, options)
         record.write(folder / "record.json")
         (folder / "report.html").write_text(render(record), encoding="utf-8")
+        if golden is not None:
+            leave_for_devices(folder, golden, builds)
         _publish(folder, options.out, builds)
     return record
+
+
+@contextlib.contextmanager
+def _devices(texts: str) -> Iterator[tuple[tuple[Device, Description], ...]]:
+    """Devices that can be reached, before any work is done."""
+    if not texts:
+        yield ()
+        return
+    with reached(texts) as found:
+        yield found
 
 
 def _judge(job: Job, cache: Cache, events: Events) -> tuple[EvaluationSet | None, MetricJudge | None]:
@@ -258,11 +282,11 @@ def _proven(
     cache: Cache,
     events: Events,
     evaluation: EvaluationSet | None = None,
-) -> Record:
+) -> tuple[Record, Golden | None]:
     options = job.options
     if job.evaluation is None:
         entries = [judged(b.entry, options.limits) for b in builds]
-        return _record(job, prepared, entries, events, None, None, (), ())
+        return _record(job, prepared, entries, events, None, None, (), ()), None
     evaluation = evaluation or _evaluate_float(job, cache, events)
     count = min(options.parity_samples, len(evaluation.feeds))
     if prepared.program.states:
@@ -293,9 +317,9 @@ def _proven(
             outputs[built.spec.name] = proven.outputs
         events.target(entries[-1])
     between = _between(outputs, prepared.program, options)
-    return _record(
-        job, prepared, entries, events, evaluation, _float_metric(job, evaluation), layers, between
-    )
+    golden = golden_samples(prepared.program, job.program, evaluation, reference)
+    metric = _float_metric(job, evaluation)
+    return _record(job, prepared, entries, events, evaluation, metric, layers, between), golden
 
 
 def _evaluate_float(job: Job, cache: Cache, events: Events) -> EvaluationSet:
@@ -470,13 +494,14 @@ def _workspace(out: Path) -> Iterator[Path]:
 
 
 def _publish(folder: Path, out: Path, builds: list[Built]) -> None:
-    names = [b.artifact.name for b in builds] + ["report.html", "record.json"]
+    names = [b.artifact.name for b in builds] + [BENCH, "report.html", "record.json"]
     try:
         for name in names:
             target = out / name
             if target.is_dir():
                 shutil.rmtree(target)
-            (folder / name).replace(target)
+            if (folder / name).exists():
+                (folder / name).replace(target)
     except OSError as error:
         raise DeviceError(
             f"cannot write into {out}", got=error.strerror, next_step="check the folder"

@@ -13,8 +13,8 @@ from pocketpress.core.session import Session
 from pocketpress.core.signature import Signature, signature_of
 from pocketpress.core.target import TargetSpec, real_to_file
 from pocketpress.data.metrics import Metric as MetricFunction
-from pocketpress.devices.host import cpu_model, usable_cores
 from pocketpress.devices.isolated import Child, open_isolated
+from pocketpress.devices.machine import cpu_model, usable_cores
 from pocketpress.measure.latency import summarise
 from pocketpress.measure.memory import measure_memory
 from pocketpress.measure.verdict import judged
@@ -85,9 +85,9 @@ def _execute(
     options: PressOptions,
     events: Events,
 ) -> Proven:
-    signature = signature_of(program, precision=options.precision)
     with Child() as child:
         runner = child.open(built.artifact, built.spec, options.threads)
+        signature = runner.signature  # a target may have other dtypes at its border than the program
         with events.stage(f"run {built.spec.name}", len(evaluation.feeds)) as advance:
             outputs = run_session(Session(runner), evaluation.feeds, advance)
     count = len(reference)
@@ -171,10 +171,10 @@ def measure_latency(built: Built, feeds: list[Array], options: PressOptions) -> 
     """Interleave the artifact with its float original in one child process."""
     with Child() as child:
         runner = child.open(built.artifact, built.spec, options.threads)
-        pairs = [(runner, feeds)]
+        pairs = [(runner, _numbers(runner.signature, feeds))]
         if built.float_artifact != built.artifact:
             floats = child.open(built.float_artifact, built.spec, options.threads)
-            pairs.append((floats, feeds))
+            pairs.append((floats, _numbers(floats.signature, feeds)))
         times = child.time(pairs)
     return summarise(
         times.seconds[0],
@@ -184,6 +184,16 @@ def measure_latency(built: Built, feeds: list[Array], options: PressOptions) -> 
         overhead_s=times.overhead_s,
         seed=options.seed,
     )
+
+
+def _numbers(signature: Signature, feeds: list[Array]) -> list[Array]:
+    """Whole numbers that stand for themselves (rows of tables) in the width that a file holds them in."""
+    return [
+        value.astype(s.dtype)
+        if s.scale is None and value.dtype.kind == "i" and s.dtype != value.dtype
+        else value
+        for s, value in zip(signature.inputs, feeds, strict=True)
+    ]
 
 
 def file_feeds(signature: Signature, feeds: dict[str, Array]) -> list[Array]:

@@ -10,7 +10,7 @@ from pocketpress.core.errors import SourceError
 from pocketpress.core.program import Program
 from pocketpress.core.program.ir import Array
 from pocketpress.core.signature import signature_of
-from pocketpress.graph.stream import looking_at_time, stream
+from pocketpress.graph.stream import looking_at_time, starting_from_zeros, stream
 from pocketpress.pipeline.evaluate import run_program
 from pocketpress.pipeline.options import PressOptions
 from pocketpress.sources.load import load_source
@@ -20,6 +20,7 @@ from pocketpress.verify.reference import interpret
 TOLERANCE = 1e-4
 """Of an output's range: float32 rounding over many steps, and nothing else."""
 NAMED = 3
+NO_INPUT = "it is the state that the network remembers: zeros at first, or what Session.reset is given"
 
 
 def load_streamed(options: PressOptions) -> Source:
@@ -43,9 +44,12 @@ def load_streamed(options: PressOptions) -> Source:
             got=error,
             next_step="write it for any number of steps, or give --stream another axis",
         ) from error
-    program = stream(single.program)
-    _prove(whole.program, single.program, program, options.stream, steps, options.seed)
-    return replace(single, program=program)
+    start, given = starting_from_zeros(single.program)
+    program = stream(start)
+    complete, _ = starting_from_zeros(whole.program)
+    _prove(complete, start, program, options.stream, steps, options.seed)
+    notes = tuple((f"input {name}", NO_INPUT) for name in given)
+    return replace(single, program=program, skipped=(*single.skipped, *notes))
 
 
 def _one_step(program: Program, axis: int) -> tuple[tuple[tuple[int, ...], ...], int]:

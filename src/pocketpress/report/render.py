@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from pocketpress.core.errors import InternalError
 from pocketpress.core.record import Record
-from pocketpress.report import charts, layers, view
+from pocketpress.report import charts, devices, layers, view
 
 MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp")
 
@@ -69,6 +69,7 @@ def render(record: Record, *, pictures: Sequence[Sequence[Picture]] = (), title:
         step_rows=view.step_rows(record),
         parity_rows=view.parity_rows(record.targets),
         matrix=view.matrix(record),
+        device_rows=devices.device_rows(record.targets),
         layer_chart=charts.layer_chart(record.layers),
         worst_layers=charts.worst_layers(record.layers),
         cost_rows=layers.cost_rows(record),

@@ -75,7 +75,8 @@ def _load(spec: str, weights: Path | None, shapes: Shapes | None) -> Source:
         source = export_module(network, examples, spec, name=Path(spec).stem)
     if not isinstance(network, StepNetwork):
         return source
-    return replace(source, skipped=(*source.skipped, *network.graph.notes), given=network.graph.given)
+    graph = network.graph
+    return replace(source, skipped=(*source.skipped, *graph.notes), given=graph.given, format=graph.format)
 
 
 def read_file(kind: str, path: Path, shapes: Shapes | None = None, *, vet: bool = True) -> Live:

@@ -28,6 +28,7 @@ class Source:
         given: scales of an 8-bit file.
         preprocessing: how images become its input, where the source says so.
         sha256: of the weights, where the source is no file that the user named.
+        format: of the file, in words; "" where there is nothing to say.
     """
 
     program: Program
@@ -39,3 +40,4 @@ class Source:
     given: GivenScales | None = None
     preprocessing: Preprocessing | None = None
     sha256: str | None = None
+    format: str = ""

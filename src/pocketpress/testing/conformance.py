@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,13 @@ import numpy as np
 from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.program import Program
 from pocketpress.core.program.ir import Array
-from pocketpress.core.signature import Signature, TensorSpec, signature_of
-from pocketpress.core.target import Runner, Skipped, TargetSpec, file_to_real, real_to_file
+from pocketpress.core.session import run_stored
+from pocketpress.core.signature import signature_of
+from pocketpress.core.target import Runner, Skipped, TargetSpec
 from pocketpress.testing.case_builder import DYNAMIC, INTEGER, Case
 from pocketpress.verify.reference import interpret
 
+Open = Callable[[Path, TargetSpec], Runner]
 FLOAT_TOLERANCE = 1e-5
 """Largest difference of a float operator from the reference, relative to the range of its output."""
 
@@ -85,8 +88,14 @@ def keeps_promise(spec: TargetSpec, case: Case, result: CaseResult) -> bool:
     return kept.get(promised, False)
 
 
-def check_target(spec: TargetSpec, case: Case) -> CaseResult:
+def check_target(spec: TargetSpec, case: Case, open_runner: Open | None = None) -> CaseResult:
     """Lower, audit, open, run and compare.
+
+    Args:
+        spec: the target.
+        case: what to lower.
+        open_runner: loads an artifact on a device, as `core.device.Connection.open` does; by default it is
+            loaded in this process.
 
     Raises:
         PocketpressError: the target fails otherwise than by saying that it lacks the operator.
@@ -99,28 +108,12 @@ def check_target(spec: TargetSpec, case: Case) -> CaseResult:
         except UnsupportedError as error:
             return CaseResult(case.id, spec.name, unsupported=str(error))
         skipped = spec.audit(path, case.program) if case.precision == INTEGER else ()
-        runner = spec.open_runner(path, threads=1)
+        runner = spec.open_runner(path, threads=1) if open_runner is None else open_runner(path, spec)
         try:
-            outputs = _run(runner, signature, [case.feeds[name] for name in case.program.inputs])
+            outputs = run_stored(runner, signature, [case.feeds[name] for name in case.program.inputs])
         finally:
             runner.close()
     return _compare(spec, case, outputs, skipped)
-
-
-def _run(runner: Runner, signature: Signature, feeds: list[Array]) -> list[Array]:
-    """One inference in the program's dtypes; a file may have others at its border for the same real values."""
-    inputs = zip(signature.inputs, runner.signature.inputs, feeds, strict=True)
-    results = runner.run([_as_stored(value, ours, files) for ours, files, value in inputs])
-    outputs = zip(signature.outputs, runner.signature.outputs, results, strict=True)
-    return [_as_stored(np.asarray(value), files, ours) for ours, files, value in outputs]
-
-
-def _as_stored(value: Array, before: TensorSpec, after: TensorSpec) -> Array:
-    """What is stored as ``before`` says, as ``after`` says; a dtype that is neither stays."""
-    if before.dtype == after.dtype or value.dtype != before.dtype:
-        return value
-    real = file_to_real(value, before.scale, before.zero_point)
-    return real_to_file(real, after.dtype, after.scale, after.zero_point)
 
 
 def _compare(spec: TargetSpec, case: Case, outputs: list[Array], skipped: tuple[Skipped, ...]) -> CaseResult:

@@ -81,7 +81,7 @@ def compare(
         if approximate
         else max(
             (
-                _tolerance(s.name, reference)
+                tolerance_of(s.name, reference)
                 for s, whole in zip(signature.outputs, counted, strict=True)
                 if not whole
             ),
@@ -133,12 +133,13 @@ def _steps(spec: TensorSpec, got: Outputs, reference: Outputs) -> npt.NDArray[np
     a = np.concatenate([np.asarray(o[spec.name], np.float64).reshape(-1) for o in got])
     b = np.concatenate([np.asarray(o[spec.name], np.float64).reshape(-1) for o in reference])
     if spec.grid_scale is None:
-        return _difference(a, b) / _tolerance(spec.name, reference)
+        return _difference(a, b) / tolerance_of(spec.name, reference)
     steps = _difference(np.rint(a / spec.grid_scale), np.rint(b / spec.grid_scale))
     return np.minimum(steps, MOST_STEPS)
 
 
-def _tolerance(name: str, reference: Outputs) -> float:
+def tolerance_of(name: str, reference: Outputs) -> float:
+    """What a float output may differ by: a ten-thousandth of the range of its finite values."""
     values = np.concatenate([np.asarray(o[name], np.float64).reshape(-1) for o in reference])
     values = values[np.isfinite(values)]
     return max(float(values.max(initial=0) - values.min(initial=0)) * FLOAT_TOLERANCE, 1e-9)
@@ -157,7 +158,7 @@ def _spread(spec: TensorSpec, reference: Outputs) -> float:
     """
     step = spec.grid_scale
     if step is None:
-        step = _tolerance(spec.name, reference) * (1 / (255 * FLOAT_TOLERANCE) if spec.exact else 1)
+        step = tolerance_of(spec.name, reference) * (1 / (255 * FLOAT_TOLERANCE) if spec.exact else 1)
     values = [np.asarray(o[spec.name], np.float64) for o in reference]
     if len(values) < 2:
         return 0.0
@@ -166,10 +167,14 @@ def _spread(spec: TensorSpec, reference: Outputs) -> float:
 
 def sqnr_db(signal: npt.NDArray[np.float64], noise: npt.NDArray[np.float64]) -> float:
     """10 log10 of signal power over noise power; infinity without noise."""
-    power = float(np.sum(noise**2))
-    if power == 0:
+    return decibels(float(np.sum(signal**2)), float(np.sum(noise**2)))
+
+
+def decibels(signal: float, noise: float) -> float:
+    """10 log10 of the ratio of two sums of squares; infinity without noise."""
+    if noise == 0:
         return INFINITE_DB
-    return max(-1000.0, 10 * (math.log10(max(float(np.sum(signal**2)), 1e-300)) - math.log10(power)))
+    return max(-1000.0, 10 * (math.log10(max(signal, 1e-300)) - math.log10(noise)))
 
 
 def _sqnr(names: list[str], truth: Outputs, got: Outputs) -> float:

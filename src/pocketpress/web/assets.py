@@ -1,7 +1,7 @@
 """Which file answers a request for a page or a runtime, and with which headers.
 
-The files are built from ``web/`` by ``make web``.  Large ones lie there in compressed form only: ``.br``, which
-browsers take on https and on localhost, and ``.gz``, which they take everywhere.
+The files are built from ``web/`` by ``make web``.  Large ones lie there in compressed form only: ``.br``,
+which browsers take on https and on localhost, and ``.gz``, which they take everywhere.
 """
 
 from __future__ import annotations
@@ -99,7 +99,12 @@ def find(request_path: str, accept_encoding: str = "", *, folder: Path | None = 
     if name is None or kind is None:
         return None
     plain = root / name
-    headers = (("Content-Type", kind), ("Cache-Control", _keep(name)), ("Vary", "Accept-Encoding"), *ISOLATION)
+    headers = (
+        ("Content-Type", kind),
+        ("Cache-Control", _keep(name)),
+        ("Vary", "Accept-Encoding"),
+        *ISOLATION,
+    )
     for encoding, suffix in _FORMS:
         small = plain.with_name(plain.name + suffix)
         if _accepts(accept_encoding, encoding) and small.is_file():

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from pocketpress.core.errors import ArtifactError, DeviceError
+from pocketpress.core.errors import ArtifactError
+from pocketpress.core.files import write_atomically
 
 FACTS = "pocketpress"
 MAX_BYTES = 8 << 30
@@ -34,22 +33,9 @@ def write(path: Path, stand: Stand) -> None:
     """
     from safetensors.torch import save
 
-    temporary: Path | None = None
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in stand.tensors.items()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            temporary = Path(file.name)
-            file.write(save(tensors, metadata={FACTS: json.dumps(dict(stand.facts))}))
-        temporary.replace(path)
-    except OSError as error:
-        raise DeviceError(
-            f"cannot write {path}", got=error.strerror, next_step="check the free space"
-        ) from error
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+    content = save(tensors, metadata={FACTS: json.dumps(dict(stand.facts))})
+    write_atomically(path, content, parents=True, next_step="check the free space")
 
 
 def read(path: Path, fingerprint: str) -> Stand:

@@ -12,7 +12,7 @@ import torch
 from pocketpress.core.errors import PocketpressError
 from pocketpress.sources.onnx.graph import parse
 from pocketpress.sources.onnx.operators.table import OPERATORS
-from pocketpress.sources.onnx.read import OLDEST, check_version
+from pocketpress.sources.onnx.read import check_version
 from pocketpress.sources.steps.graph import Graph
 from pocketpress.sources.steps.network import StepNetwork
 
@@ -70,8 +70,6 @@ def node_tests() -> Iterator[NodeTest]:
             continue
         operators = frozenset(node.op_type for node in case.model.graph.node)
         if not operators <= set(OPERATORS) | {"Constant"}:
-            continue
-        if min(entry.version for entry in case.model.opset_import) < OLDEST:
             continue
         inputs, outputs = ([np.asarray(v) for v in values] for values in case.data_sets[0])
         if all(value.dtype.name in DTYPES for value in (*inputs, *outputs)):

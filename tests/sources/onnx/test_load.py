@@ -55,7 +55,7 @@ def test_open_sizes_are_set_by_input_or_are_a_batch_of_one(tmp_path: Path) -> No
 
 def test_everything_unsupported_is_listed_at_once(tmp_path: Path) -> None:
     nodes = [
-        helper.make_node("NonZero", ["x"], ["a"], "where_is_it"),
+        helper.make_node("Unique", ["x"], ["a"], "where_is_it"),
         helper.make_node("Det", ["x"], ["b"], "volume"),
         helper.make_node("Relu", ["x"], ["y"], "fine"),
         helper.make_node("Thing", ["x"], ["c"], "mine", domain="my.domain"),
@@ -63,7 +63,7 @@ def test_everything_unsupported_is_listed_at_once(tmp_path: Path) -> None:
     path = saved(tmp_path, model(nodes, {"x": (1, 2)}, ["y"]))
     with pytest.raises(UnsupportedError) as caught:
         load_onnx(path)
-    assert "NonZero (where_is_it), Det (volume), my.domain.Thing (mine)" in str(caught.value)
+    assert "Unique (where_is_it), Det (volume), my.domain.Thing (mine)" in str(caught.value)
     assert "Relu" not in str(caught.value)
 
 
@@ -131,10 +131,10 @@ def test_contraction_by_hand(tmp_path: Path) -> None:
     assert network(torch.tensor([[1.0, 10.0]]))["y"].tolist() == [[21.0, 43.0]]
 
 
-@pytest.mark.parametrize("opset", [12, 29])
+@pytest.mark.parametrize("opset", [6, 29])
 def test_an_operator_set_out_of_range(tmp_path: Path, opset: int) -> None:
     proto = model([helper.make_node("Relu", ["x"], ["y"])], {"x": (1, 2)}, ["y"], opset=opset)
-    with pytest.raises(UnsupportedError, match=f"not supported: got {opset}; allowed: 13 to 28; export it"):
+    with pytest.raises(UnsupportedError, match=f"not supported: got {opset}; allowed: 7 to 28; export it"):
         load_onnx(saved(tmp_path, proto))
 
 

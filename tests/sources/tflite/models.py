@@ -123,20 +123,34 @@ def classifier(folder: Path, channels: int = 6, classes: int = 5) -> Path:
     return saved(folder, ops, {"image": (1, 7, 9, 3)}, {"scores": (1, classes), **middle}, constants)
 
 
-def int8_network(folder: Path, channels: int = 8, classes: int = 6) -> Path:
-    """As converters write: int8 from input to output, weights per channel, a residual block."""
+def int8_network(
+    folder: Path, channels: int = 8, classes: int = 6, *, unsigned: bool = False, weight_zero: int = 128
+) -> Path:
+    """As converters write: int8 from input to output, weights per channel, a residual block.
+
+    ``unsigned`` writes the same reals as TensorFlow 1 did, in uint8 with weights per tensor around
+    ``weight_zero``.
+    """
     rng = np.random.default_rng(1)
+    kind, shift = ("uint8", 128) if unsigned else ("int8", 0)
 
     def weight(shape: tuple[int, ...], axis: int) -> tuple[Array, Quantization]:
         scales = rng.uniform(0.002, 0.006, shape[axis])
+        if unsigned:
+            lowest = max(-127, -weight_zero)
+            integers = rng.integers(lowest, min(127, 255 - weight_zero) + 1, shape)
+            return (integers + weight_zero).astype(np.uint8), grid(float(scales[0]), weight_zero)
         return rng.integers(-127, 128, shape).astype(np.int8), Quantization.per_channel(scales, axis)
 
     def bias(step: float, of: tuple[Array, Quantization]) -> tuple[Array, Quantization]:
         scales = np.float32(step) * of[1].scales()
+        if unsigned:
+            count = of[0].shape[3] if of[0].shape[0] == 1 and of[0].ndim == 4 else of[0].shape[0]
+            return rng.integers(-500, 500, count).astype(np.int32), grid(float(scales[0]))
         return rng.integers(-500, 500, scales.size).astype(np.int32), Quantization.per_channel(scales, 0)
 
     def tensor(shape: tuple[int, ...], scale: float, zero_point: int = 0) -> TensorType:
-        return TensorType(shape, "int8", grid(scale, zero_point))
+        return TensorType(shape, kind, grid(scale, zero_point + shift))
 
     first, deep = weight((channels, 3, 3, 3), 0), weight((1, 3, 3, channels), 3)
     last, dense = weight((channels, 1, 1, channels), 0), weight((classes, channels), 0)

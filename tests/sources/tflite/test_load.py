@@ -200,12 +200,20 @@ def test_scales_are_told_by_node(tmp_path: Path) -> None:
     """uint8 is int8 with a zero point 128 higher; weights with a zero point are not of the contract."""
     x, y = TensorType((1, 2), "uint8", grid(0.125, 130)), TensorType((1, 2), "uint8", grid(0.5, 0))
     weight = np.array([[2, 4], [8, 0]], np.int8)
-    for zero_point, told in ((0, {"node y (FULLY_CONNECTED)": (0.5,)}), (1, {})):
-        constants = {"w": (weight, grid(0.5, zero_point))}
+    node = "node y (FULLY_CONNECTED)"
+    for stored, zero_point, told in (
+        (weight, 0, {node: (0.5,)}),
+        (weight, 1, {}),
+        (weight.astype(np.uint8), 128, {}),  # it holds 0, which is -128
+        ((weight + 1).astype(np.uint8), 128, {node: (0.5,)}),
+        ((weight + 1).astype(np.uint8), 120, {}),
+    ):
+        constants = {"w": (stored, grid(0.5, zero_point))}
         op = Op("FULLY_CONNECTED", ["x", "w", ""], ["y"], "FullyConnected")
         given = load_source(str(saved(tmp_path, [op], {"x": x}, {"y": y}, constants))).given
         assert given is not None and given.inputs == (grid(0.125, 2),) and given.weights == told
-        assert given.results == {"node y (FULLY_CONNECTED)": grid(0.5, -128)}
+        assert given.anew == (frozenset() if told else {node})
+        assert given.results == {node: grid(0.5, -128)}
     assert load_source(str(classifier(tmp_path))).given is None
 
 

@@ -17,7 +17,8 @@ export class Table {
     this.vtable = at - int32(view, at);
     const sizeBytes = uint16(view, this.vtable);
     if (sizeBytes < 4 || sizeBytes % 2 !== 0) throw new Damaged('vtable');
-    uint8(view, this.vtable + sizeBytes - 1);
+    inside(view, this.vtable, sizeBytes);
+    inside(view, at, uint16(view, this.vtable + 2));
     this.fields = sizeBytes / 2 - 2;
   }
 
@@ -43,7 +44,9 @@ export class Table {
   /** A vector of bytes, or null when it is absent; a view, not a copy. */
   bytes(field: number): Uint8Array | null {
     const vector = this.vector(field, 1);
-    return vector === null ? null : new Uint8Array(this.view.buffer, this.view.byteOffset + vector.at, vector.length);
+    return vector === null
+      ? null
+      : new Uint8Array(this.view.buffer, this.view.byteOffset + vector.at, vector.length);
   }
 
   int32s(field: number, most: number): number[] {

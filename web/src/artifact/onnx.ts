@@ -25,7 +25,7 @@ const GRAPH_ATTRIBUTE = 5;
 
 /** Whether the first field is the IR version, as every writer of ONNX puts it. */
 export function isOnnx(bytes: Uint8Array): boolean {
-  return bytes.byteLength > 2 && bytes[0] === (MODEL.irVersion << 3);
+  return bytes.byteLength > 2 && bytes[0] === MODEL.irVersion << 3;
 }
 
 /**

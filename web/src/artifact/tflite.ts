@@ -62,7 +62,8 @@ function checkModel(model: Table): void {
 
 function checkGraph(graph: Table, buffers: number, codes: number): void {
   const tensors = graph.tables(SUBGRAPH.tensors, MAX_TENSORS);
-  if (tensors.some((tensor) => tensor.uint32(TENSOR.buffer) >= buffers)) throw new Damaged('buffer out of range');
+  if (tensors.some((tensor) => tensor.uint32(TENSOR.buffer) >= buffers))
+    throw new Damaged('buffer out of range');
   const check = (table: Table, field: number, least: number): void => {
     if (table.int32s(field, MAX_TENSORS).some((i) => i < least || i >= tensors.length)) {
       throw new Damaged('tensor out of range');

@@ -28,6 +28,11 @@ export async function runtimeFile(url: string): Promise<Response> {
   return response;
 }
 
+/** Forget a kept file that turned out to be damaged: the next try fetches it again. */
+export async function forgetRuntimeFile(url: string): Promise<void> {
+  await (await openCache())?.delete(url);
+}
+
 async function openCache(): Promise<Cache | null> {
   try {
     return typeof caches === 'undefined' ? null : await caches.open(CACHE);

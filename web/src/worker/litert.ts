@@ -1,15 +1,23 @@
 /** LiteRT.js. */
 
-import { type CompiledModel, Environment, getDefaultEnvironment, loadAndCompile, loadLiteRt, Tensor, supportsFeature } from '@litertjs/core';
+import {
+  type CompiledModel,
+  Environment,
+  getDefaultEnvironment,
+  loadAndCompile,
+  loadLiteRt,
+  Tensor,
+  supportsFeature,
+} from '@litertjs/core';
 
 import { firstLine, PocketpressError } from '../errors';
 import type { DType, TensorSpec } from '../signature';
 import type { TypedArray } from '../tensors';
-import { runtimeFile } from './files';
+import { forgetRuntimeFile, runtimeFile } from './files';
 import type { Backend, Loaded, OpenRequest } from './protocol';
 
 /** What the runtime writes to the error stream and is no error. */
-const CHATTER = /^(INFO|WARNING|VERBOSE):/;
+const CHATTER = /^((INFO|WARNING|VERBOSE):|[IW]\d{4} )/;
 const BORDER: readonly DType[] = ['float32', 'int32', 'uint8'];
 
 /** Load the flavour of the runtime that fits, and compile the network.
@@ -35,6 +43,12 @@ export async function openLiteRt(request: OpenRequest): Promise<Loaded> {
   } catch (error) {
     throw new PocketpressError('artifact', 'LiteRT.js cannot load the artifact', { got: firstLine(error) });
   }
+  if (request.backend === 'webgpu' && !model.isFullyAccelerated) {
+    // The rest would need the runtime's build with JSPI; this one throws at the first inference.
+    throw new PocketpressError('unsupported', 'LiteRT.js cannot run all of the network on WebGPU', {
+      nextStep: "open with backend: 'wasm'",
+    });
+  }
   checkDetails(model, request);
   return new LiteRt(model, environment, request);
 }
@@ -48,7 +62,7 @@ class LiteRt implements Loaded {
     private readonly environment: Environment,
     private readonly request: OpenRequest,
   ) {
-    this.backend = model.options.accelerator === 'webgpu' ? 'webgpu' : request.backend === 'webgpu' ? 'wasm' : request.backend;
+    this.backend = request.backend;
     this.threads = this.backend === 'wasm-threads' ? request.threads : 1;
   }
 
@@ -85,24 +99,50 @@ async function flavour(threaded: boolean): Promise<string> {
 
 async function load(folder: string, name: string): Promise<void> {
   const script = `${folder}${name}.js`;
-  const wasm = await runtimeFile(`${folder}${name}.wasm`);
-  const scope = self as unknown as { Module: unknown };
-  scope.Module = {
-    locateFile: (file: string) => folder + file,
-    mainScriptUrlOrBlob: script,
-    printErr: (line: string) => {
-      if (!CHATTER.test(line)) console.error(line);
-    },
-    instantiateWasm: (imports: WebAssembly.Imports, done: (i: WebAssembly.Instance, m: WebAssembly.Module) => void) => {
-      void WebAssembly.instantiateStreaming(wasm, imports).then(({ instance, module }) => done(instance, module));
-      return {};
-    },
-  };
+  const address = `${folder}${name}.wasm`;
+  const wasm = await runtimeFile(address);
   try {
-    await withoutGpu(() => loadLiteRt(script));
+    // Emscripten waits for ever when instantiation fails, so that is watched from here.
+    await new Promise<void>((resolve, reject) => {
+      const instantiateWasm = (imports: WebAssembly.Imports, done: Instantiated): object => {
+        instantiate(wasm, imports).then(({ instance, module }) => done(instance, module), reject);
+        return {};
+      };
+      const locateFile = (file: string): string => folder + file;
+      const scope = self as unknown as { Module: unknown };
+      scope.Module = {
+        locateFile,
+        mainScriptUrlOrBlob: script,
+        print: told,
+        printErr: told,
+        instantiateWasm,
+      };
+      withoutGpu(() => loadLiteRt(script)).then(() => resolve(), reject);
+    });
   } catch (error) {
-    throw new PocketpressError('device', 'LiteRT.js cannot be loaded', { got: firstLine(error) });
+    await forgetRuntimeFile(address);
+    throw new PocketpressError('device', 'LiteRT.js cannot be loaded', {
+      got: firstLine(error),
+      nextStep: 'try again; the runtime is fetched anew',
+    });
   }
+}
+
+type Instantiated = (instance: WebAssembly.Instance, module: WebAssembly.Module) => void;
+
+/** While it arrives, where the server says what it is. */
+async function instantiate(
+  wasm: Response,
+  imports: WebAssembly.Imports,
+): Promise<WebAssembly.WebAssemblyInstantiatedSource> {
+  const streams = wasm.headers.get('Content-Type')?.startsWith('application/wasm') === true;
+  return streams
+    ? WebAssembly.instantiateStreaming(wasm, imports)
+    : WebAssembly.instantiate(await wasm.arrayBuffer(), imports);
+}
+
+function told(line: string): void {
+  if (!CHATTER.test(line)) console.error(line);
 }
 
 /** `loadLiteRt` asks for a GPU device and warns where there is none; ours is asked for when it is wanted. */
@@ -132,10 +172,15 @@ function checkDetails(model: CompiledModel, request: OpenRequest): void {
     [model.getInputDetails(), request.inputs],
     [model.getOutputDetails(), request.outputs],
   ] as const) {
-    const found = details.map(({ name, dtype, shape }) => `${name} ${dtype} (${[...shape].join(', ')})`).sort();
+    const found = details
+      .map(({ name, dtype, shape }) => `${name} ${dtype} (${[...shape].join(', ')})`)
+      .sort();
     const wanted = specs.map(({ name, dtype, shape }) => `${name} ${dtype} (${shape.join(', ')})`).sort();
     if (found.join() !== wanted.join()) {
-      throw new PocketpressError('artifact', 'tensors differ from the embedded signature', { got: found, allowed: wanted });
+      throw new PocketpressError('artifact', 'tensors differ from the embedded signature', {
+        got: found,
+        allowed: wanted,
+      });
     }
   }
 }

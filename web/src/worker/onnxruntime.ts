@@ -3,15 +3,21 @@
 import type { Env, InferenceSession, Tensor, TensorConstructor } from 'onnxruntime-common';
 
 import { firstLine, PocketpressError } from '../errors';
+import { gpuAdapter } from '../probe';
 import type { TypedArray } from '../tensors';
-import { importScript, runtimeFile } from './files';
+import { forgetRuntimeFile, importScript, runtimeFile } from './files';
 import type { Backend, Loaded, OpenRequest } from './protocol';
 
 interface Ort {
   readonly env: Env;
-  readonly InferenceSession: { create(model: Uint8Array, options: InferenceSession.SessionOptions): Promise<InferenceSession> };
+  readonly InferenceSession: {
+    create(model: Uint8Array, options: InferenceSession.SessionOptions): Promise<InferenceSession>;
+  };
   readonly Tensor: TensorConstructor;
 }
+
+/** How an error begins that is about the runtime, and not about the network. */
+const NOT_LOADED = /^no available backend found/;
 
 /** Load the runtime and the network.
  *
@@ -21,6 +27,9 @@ interface Ort {
  *   loaded. */
 export async function openOnnxRuntime(request: OpenRequest): Promise<Loaded> {
   const gpu = request.backend === 'webgpu';
+  if (gpu && (await gpuAdapter()) === null) {
+    throw new PocketpressError('unsupported', 'no WebGPU device', { nextStep: "open with backend: 'wasm'" });
+  }
   const build = gpu ? 'ort-wasm-simd-threaded.asyncify' : 'ort-wasm-simd-threaded';
   importScript(`${request.folder}${gpu ? 'ort.webgpu.min.js' : 'ort.wasm.min.js'}`);
   const { ort } = self as unknown as { ort: Ort };
@@ -28,7 +37,8 @@ export async function openOnnxRuntime(request: OpenRequest): Promise<Loaded> {
   ort.env.wasm.numThreads = request.backend === 'wasm-threads' ? request.threads : 1;
   ort.env.wasm.proxy = false;
   ort.env.wasm.wasmPaths = { mjs: `${request.folder}${build}.mjs` };
-  ort.env.wasm.wasmBinary = await (await runtimeFile(`${request.folder}${build}.wasm`)).arrayBuffer();
+  const address = `${request.folder}${build}.wasm`;
+  ort.env.wasm.wasmBinary = await (await runtimeFile(address)).arrayBuffer();
   let session: InferenceSession;
   try {
     session = await ort.InferenceSession.create(request.bytes, {
@@ -38,7 +48,16 @@ export async function openOnnxRuntime(request: OpenRequest): Promise<Loaded> {
       logSeverityLevel: 4,
     });
   } catch (error) {
-    throw new PocketpressError('artifact', 'onnxruntime-web cannot load the artifact', { got: firstLine(error) });
+    if (NOT_LOADED.test(firstLine(error))) {
+      await forgetRuntimeFile(address);
+      throw new PocketpressError('device', 'onnxruntime-web cannot be loaded', {
+        got: firstLine(error),
+        nextStep: 'try again; the runtime is fetched anew',
+      });
+    }
+    throw new PocketpressError('artifact', 'onnxruntime-web cannot load the artifact', {
+      got: firstLine(error),
+    });
   }
   checkBorder(session, request);
   return new OnnxRuntime(ort, session, request);
@@ -75,7 +94,10 @@ function checkBorder(session: InferenceSession, request: OpenRequest): void {
     const found = metadata.map((m) => (m.isTensor ? `${m.name} ${m.type} (${m.shape.join(', ')})` : m.name));
     const wanted = specs.map((spec) => `${spec.name} ${spec.dtype} (${spec.shape.join(', ')})`);
     if (found.join() !== wanted.join()) {
-      throw new PocketpressError('artifact', 'tensors differ from the embedded signature', { got: found, allowed: wanted });
+      throw new PocketpressError('artifact', 'tensors differ from the embedded signature', {
+        got: found,
+        allowed: wanted,
+      });
     }
   }
 }

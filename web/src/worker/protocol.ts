@@ -55,8 +55,7 @@ export interface Envelope {
 }
 
 export type Reply =
-  | { readonly id: number; readonly result: Result }
-  | { readonly id: number; readonly error: PlainError };
+  { readonly id: number; readonly result: Result } | { readonly id: number; readonly error: PlainError };
 
 /** A network loaded in a runtime, inside the worker. */
 export interface Loaded extends Opened {

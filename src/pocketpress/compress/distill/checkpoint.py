@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import pickle
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pocketpress.core.errors import ArtifactError, DeviceError
+from pocketpress.core.errors import ArtifactError
+from pocketpress.core.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -56,18 +55,7 @@ class Checkpoint:
         Raises:
             DeviceError: the disk refuses.
         """
-        temporary: Path | None = None
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.path.parent, delete=False) as file:
-                temporary = Path(file.name)
-                torch.save({**state, "fingerprint": self.fingerprint}, file)
-            temporary.replace(self.path)
-        except OSError as error:
-            raise DeviceError(
-                f"cannot write {self.path}", got=error.strerror, next_step="check the free space"
-            ) from error
-        finally:
-            if temporary is not None:
-                with contextlib.suppress(OSError):
-                    temporary.unlink(missing_ok=True)
+        whole = {**state, "fingerprint": self.fingerprint}
+        write_atomically(
+            self.path, lambda file: torch.save(whole, file), parents=True, next_step="check the free space"
+        )

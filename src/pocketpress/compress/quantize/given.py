@@ -9,11 +9,16 @@ import numpy as np
 from pocketpress.compress.quantize.place import BINARY, PRODUCTS, Placement, without
 from pocketpress.compress.quantize.plan import QuantizationPlan, activation_inputs
 from pocketpress.compress.quantize.scales import FIXED_OUTPUTS
-from pocketpress.compress.quantize.weights import LIMIT, quantize_weight
+from pocketpress.compress.quantize.weights import LIMIT, channel_scales, quantize_weight
 from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.given import GivenScales
 from pocketpress.core.program import OPS, Node, Program, Quantization
+from pocketpress.core.target import Skipped
 
+ANEW = (
+    "weights that are not symmetric were quantised anew, one scale per output channel; the scales of its "
+    "input and output are the file's"
+)
 NEXT_STEP = "leave --estimator file out: the network is then compressed anew"
 
 
@@ -45,6 +50,7 @@ class _Given:
         }
         self.weights: dict[str, Quantization] = {}
         self.edges: dict[tuple[str, int], str] = {}
+        self.anew: list[str] = []
         results = self._results()
         float_: dict[str, str] = {}
         for node in self.program.nodes:
@@ -61,9 +67,8 @@ class _Given:
                 allowed="int8 weights without zero points, as converters write them since 2019",
                 next_step=NEXT_STEP,
             )
-        return QuantizationPlan(
-            placement.integer, self.grids, self.weights, self.edges, placement.left_in_float
-        )
+        skipped = placement.left_in_float + tuple(Skipped(name, ANEW) for name in self.anew)
+        return QuantizationPlan(placement.integer, self.grids, self.weights, self.edges, skipped)
 
     def _results(self) -> set[str]:
         """Nodes that make what a node of the file makes, but for its order: their readers only move it."""
@@ -104,6 +109,10 @@ class _Given:
         weight = self.program.constants[node.inputs[1]]
         axis = 1 if node.op == "conv_transpose2d" else 0
         channels = weight.shape[axis]
+        if node.source in self.given.anew:
+            self.anew.append(node.name)
+            own = channel_scales(weight, axis, search=False)
+            return Quantization.per_channel(tuple(float(scale) for scale in own), axis)
         if scales is None or len(scales) not in (1, channels):
             return None
         found = Quantization.per_channel(scales * channels if len(scales) == 1 else scales, axis)

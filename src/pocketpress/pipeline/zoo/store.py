@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from importlib.resources import files
@@ -11,7 +10,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pocketpress.core.errors import DeviceError, InternalError
+from pocketpress.core.errors import InternalError
+from pocketpress.core.files import write_atomically
 from pocketpress.core.record import Host
 from pocketpress.devices.host import describe_host
 from pocketpress.pipeline.cache import fingerprint
@@ -115,21 +115,9 @@ def write(measured: Measurements, path: Path) -> None:
     Raises:
         DeviceError: the disk refuses.
     """
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            temporary = Path(file.name)
-            file.write(measured.model_dump_json(indent=1, exclude_none=True) + "\n")
-        temporary.replace(path)
-    except OSError as error:
-        raise DeviceError(
-            f"cannot write {path}", got=error.strerror, next_step="set POCKETPRESS_CACHE to another folder"
-        ) from error
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+    content = measured.model_dump_json(indent=1, exclude_none=True) + "\n"
+    step = "set POCKETPRESS_CACHE to another folder"
+    write_atomically(path, content.encode(), parents=True, next_step=step)
 
 
 def reference() -> Measurements | None:

@@ -317,5 +317,25 @@ def _nothing_fits(budget: Budget, looked: Sequence[Candidate]) -> CheckFailed:
         limits.append(f"--max-size {size(budget.max_size_bytes)}")
     nearest = ", ".join(f"{c.choice} at {c.excess:.2f}x ({c.excluded})" for c in near) or "nothing measured"
     return CheckFailed(
-        "no network of the zoo fits", got=" and ".join(limits), next_step=f"the nearest: {nearest}"
+        "no network of the zoo fits",
+        got=" and ".join(limits),
+        allowed=f"more; the nearest: {nearest}",
+        next_step=_next_step(budget, near),
     )
+
+
+def _next_step(budget: Budget, near: Sequence[Candidate]) -> str:
+    """What would let something in: the limits of the nearest, fewer targets, fewer bits, a smaller input."""
+    steps = []
+    latency, largest = (near[0].latency_s, near[0].size_bytes) if near else (None, None)
+    if latency is not None and budget.max_latency_s is not None and latency > budget.max_latency_s:
+        steps.append(f"raise --max-latency to {duration(latency)}")
+    if largest is not None and budget.max_size_bytes is not None and largest > budget.max_size_bytes:
+        steps.append(f"raise --max-size to {size(largest)}")
+    allowed = [" and ".join(steps)] if steps else []
+    if "," in budget.targets:
+        allowed.append("name one --target (the slowest and the largest count)")
+    if budget.precision == "fp32":
+        allowed.append("choose --precision w8a8-static")
+    allowed.append("give a smaller --input, or press the nearest with --prune")
+    return ", ".join(allowed)

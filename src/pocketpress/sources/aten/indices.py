@@ -6,7 +6,7 @@ are only moved, looked up (`embedding`) or made real (`cast`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from pocketpress.sources.aten.shapes import emit_slice
 
 MASKED = -1e4
 """What is added to the score of a masked key: its weight is 0 in float32, and float16 holds the number."""
+MAX_RUNS = 32
+"""Slices that one selection may become."""
 LOWEST = float(torch.finfo(torch.float32).min)
 _SOFTMAXES = ("aten::softmax", "aten::_softmax", "aten::scaled_dot_product_attention")
 _ON_THE_WAY = ("aten::add", "aten::view", "aten::reshape", "aten::expand", "aten::unsqueeze", "aten::slice")
@@ -132,8 +134,10 @@ def masked_fill(b: Bound) -> str:
 
 def _select(b: Bound, truth: Any, name: str, chosen: Any, other: Any) -> str:
     """``truth * chosen + (1 - truth) * other``, which is exact for finite numbers."""
+    if isinstance(truth, torch.Tensor) and truth.dtype is torch.bool:
+        return _select_by_constant(b, truth, _finite(b, chosen), _finite(b, other))
     if not isinstance(truth, str) or not b.is_truth(name):
-        raise b.refuse("selection by a constant or by numbers", "compare whole numbers to get the condition")
+        raise b.refuse("selection by numbers", "compare whole numbers to get the condition")
     terms = []
     for mask, value in ((truth, _finite(b, chosen)), (None, _finite(b, other))):
         if isinstance(value, (str, torch.Tensor)) or value:
@@ -142,6 +146,27 @@ def _select(b: Bound, truth: Any, name: str, chosen: Any, other: Any) -> str:
     if len(terms) < 2:
         return _grown(b, terms[0] if terms else emit_binary(b, "mul", truth, 0.0, last=False))
     return emit_binary(b, "add", *terms)
+
+
+def _select_by_constant(b: Bound, truth: torch.Tensor, chosen: Any, other: Any) -> str:
+    """Activations times their part of the mask, plus one constant; for masked scores the sum alone."""
+    parts = [(truth, chosen), (~truth, other)]
+    terms = [(mask, value) for mask, value in parts if isinstance(value, str)]
+    constant = torch.zeros(())
+    for mask, value in parts:
+        if not isinstance(value, str):
+            constant = constant + torch.where(mask, value, 0.0)
+    if not terms:
+        raise b.refuse("selection among constants", "make the result a buffer of the network")
+    hidden = constant == MASKED
+    if len(terms) == 1 and bool((hidden | (constant == 0)).all()) and _masks_scores(b.node):
+        return emit_binary(b, "add", terms[0][1], constant)
+    products = [emit_binary(b, "mul", value, mask.float(), last=False) for mask, value in terms]
+    if len(products) == 2:
+        return emit_binary(b, "add", *products)
+    if bool((constant != 0).any()):
+        return emit_binary(b, "add", products[0], constant)
+    return _grown(b, products[0])
 
 
 def _grown(b: Bound, term: str) -> str:
@@ -229,11 +254,31 @@ def index(b: Bound) -> str:
 
 
 def index_select(b: Bound) -> str:
-    """aten::index_select by constant indices that pick evenly spaced elements."""
+    """aten::index_select by constant indices: a strided slice, or some slices joined."""
     x, chosen = b.activation(), b["index"]
     if isinstance(chosen, str):
         raise b.refuse("indices that are computed at run time", "use an embedding")
-    return _picked(b, x, _places(b, x).index_select(int(b["dim"]), chosen))
+    axis = axis_of(int(b["dim"]), len(b.shape(x)))
+    runs = _runs(chosen.reshape(-1).tolist())
+    if not 1 <= len(runs) <= MAX_RUNS:
+        return _picked(b, x, _places(b, x).index_select(axis, chosen))
+    if len(runs) == 1:
+        return emit_slice(b, x, axis, runs[0].start, len(runs[0]), runs[0].step)
+    parts = [emit_slice(b, x, axis, run[0], len(run), run.step, last=False) for run in runs]
+    return b.emit("concat", parts, b.out_shape, axis=axis)
+
+
+def _runs(chosen: Sequence[int]) -> list[range]:
+    """Indices as few ranges of positive steps, from the left."""
+    runs: list[range] = []
+    for index in chosen:
+        last = runs[-1] if runs else range(0)
+        step = index - last[-1] if len(last) else 0
+        if len(last) and step > 0 and (len(last) == 1 or step == last.step):
+            runs[-1] = range(last[0], index + 1, step)
+        else:
+            runs.append(range(index, index + 1))
+    return runs
 
 
 def _places(b: Bound, x: str) -> torch.Tensor:

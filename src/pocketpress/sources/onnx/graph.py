@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pocketpress.core.errors import UnsupportedError
+from pocketpress.sources.onnx.older import modernized
 from pocketpress.sources.onnx.operators.table import OPERATORS
-from pocketpress.sources.onnx.read import DOMAINS
+from pocketpress.sources.onnx.read import DOMAINS, NEWEST, operator_set
 from pocketpress.sources.steps.call import Known
-from pocketpress.sources.steps.graph import Graph, Input, Step, check_supported
+from pocketpress.sources.steps.graph import Branch, Graph, Input, Step, check_supported
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -29,19 +30,82 @@ def parse(model: onnx_ir.Model) -> Graph:
     Raises:
         UnsupportedError: operators that are not supported, all at once.
     """
-    graph = model.graph
-    known = {str(n): _array(v.const_value) for n, v in graph.initializers.items()}
+    graph, version = model.graph, operator_set(model) or NEWEST
+    scope: ChainMap[str, str] = ChainMap()
+    known, steps = _Reading(version, scope).contents(graph)
     inputs = tuple(_input(v) for v in graph.inputs if v.name not in known)
-    steps: list[Step] = []
-    for position, node in enumerate(graph):
-        step = _step(node, node.name or f"{node.op_type}_{position}")
-        if step.op == "Constant":
-            known[step.outputs[0]] = _constant(step)
-        else:
-            steps.append(step)
-    steps = without_nan_guards(steps, known)
-    check_supported(steps, {*OPERATORS, *REWRITTEN})
-    return Graph(inputs, tuple(str(v.name) for v in graph.outputs), known, tuple(steps))
+    check_supported(steps, {*OPERATORS, *REWRITTEN}, [given.name for given in inputs])
+    outputs = tuple(str(v.name) for v in graph.outputs)
+    return Graph(inputs, outputs, known, tuple(steps), format=_format(model, version))
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """One graph, or one branch within it.
+
+    Attributes:
+        version: of the operator set.
+        scope: what names of the file are called here; those of branches are given their place, since two
+            branches may use the same.
+        place: of the branch, or "".
+    """
+
+    version: int
+    scope: ChainMap[str, str]
+    place: str = ""
+
+    def contents(self, graph: onnx_ir.Graph) -> tuple[dict[str, Known], list[Step]]:
+        """Constants by name, and steps."""
+        known = {self._name(n): _array(v.const_value) for n, v in graph.initializers.items()}
+        steps: list[Step] = []
+        for position, node in enumerate(graph):
+            step = self._step(node, node.name or f"{self.place}{node.op_type}_{position}")
+            if step.op == "Constant":
+                known[step.outputs[0]] = _constant(step)
+            else:
+                steps.append(step)
+        return known, without_nan_guards(modernized(steps, known, self.version), known)
+
+    def _step(self, node: onnx_ir.Node, name: str) -> Step:
+        domain = "" if node.domain in DOMAINS else f"{node.domain}."
+        step = Step(
+            f"{domain}{node.op_type}",
+            name,
+            tuple(None if v is None or not v.name else self._name(v.name) for v in node.inputs),
+            tuple(self._name(v.name) if v.name else "" for v in node.outputs),
+            {key: _attribute(a) for key, a in node.attributes.items() if a.type.name != "GRAPH"},
+        )
+        return self._with_branches(step, node) if step.op == "If" else step
+
+    def _with_branches(self, step: Step, node: onnx_ir.Node) -> Step:
+        """Beside its condition it reads what its branches read from around it."""
+        if not step.inputs or step.inputs[0] is None:
+            raise UnsupportedError(f"node {step.name}: If lacks its condition")
+        branches = []
+        for key in ("else_branch", "then_branch"):
+            attribute = node.attributes.get(key)
+            if attribute is None or attribute.type.name != "GRAPH":
+                raise UnsupportedError(f"node {step.name}: If lacks its {key}")
+            branches.append(self._branch(attribute.value, f"{step.name}/{key}/"))
+        read = dict.fromkeys(name for branch in branches for name in branch.reads)
+        return replace(step, inputs=(*step.inputs, *read), branches=tuple(branches))
+
+    def _branch(self, graph: onnx_ir.Graph, place: str) -> Branch:
+        made = [*graph.initializers, *(v.name for node in graph for v in node.outputs if v.name)]
+        scope = self.scope.new_child({str(name): f"{place}{name}" for name in made})
+        inner = replace(self, scope=scope, place=place)
+        known, steps = inner.contents(graph)
+        return Branch(tuple(inner._name(v.name) for v in graph.outputs), known, tuple(steps))
+
+    def _name(self, name: object) -> str:
+        return self.scope.get(str(name), str(name))
+
+
+def _format(model: onnx_ir.Model, version: int) -> str:
+    """What ``inspect`` says of the file, its writer included."""
+    writer = f"{model.producer_name or ''} {model.producer_version or ''}".split()
+    shown = "".join(c for c in " ".join(writer) if c.isprintable())[:60]
+    return f"ONNX, operator set {version}" + (f", written by {shown}" if shown else "")
 
 
 def without_nan_guards(steps: list[Step], known: Mapping[str, Known]) -> list[Step]:
@@ -77,17 +141,6 @@ def _stays_finite(name: str | None, makers: Mapping[str, Step], known: Mapping[s
         return True  # a mask of numbers: it is translated to finite ones, or refused
     return step.op in ("Add", "Sub", "Mul", "Div") and all(
         _stays_finite(n, makers, known) for n in step.inputs if n is not None
-    )
-
-
-def _step(node: onnx_ir.Node, name: str) -> Step:
-    domain = "" if node.domain in DOMAINS else f"{node.domain}."
-    return Step(
-        f"{domain}{node.op_type}",
-        name,
-        tuple(None if v is None or not v.name else str(v.name) for v in node.inputs),
-        tuple(str(v.name or "") for v in node.outputs),
-        {key: _attribute(attribute) for key, attribute in node.attributes.items()},
     )
 
 

@@ -16,7 +16,8 @@ MAX_WEIGHT_BYTES = 8 << 30
 MAX_NODES = 1 << 18
 MAX_SUBGRAPHS = 256
 """Branches and bodies of nodes; a graph that holds itself twice at every level is small and never read."""
-OLDEST, NEWEST = 13, 28
+OLDEST, NEWEST = 7, 28
+"""ONNX Runtime reads none older either; `pocketpress.sources.onnx.older` knows what has changed since."""
 DOMAINS = ("", "ai.onnx")
 
 
@@ -54,9 +55,14 @@ def read_model(path: Path) -> onnx_ir.Model:
     return model
 
 
+def operator_set(model: onnx_ir.Model) -> int | None:
+    """Version of the standard's operators in a model."""
+    return next((v for d, v in model.opset_imports.items() if d in DOMAINS), None)
+
+
 def check_version(model: onnx_ir.Model, path: Path | str) -> None:
     """Refuse operator sets outside the supported range, and functions of the file's own."""
-    version = next((v for d, v in model.opset_imports.items() if d in DOMAINS), None)
+    version = operator_set(model)
     if version is None or not OLDEST <= version <= NEWEST:
         raise UnsupportedError(
             f"{path} has an operator set that is not supported",

@@ -6,7 +6,8 @@ is made; what is left runs node by node.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,10 +18,8 @@ from pocketpress.core.errors import BlockedError, Blocker, PocketpressError, Sou
 from pocketpress.sources.named import ANNOTATION, with_parameters
 from pocketpress.sources.steps.budget import MAX_CONSTANT_WORK, MAX_WORK, Budget
 from pocketpress.sources.steps.call import Call, Known, Operator, Result
-from pocketpress.sources.steps.graph import Graph, Step, unsupported
+from pocketpress.sources.steps.graph import SHAPE_OPS, Graph, Step, undecided, unsupported
 
-SHAPE_OPS = ("Shape", "Size", "SHAPE", "RANK")
-"""Their results are known, since shapes are."""
 MAX_KNOWN_ELEMENTS = 1 << 26
 """A constant that is computed is not larger: a few bytes of a file may ask for any number."""
 KNOWN_RATIO, FREE_KNOWN_ELEMENTS = 4, 1 << 28
@@ -64,26 +63,32 @@ class StepNetwork(nn.Module):
     @torch.no_grad()
     def _resolve(self, values: dict[str, Tensor]) -> None:
         """Run once; keep as known what does not depend on the inputs, and as steps what does."""
-        finished = last_reads(self.graph.steps, self.graph.outputs)
         blockers: list[Blocker] = []
         constants = Budget("what does not depend on the inputs", MAX_CONSTANT_WORK)
         network = Budget("one run of the network", MAX_WORK)
         free = FREE_KNOWN_ELEMENTS + KNOWN_RATIO * sum(v.size for v in self.known.values())
         lost: set[str] = set()  # what unsupported steps would have made
-        for step, done in zip(self.graph.steps, finished, strict=True):
-            read = [n for n in step.inputs if n is not None and n not in lost]
-            unread = [n for n in read if n not in values and n not in self.known]
-            if unread:
-                raise SourceError(f"node {step.name} reads what nothing makes", got=unread)
-            if lost.intersection(n for n in step.inputs if n is not None):
+        waiting = self._queue(self.graph.steps)
+        while waiting:
+            step, done = waiting.pop()
+            self._check_made(step, values, lost)
+            blocker = self._blocker(step, lost)
+            if blocker is None and step.branches and step.inputs[0] in self.known:
+                waiting = self._queue([*self._taken(step), *(later for later, _ in reversed(waiting))])
+                continue
+            if blocker is None and lost.intersection(n for n in step.inputs if n is not None):
                 lost.update(step.outputs)
                 continue
             is_live = any(n is not None and n not in self.known for n in step.inputs)
+            found: dict[str, Tensor] = {}
             try:
-                with network if is_live else constants:
-                    found = self._run(step, values)
+                if blocker is None:
+                    with network if is_live else constants:
+                        found = self._run(step, values)
             except UnsupportedError as error:
-                blockers.append(unsupported(step, error))
+                blocker = unsupported(step, error)
+            if blocker is not None:
+                blockers.append(blocker)
                 lost.update(step.outputs)
                 continue
             if step.op not in SHAPE_OPS and is_live:
@@ -97,6 +102,41 @@ class StepNetwork(nn.Module):
                 self.known[name] = _kept(step, value, free)
         if blockers:
             raise BlockedError(blockers)
+
+    def _queue(self, steps: Sequence[Step]) -> list[tuple[Step, list[str]]]:
+        """From the last to the first, each with what nobody reads after it."""
+        return list(zip(steps, last_reads(steps, self.graph.outputs), strict=True))[::-1]
+
+    def _check_made(self, step: Step, values: Mapping[str, Tensor], lost: Container[str]) -> None:
+        read = [n for n in step.inputs if n is not None and n not in lost]
+        unread = [n for n in read if n not in values and n not in self.known]
+        if unread:
+            raise SourceError(f"node {step.name} reads what nothing makes", got=unread)
+
+    def _blocker(self, step: Step, lost: Container[str]) -> Blocker | None:
+        """What is not supported whatever it computes."""
+        if step.branches:
+            condition = step.inputs[0]
+            decided = condition in self.known or condition in lost
+            return None if decided else unsupported(step, undecided(step))
+        return None if step.op in self.operators else unsupported(step)
+
+    def _taken(self, step: Step) -> list[Step]:
+        """Steps of the branch that is taken; its constants become known, and the choice a note."""
+        condition = np.ravel(self.known[step.inputs[0] or ""])
+        if condition.size != 1:
+            raise SourceError(
+                f"node {step.name}: the condition of {step.op}", got=condition.size, allowed="one value"
+            )
+        chosen = bool(condition[0])
+        note = (
+            step.name,
+            f"the condition is {str(chosen).lower()} for these shapes: the other branch is left out",
+        )
+        self.graph = replace(self.graph, notes=(*self.graph.notes, note))
+        known, steps = step.taken(chosen)
+        self.known.update(known)
+        return steps
 
     def _run(self, step: Step, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         call = Call(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from pocketpress.core.given import GivenScales
 from pocketpress.core.program.ir import Quantization
 from pocketpress.sources.steps.graph import Step
@@ -21,7 +23,7 @@ def given_scales(file: FileGraph, steps: Sequence[Step]) -> GivenScales | None:
         file: as read.
         steps: made of its operators, one each, in order.
     """
-    results, operands, weights = {}, {}, {}
+    results, operands, weights, anew = {}, {}, {}, set()
     for operator, step in zip(file.operators, steps, strict=True):
         source = f"node {step.name} ({step.op})"
         grid = _grid(file.tensors[operator.outputs[0]]) if operator.outputs else None
@@ -31,12 +33,14 @@ def given_scales(file: FileGraph, steps: Sequence[Step]) -> GivenScales | None:
             scales = _weight(operator, file)
             if scales is not None:
                 weights[source] = scales
+            elif _is_quantized_weight(operator, file):
+                anew.add(source)
         read = [None if i < 0 else _grid(file.tensors[i]) for i in operator.inputs]
         operands[source] = tuple(read)
     if not results:
         return None
     inputs = tuple(_grid(file.tensors[i]) or _quantized_first(i, file) for _, i in file.inputs)
-    return GivenScales(inputs, results, operands, weights)
+    return GivenScales(inputs, results, operands, weights, frozenset(anew))
 
 
 def _grid(tensor: FileTensor) -> Quantization | None:
@@ -53,10 +57,27 @@ def _quantized_first(index: int, file: FileGraph) -> Quantization | None:
 
 
 def _weight(operator: FileOperator, file: FileGraph) -> tuple[float, ...] | None:
-    """Scales of int8 weights without zero points; others are not of our contract."""
+    """Scales of weights that are symmetric int8; uint8 ones around 128 are, one integer in 256 excepted."""
+    weight = _weight_tensor(operator, file)
+    if weight is None or weight.kind not in SIGNED or not weight.scale or min(weight.scale) <= 0:
+        return None
+    zero = SIGNED[weight.kind]
+    lowest = np.array(zero - 128, np.int64).astype(np.uint8)  # -128, which our contract has not, as a byte
+    if (
+        any(z != zero for z in weight.zero_point)
+        or weight.data is None
+        or bool((weight.data == lowest).any())
+    ):
+        return None
+    return weight.scale
+
+
+def _is_quantized_weight(operator: FileOperator, file: FileGraph) -> bool:
+    weight = _weight_tensor(operator, file)
+    return weight is not None and weight.kind in SIGNED and bool(weight.scale) and min(weight.scale) > 0
+
+
+def _weight_tensor(operator: FileOperator, file: FileGraph) -> FileTensor | None:
     place = WEIGHT_AT[operator.op]
     index = operator.inputs[place] if place < len(operator.inputs) else -1
-    weight = file.tensors[index] if index >= 0 else None
-    if weight is None or weight.kind != "INT8" or not weight.scale or any(weight.zero_point):
-        return None
-    return weight.scale if min(weight.scale) > 0 else None
+    return file.tensors[index] if index >= 0 else None

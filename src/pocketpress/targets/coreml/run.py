@@ -80,6 +80,11 @@ def open_runner(path: Path, threads: int) -> CoreMLRunner:
     return CoreMLRunner(model, signature, inputs, outputs)
 
 
+def read_signature(path: Path) -> Signature:
+    """The signature that this target embeds; raises as `read_model`."""
+    return signature_of_model(read_model(path), path)
+
+
 def _load(path: Path) -> Any:
     coremltools = import_quietly()
     try:

@@ -3,12 +3,14 @@
 The runtime is loaded through its extension module: the package's own `executorch.runtime` imports the whole
 exporter first, which takes ten seconds.  The runtime has one thread pool per process and every loaded program
 points into it, so all programs are unloaded before the pool changes size, and loaded again at their next run.
+Where PyTorch is missing, as on a board, the extension module cannot be loaded; see `native` for the way then.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import io
 import os
 import sys
@@ -26,6 +28,7 @@ from pocketpress.core.buffers import allocated, filled, small
 from pocketpress.core.errors import ArtifactError, UserError
 from pocketpress.core.signature import Signature
 from pocketpress.core.target import Array
+from pocketpress.targets.executorch import native
 from pocketpress.targets.executorch.container import read_container
 
 _STDERR = 2
@@ -39,19 +42,27 @@ def open_runner(path: Path, threads: int) -> ExecuTorchRunner:
     """
     if threads < 1:
         raise UserError("threads must be at least 1", got=threads)
+    data = _bytes(path)
+    return ExecuTorchRunner(data, Signature.from_json(read_container(data).signature), threads)
+
+
+def read_signature(path: Path) -> Signature:
+    """The signature that this target embeds; raises ArtifactError."""
+    return Signature.from_json(read_container(_bytes(path)).signature)
+
+
+def _bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ArtifactError("cannot read artifact", got=f"{path}: {error.strerror}") from error
-    signature = Signature.from_json(read_container(data).signature)
-    return ExecuTorchRunner(data, signature, threads)
 
 
 class ExecuTorchRunner:
     """A loaded program; see `pocketpress.core.target.Runner`."""
 
     def __init__(self, data: bytes, signature: Signature, threads: int) -> None:
-        self._held: _Loaded | None = None
+        self._held: _Loaded | native.NativeProgram | None = None
         self._data, self._signature, self._threads = data, signature, threads
         _POOL.use(self)
 
@@ -84,12 +95,12 @@ class ExecuTorchRunner:
         if held is not None:
             held.release()
 
-    def load(self) -> _Loaded:
+    def load(self) -> _Loaded | native.NativeProgram:
         """The method ``forward``, loaded if it is not."""
         if self._held is None:
             if not self._data:
                 raise ArtifactError("the artifact was closed", next_step="open it again")
-            self._held = _Loaded(*_load(self._data), self._signature)
+            self._held = _load_held(self._data, self._signature)
         return self._held
 
     @property
@@ -140,6 +151,16 @@ def _tensor(value: Array) -> Any:
     return torch.from_numpy(value if value.flags.carray else np.require(value, requirements=("C", "W")))
 
 
+def _load_held(data: bytes, signature: Signature) -> _Loaded | native.NativeProgram:
+    if _has_torch():
+        return _Loaded(*_load(data), signature)
+    with _captured_stderr() as said:
+        try:
+            return native.NativeProgram(data, signature)
+        except ArtifactError as error:
+            raise ArtifactError("ExecuTorch cannot load the program", got=said() or error.got) from error
+
+
 def _load(data: bytes) -> tuple[Any, Any]:
     runtime = _runtime()
     with _captured_stderr() as said:
@@ -168,7 +189,7 @@ class _ThreadPool:
         self._threads: int | None = None
         self._runners: weakref.WeakSet[ExecuTorchRunner] = weakref.WeakSet()
 
-    def use(self, runner: ExecuTorchRunner) -> _Loaded:
+    def use(self, runner: ExecuTorchRunner) -> _Loaded | native.NativeProgram:
         """The runner's method, with the pool at the runner's size; whoever runs it holds the lock."""
         with self.lock:
             if self._threads != runner.threads:
@@ -181,11 +202,19 @@ class _ThreadPool:
         for runner in self._runners:
             runner.unload()
         with _captured_stderr():
-            _runtime()._unsafe_reset_threadpool(threads)
+            if _has_torch():
+                _runtime()._unsafe_reset_threadpool(threads)
+            else:
+                native.reset_threadpool(threads)
         self._threads = threads
 
 
 _POOL = _ThreadPool()
+
+
+@cache
+def _has_torch() -> bool:
+    return importlib.util.find_spec("torch") is not None
 
 
 @cache

@@ -73,6 +73,7 @@ SPEC = TargetSpec(
     suffix=".pte",
     package="pocketpress.targets.executorch",
     requires=("executorch", "torch", "flatbuffers"),
+    runs_with=("executorch", "flatbuffers"),
     groups=("android", "ios"),
     precisions=("fp32", "fp16", "w8a8-static", "w8-dynamic", "w4a8"),
     stores=("w8", "w8-block", "w4", "w4-block"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pocketpress.core.errors import DeviceError, UnsupportedError
+from pocketpress.core.errors import UnsupportedError
+from pocketpress.core.files import write_atomically
 from pocketpress.core.program import Node, Program
 from pocketpress.core.program.channels_last import to_channels_last
 from pocketpress.core.signature import Signature
@@ -51,16 +52,7 @@ def lower(program: Program, signature: Signature, path: Path) -> Lowered:
         UnsupportedError: the program has an operator that this target lacks.
     """
     emission = _emitted(program)
-    content = _packed(emission, program, signature)
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise DeviceError(
-            f"cannot write {path}", got=error.strerror, next_step="free space or choose --out"
-        ) from error
+    write_atomically(path, _packed(emission, program, signature), next_step="free space or choose --out")
     return Lowered(skipped=tuple(emission.skipped))
 
 

@@ -107,10 +107,8 @@ class _Rewrite:
         self._convert(self.inside[name], name, type_, _outer(type_))
 
     def _convert(self, source: str, name: str, before: TensorType, after: TensorType) -> str:
-        if before.quant is None:
-            op = "quantize"
-        else:
-            op = "dequantize" if after.quant is None else "requantize"
+        real = after.quant is None
+        op = "quantize" if before.quant is None else "dequantize" if real else "requantize"
         return self.builder.node(op, (source,), after, name=name)
 
 

@@ -13,5 +13,7 @@ SPEC = replace(
     suffix=".web.tflite",
     package="pocketpress.targets.litert_web",
     groups=("web",),
+    precisions=tuple(family for family in LITERT.precisions if family != "w8a16"),
+    stores=(*LITERT.stores, "w8a16"),
     executor="pocketpress.devices.web:obstacle",
 )

@@ -103,6 +103,11 @@ def open_runner(path: Path, threads: int = 1) -> OnnxRuntimeRunner:
     return OnnxRuntimeRunner(session, signature)
 
 
+def read_signature(path: Path) -> Signature:
+    """The signature that this target embeds; raises as `read_checked`."""
+    return read_checked(path)[1]
+
+
 def session_options(threads: int) -> Any:
     """Options for one inference at a time.
 

@@ -38,11 +38,12 @@ RULES = (
 
 SPEC = TargetSpec(
     name="onnxruntime",
-    title="ONNX Runtime (mobile and web)",
+    title="ONNX Runtime (mobile)",
     suffix=".onnx",
     package="pocketpress.targets.onnxruntime",
     requires=("onnx", "onnxruntime"),
-    groups=("android", "ios", "web"),
+    runs_with=("onnxruntime",),
+    groups=("android", "ios"),
     precisions=("fp32", "fp16", "w8a8-static", "w4a8", "w8-dynamic"),
     stores=("w8", "w8-block", "w4", "w4-block", "palette", "w8a16"),
     float_ops=frozenset(_FLOAT.split()),

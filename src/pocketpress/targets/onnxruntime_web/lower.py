@@ -10,10 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from pocketpress.core.program import Program
+from pocketpress.core.program.reals import all_on_reals
 from pocketpress.core.signature import Signature
 from pocketpress.core.target import Lowered, Skipped
 from pocketpress.targets.onnxruntime import lower as onnxruntime
-from pocketpress.targets.onnxruntime.wide import all_on_reals, is_wide
+from pocketpress.targets.onnxruntime.wide import is_wide
 from pocketpress.targets.onnxruntime_web.cost import Cost, predicted
 
 __all__ = ["audit", "lower", "lower_as"]
@@ -55,6 +56,6 @@ def _skipped(cost: Cost) -> Skipped:
     share = cost.integer_s / cost.float_s if cost.float_s else 1.0
     return Skipped(
         "8-bit activations",
-        f"integer kernels of ONNX Runtime Web would take {share:.1f} times the time of the float ones for this "
-        "network: computed in float32 on the same 8-bit weights",
+        f"integer kernels of ONNX Runtime Web would take {share:.1f} times the time of the float ones for "
+        "this network: computed in float32 on the same 8-bit weights",
     )

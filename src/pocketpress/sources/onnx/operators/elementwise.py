@@ -76,6 +76,17 @@ def _gelu(call: Call) -> Tensor:
     return F.gelu(call.x, approximate=call.attribute("approximate", "none"))
 
 
+def _selu(call: Call) -> Tensor:
+    alpha = float(call.attribute("alpha", 1.6732632423543772))
+    gamma = float(call.attribute("gamma", 1.0507009873554805))
+    return F.elu(call.x, alpha) * gamma
+
+
+def _swish(call: Call) -> Tensor:
+    alpha = call.attribute("alpha", 1.0)
+    return F.silu(call.x) if alpha == 1 else call.x * torch.sigmoid(call.x * alpha)
+
+
 def _prelu(call: Call) -> Tensor:
     return torch.clamp(call.x, min=0) + call.input(1) * torch.clamp(call.x, max=0)
 
@@ -91,6 +102,8 @@ TABLE: dict[str, Operator] = {
     "And": binary(torch.logical_and),
     "Cast": _cast,
     "Ceil": unary(torch.ceil),
+    "CastLike": lambda call: call.x.to(call.input(1).dtype),
+    "Celu": lambda call: F.celu(call.x, call.attribute("alpha", 1.0)),
     "Clip": _clip,
     "Cos": unary(torch.cos),
     "Div": binary(_divide),
@@ -124,6 +137,7 @@ TABLE: dict[str, Operator] = {
     "Reciprocal": unary(torch.reciprocal),
     "Relu": unary(F.relu),
     "Round": unary(torch.round),
+    "Selu": _selu,
     "Sigmoid": unary(torch.sigmoid),
     "Sign": unary(torch.sign),
     "Sin": unary(torch.sin),
@@ -132,7 +146,9 @@ TABLE: dict[str, Operator] = {
     "Sqrt": unary(torch.sqrt),
     "Sub": binary(torch.sub),
     "Sum": variadic(torch.add),
+    "Swish": _swish,
     "Tanh": unary(torch.tanh),
+    "ThresholdedRelu": lambda call: F.threshold(call.x, call.attribute("alpha", 1.0), 0.0),
     "Where": lambda call: torch.where(call.x, call.input(1), call.input(2)),
     "Xor": binary(torch.logical_xor),
 }

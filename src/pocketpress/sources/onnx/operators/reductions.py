@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pocketpress.sources.onnx.older import FLATTENED
 from pocketpress.sources.steps.call import Call, Operator, Result
 
 Reduction = Callable[[Tensor, list[int], bool], Tensor]
@@ -79,6 +80,12 @@ def _layer_norm_with_statistics(
     return [found if bias is None else found + bias, mean, inverse]
 
 
+def _rms_norm(call: Call) -> Tensor:
+    axes = list(range(int(call.attribute("axis", -1)) % call.x.ndim, call.x.ndim))
+    epsilon = float(call.attribute("epsilon", 1e-5))
+    return call.x * torch.rsqrt(call.x.square().mean(axes, keepdim=True) + epsilon) * call.input(1)
+
+
 def _group_norm(call: Call) -> Tensor:
     groups, epsilon = int(call.attribute("num_groups")), float(call.attribute("epsilon", 1e-5))
     scale, bias = call.input(1), call.input(2)
@@ -88,12 +95,21 @@ def _group_norm(call: Call) -> Tensor:
     return F.group_norm(call.x, groups, scale.repeat_interleave(each), bias.repeat_interleave(each), epsilon)
 
 
-def _softmax(call: Call) -> Tensor:
-    return torch.softmax(call.x, int(call.attribute("axis", -1)))
+def _over_axes(function: Callable[[Tensor, int], Tensor]) -> Operator:
+    """Over one axis, or as in older operator sets over all from one on."""
 
+    def run(call: Call) -> Tensor:
+        axis = int(call.attribute("axis", -1))
+        if not call.attribute(FLATTENED, 0):
+            return function(call.x, axis)
+        axis = axis + call.x.ndim if axis < 0 else axis
+        wide = [place for place in range(axis, call.x.ndim) if call.x.shape[place] > 1]
+        if len(wide) == 1:
+            return function(call.x, wide[0])
+        flat = call.x.reshape(*call.x.shape[:axis], math.prod(call.x.shape[axis:]))
+        return function(flat, -1).reshape(call.x.shape)
 
-def _log_softmax(call: Call) -> Tensor:
-    return torch.log_softmax(call.x, int(call.attribute("axis", -1)))
+    return run
 
 
 def _lp_norm(call: Call) -> Tensor:
@@ -122,10 +138,12 @@ TABLE: dict[str, Operator] = {
     "InstanceNormalization": _instance_norm,
     "LRN": _local_response,
     "LayerNormalization": _layer_norm,
-    "LogSoftmax": _log_softmax,
+    "LogSoftmax": _over_axes(torch.log_softmax),
     "LpNormalization": _lp_norm,
+    "RMSNormalization": _rms_norm,
     "ReduceL1": reduce(lambda x, axes, keep: x.abs().sum(axes, keepdim=keep)),
     "ReduceL2": reduce(lambda x, axes, keep: x.square().sum(axes, keepdim=keep).sqrt()),
+    "ReduceLogSum": reduce(lambda x, axes, keep: x.sum(axes, keepdim=keep).log()),
     "ReduceLogSumExp": reduce(lambda x, axes, keep: torch.logsumexp(x, axes, keepdim=keep)),
     "ReduceMax": reduce(lambda x, axes, keep: x.amax(axes, keepdim=keep)),
     "ReduceMean": reduce(lambda x, axes, keep: x.mean(axes, keepdim=keep)),
@@ -133,5 +151,5 @@ TABLE: dict[str, Operator] = {
     "ReduceProd": reduce(_product),
     "ReduceSum": reduce(lambda x, axes, keep: x.sum(axes, keepdim=keep)),
     "ReduceSumSquare": reduce(lambda x, axes, keep: x.square().sum(axes, keepdim=keep)),
-    "Softmax": _softmax,
+    "Softmax": _over_axes(torch.softmax),
 }

@@ -185,51 +185,6 @@ def _space_to_depth(call: Call) -> Tensor:
     return cut.permute(0, 3, 5, 1, 2, 4).reshape(n, c * block**2, h // block, w // block)
 
 
-def _resize(call: Call) -> Tensor:
-    sizes, scales = call.ints(3, "sizes"), call.array(2, "scales")
-    shape = list(call.x.shape)
-    if sizes is None:
-        if scales is None or scales.size != len(shape):
-            raise call.refuse("scales", scales, f"{len(shape)} numbers")
-        sizes = [math.floor(size * float(scale)) for size, scale in zip(shape, scales, strict=True)]
-    if call.x.ndim != 4 or sizes[:2] != shape[:2] or call.attribute("axes") is not None:
-        raise call.refuse("sizes", sizes, "two spatial axes of (N, C, H, W)")
-    call.bounded(sizes)
-    return _resized(call, shape[2:], sizes[2:], None if scales is None else [float(s) for s in scales[2:]])
-
-
-def _resized(call: Call, before: list[int], after: list[int], scales: list[float] | None) -> Tensor:
-    mode = call.attribute("mode", "nearest")
-    where = call.attribute("coordinate_transformation_mode", "half_pixel")
-    exact = scales is None or all(
-        math.isclose(a / b, s) for a, b, s in zip(after, before, scales, strict=True)
-    )
-    if not exact or call.attribute("antialias", 0):
-        raise call.refuse("scales", scales, "scales that give whole sizes, without antialiasing")
-    if mode == "nearest":
-        whole = all(a % b == 0 for a, b in zip(after, before, strict=True))
-        rounding = call.attribute("nearest_mode", "round_prefer_floor")
-        if where == "asymmetric" and (
-            rounding == "floor" or (whole and rounding == "round_prefer_floor" and _double(before, after))
-        ):
-            return F.interpolate(call.x, size=after, mode="nearest")
-        if where in ("half_pixel", "pytorch_half_pixel") and whole and rounding.startswith("round"):
-            return F.interpolate(call.x, size=after, mode="nearest")
-        raise call.refuse(
-            "nearest mode", (where, rounding), ["asymmetric floor", "half_pixel in whole factors"]
-        )
-    if mode == "linear" and where in ("half_pixel", "pytorch_half_pixel", "align_corners"):
-        if where == "pytorch_half_pixel" and 1 in after:
-            raise call.refuse("coordinate_transformation_mode", where, "half_pixel for one place")
-        return F.interpolate(call.x, size=after, mode="bilinear", align_corners=where == "align_corners")
-    raise call.refuse("mode", (mode, where), ["nearest", "linear half_pixel", "linear align_corners"])
-
-
-def _double(before: list[int], after: list[int]) -> bool:
-    """Up to twice the size, 1/2 rounds to floor as it must."""
-    return all(a <= 2 * b for a, b in zip(after, before, strict=True))
-
-
 TABLE: dict[str, Operator] = {
     "Concat": _concat,
     "ConstantOfShape": _constant_of_shape,
@@ -241,7 +196,6 @@ TABLE: dict[str, Operator] = {
     "Pad": _pad,
     "Range": _range,
     "Reshape": _reshape,
-    "Resize": _resize,
     "Shape": _shape,
     "Size": lambda call: torch.tensor(call.x.numel()),
     "Slice": _slice,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pocketpress.sources.onnx.operators import (
     elementwise,
+    places,
     products,
     quantized,
     recurrent,
     reductions,
+    resize,
     shapes,
     windows,
 )
@@ -15,10 +17,12 @@ from pocketpress.sources.steps.call import Operator
 
 OPERATORS: dict[str, Operator] = {
     **elementwise.TABLE,
+    **places.TABLE,
     **products.TABLE,
     **quantized.TABLE,
     **recurrent.TABLE,
     **reductions.TABLE,
+    **resize.TABLE,
     **shapes.TABLE,
     **windows.TABLE,
 }

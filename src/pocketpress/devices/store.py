@@ -1,0 +1,147 @@
+"""What was measured on devices, kept: one JSON file per device in the user's data folder.
+
+A measurement is of one artifact, named by its SHA-256, in one runtime and backend.  A later one of the same
+replaces it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pocketpress.core.errors import ArtifactError, DeviceError
+from pocketpress.core.record import DeviceEntry, Name, Sha256, Text, write_atomically
+
+FORMAT: Literal[1] = 1
+MAX_FILE_BYTES = 16 << 20
+MOST_ARTIFACTS = 1000
+"""Of one device; the oldest go first."""
+MOST_ENTRIES = 256
+"""Of one artifact in a record; the oldest go first."""
+SLUG = re.compile(r"[^a-z0-9.@:_-]+")
+
+
+class Kept(BaseModel):
+    """Measurements of one artifact on one device."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    sha256: Sha256
+    artifact: Name = Field(description="file name, for people")
+    target: Name
+    entries: tuple[DeviceEntry, ...] = Field(max_length=16, description="one per runtime and backend")
+
+
+class DeviceFile(BaseModel):
+    """All measurements of one device, the oldest first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    format: Literal[1] = FORMAT
+    name: Name
+    kind: Name
+    description: Text | None = None
+    artifacts: Annotated[tuple[Kept, ...], Field(max_length=MOST_ARTIFACTS)] = ()
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder of all devices.
+
+    Attributes:
+        folder: made when first written to.
+    """
+
+    folder: Path
+
+    def names(self) -> tuple[str, ...]:
+        """Devices that something is kept of."""
+        return tuple(sorted(path.stem.replace("+", ":") for path in self.folder.glob("*.json")))
+
+    def read(self, name: str) -> DeviceFile | None:
+        """What is kept of a device, or None.
+
+        Raises:
+            ArtifactError: the file is damaged.
+        """
+        path = self._path(name)
+        try:
+            if path.stat().st_size > MAX_FILE_BYTES:
+                raise ArtifactError("kept measurements are too large", got=path, allowed=MAX_FILE_BYTES)
+            return DeviceFile.model_validate_json(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise DeviceError("cannot read kept measurements", got=f"{path}: {error.strerror}") from error
+        except ValidationError as error:
+            where = ".".join(map(str, error.errors(include_url=False)[0]["loc"]))[:200]
+            raise ArtifactError(
+                "kept measurements are damaged", got=f"{path} at {where}", next_step="remove that file"
+            ) from None
+
+    def find(self, name: str, sha256: str) -> tuple[DeviceEntry, ...]:
+        """Measurements of an artifact on a device."""
+        found = self.read(name)
+        kept = () if found is None else found.artifacts
+        return next((k.entries for k in kept if k.sha256 == sha256), ())
+
+    def keep(self, artifact: str, target: str, sha256: str, entry: DeviceEntry) -> None:
+        """Add a measurement, atomically; it replaces one of the same artifact, runtime and backend.
+
+        Raises:
+            DeviceError: the disk refuses; what was kept before is still there.
+            ArtifactError: what was kept before is damaged.
+        """
+        name = slug(entry.name)
+        before = self.read(name) or DeviceFile(name=name, kind=entry.kind)
+        old = next((k for k in before.artifacts if k.sha256 == sha256), None)
+        others = [e for e in (() if old is None else old.entries) if _which(e) != _which(entry)]
+        kept = Kept(sha256=sha256, artifact=artifact, target=target, entries=(*others[-15:], entry))
+        rest = [k for k in before.artifacts if k.sha256 != sha256][-(MOST_ARTIFACTS - 1) :]
+        after = DeviceFile(name=name, kind=entry.kind, description=entry.description, artifacts=(*rest, kept))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DeviceError("cannot keep measurements", got=f"{self.folder}: {error.strerror}") from error
+        write_atomically(self._path(name), (after.model_dump_json(indent=1) + "\n").encode())
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{slug(name).replace(':', '+')}.json"
+
+
+def _which(entry: DeviceEntry) -> tuple[str | None, str | None]:
+    return entry.runtime, entry.backend
+
+
+def replaced(entries: Iterable[DeviceEntry], new: DeviceEntry) -> tuple[DeviceEntry, ...]:
+    """``entries`` with ``new`` instead of the one of the same device, runtime and backend.
+
+    A device that could not run it before, and now can, is no longer said to be unable.
+    """
+    kept = [
+        e
+        for e in entries
+        if e.name != new.name or (_which(e) != _which(new) and not (e.runtime is None and new.runtime))
+    ]
+    return (*kept[-(MOST_ENTRIES - 1) :], new)
+
+
+def slug(name: str) -> str:
+    """A device's name as it is typed and as a file is called: ``Pixel 7`` is ``pixel-7``."""
+    text = SLUG.sub("-", name.strip().lower()).strip("-.")[:64]
+    return text or "device"
+
+
+def default_folder() -> Path:
+    """``$POCKETPRESS_DEVICES``, or ``pocketpress/devices`` in the user's data folder."""
+    given = os.environ.get("POCKETPRESS_DEVICES")
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "pocketpress" / "devices"

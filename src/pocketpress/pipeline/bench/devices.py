@@ -1,0 +1,88 @@
+"""``bench --device``: artifacts on devices, one after the other, and what was seen is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketpress.core.record import DeviceEntry, Limits
+from pocketpress.devices.store import Store, default_folder
+from pocketpress.pipeline.bench.keep import keep
+from pocketpress.pipeline.bench.on_devices import Plan, Trial, reached, try_on
+from pocketpress.pipeline.bench.reference import reference_of
+from pocketpress.pipeline.bench.subjects import Subject, find_subjects
+from pocketpress.pipeline.events import Events
+
+
+@dataclass(frozen=True)
+class Benched:
+    """What was seen.
+
+    Attributes:
+        rows: file name of an artifact, and what a device made of it.
+        problems: what could not be kept, in words.
+    """
+
+    rows: tuple[tuple[str, DeviceEntry], ...]
+    problems: tuple[str, ...]
+
+
+def bench_devices(
+    artifacts: Sequence[Path],
+    devices: str,
+    *,
+    data: str | None = None,
+    samples: int = 8,
+    threads: int = 1,
+    sustained_s: float = 0.0,
+    created: str | None = None,
+    store: Store | None = None,
+    events: Events | None = None,
+) -> Benched:
+    """Execute artifacts on devices.
+
+    Args:
+        artifacts: files, or folders of presses.
+        devices: comma-separated, as after ``--device``.
+        data: samples to compare on; by default those that the press kept, else random ones.
+        samples: at most so many.
+        threads: of the runtimes.
+        sustained_s: then run on for so long.
+        created: time stamp of the entries.
+        store: where to keep them; the user's own by default.
+        events: told about progress.
+
+    Raises:
+        ArtifactError: something is no artifact.
+        UserError: a name is no device.
+        DeviceError: a device cannot be reached.
+    """
+    subjects = find_subjects(artifacts)
+    store, events = store or Store(default_folder()), events or Events()
+    rows: list[tuple[str, DeviceEntry]] = []
+    problems: list[str] = []
+    with reached(devices) as found:
+        for subject in subjects:
+            trial = _trial(subject, data, samples)
+            limits = Limits() if subject.record is None else subject.record.limits
+            limits = limits.model_copy(update={"max_latency_s": None})  # it was of the press's own machine
+            plan = Plan(threads, True, sustained_s, limits, created)
+            for device, description in found:
+                entry = try_on(device, description, trial, plan, events)
+                rows.append((subject.name, entry))
+                problems += keep(subject, entry, store)
+    return Benched(tuple(rows), tuple(problems))
+
+
+def _trial(subject: Subject, data: str | None, samples: int) -> Trial:
+    reference = reference_of(subject, data, samples)
+    made = () if subject.record is None else subject.record.targets
+    return Trial(
+        path=subject.path,
+        spec=subject.spec,
+        golden=reference.golden,
+        float_path=subject.float_path,
+        stored_only=any(target.stored_only for target in made if target.sha256 == subject.sha256),
+        notes=reference.notes,
+    )

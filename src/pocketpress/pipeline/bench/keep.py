@@ -1,0 +1,58 @@
+"""Keep a measurement: in the store of devices, and in the record and report of the press it belongs to."""
+
+from __future__ import annotations
+
+from pocketpress.core.errors import PocketpressError
+from pocketpress.core.record import DeviceEntry, Record, TargetEntry, write_atomically
+from pocketpress.devices.store import Store, default_folder, replaced
+from pocketpress.pipeline.bench.subjects import Subject
+from pocketpress.report.render import render
+
+REPORT = "report.html"
+
+
+def own_store() -> Store:
+    """This user's store of devices."""
+    return Store(default_folder())
+
+
+def keep(subject: Subject, entry: DeviceEntry, store: Store | None) -> tuple[str, ...]:
+    """Write a measurement wherever it belongs; returns what went wrong with that, in words.
+
+    A result has cost somebody minutes: a full disk or a damaged file must not throw the next one away.
+    """
+    problems = []
+    if store is not None and entry.latency_s is not None:
+        try:
+            store.keep(subject.name, subject.spec.name, subject.sha256, entry)
+        except PocketpressError as error:
+            problems.append(f"not kept: {error}")
+    if subject.record_path is not None:
+        try:
+            add_to_record(subject, entry)
+        except PocketpressError as error:
+            problems.append(f"not in the record: {error}")
+    return tuple(problems)
+
+
+def add_to_record(subject: Subject, entry: DeviceEntry) -> None:
+    """Put the entry beside its target, and draw the report again if there is one.
+
+    Raises:
+        ArtifactError: the record is gone or damaged.
+        DeviceError: the disk refuses.
+    """
+    path = subject.record_path
+    assert path is not None
+    record = Record.read(path)
+
+    def with_entry(target: TargetEntry) -> TargetEntry:
+        if target.sha256 != subject.sha256:
+            return target
+        return target.model_copy(update={"devices": replaced(target.devices, entry)})
+
+    record = record.model_copy(update={"targets": tuple(map(with_entry, record.targets))})
+    record.write(path)
+    report = path.with_name(REPORT)
+    if report.is_file():
+        write_atomically(report, render(record).encode())

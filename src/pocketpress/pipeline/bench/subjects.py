@@ -1,0 +1,105 @@
+"""What is measured: artifacts, with what the press that made them left beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketpress.core.digest import sha256_of
+from pocketpress.core.errors import ArtifactError, UserError
+from pocketpress.core.record import Record
+from pocketpress.core.target import TargetSpec
+from pocketpress.core.targets import target_of
+
+RECORD = "record.json"
+FOLDER = "bench"
+"""Folder of a press with what a device needs besides the artifact: golden samples, and float originals."""
+GOLDEN = "golden.npz"
+MAX_SUBJECTS = 64
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One artifact to measure.
+
+    Attributes:
+        path: the artifact.
+        spec: its target.
+        sha256: of the artifact.
+        record: of the press that made these very bytes, or None.
+        record_path: where that record is.
+    """
+
+    path: Path
+    spec: TargetSpec
+    sha256: str
+    record: Record | None = None
+    record_path: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """File name."""
+        return self.path.name
+
+    @property
+    def float_path(self) -> Path | None:
+        """The float artifact of the same press and target, where it was kept."""
+        if self.record is None:
+            return None
+        path = self.path.parent / FOLDER / f"float-{self.path.name}"
+        return path if path.exists() else None
+
+    @property
+    def golden_path(self) -> Path | None:
+        """The golden samples of the same press, where they were kept."""
+        if self.record is None:
+            return None
+        path = self.path.parent / FOLDER / GOLDEN
+        return path if path.is_file() else None
+
+
+def find_subjects(paths: Sequence[Path]) -> tuple[Subject, ...]:
+    """Artifacts by path; a press folder stands for all artifacts that its record names.
+
+    Raises:
+        ArtifactError: a path is missing, or nothing of any target.
+        UserError: the same artifact twice, or too many.
+    """
+    found: dict[str, Subject] = {}
+    for path in paths:
+        for subject in _subjects(path):
+            if subject.sha256 in found:
+                raise UserError(
+                    "the same artifact twice", got=f"{found[subject.sha256].path} and {subject.path}"
+                )
+            found[subject.sha256] = subject
+    if len(found) > MAX_SUBJECTS:
+        raise UserError("too many artifacts", got=len(found), allowed=MAX_SUBJECTS)
+    return tuple(found.values())
+
+
+def _subjects(path: Path) -> list[Subject]:
+    if not path.exists():
+        raise ArtifactError("no such artifact", got=path)
+    if not (path.is_dir() and (path / RECORD).is_file()):
+        return [_subject(path)]
+    names = [entry.artifact for entry in Record.read(path / RECORD).targets if entry.artifact]
+    if not names:
+        raise ArtifactError("the press left no artifact", got=path)
+    return [_subject(path / name) for name in names]
+
+
+def _subject(path: Path) -> Subject:
+    if not path.exists():
+        raise ArtifactError("no such artifact", got=path)
+    try:
+        digest = sha256_of(path)
+    except OSError as error:
+        raise ArtifactError("cannot read the artifact", got=f"{path}: {error.strerror}") from error
+    spec, beside = target_of(path), path.parent / RECORD
+    if beside.is_file():
+        record = Record.read(beside)
+        if any(entry.sha256 == digest for entry in record.targets):
+            return Subject(path, spec, digest, record, beside)
+    return Subject(path, spec, digest)

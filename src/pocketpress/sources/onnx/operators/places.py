@@ -1,0 +1,146 @@
+"""Places: triangles, running sums, writing and reading at computed positions.
+
+Exporters use them for masks and positions, mostly of constants; with activations they become products,
+slices and choices, which every runtime has.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pocketpress.sources.onnx.operators.elementwise import DTYPES
+from pocketpress.sources.steps.call import Call, Known, Operator
+
+
+def _triangle(call: Call) -> Tensor:
+    rows, columns = call.x.shape[-2:]
+    diagonal = int(call.number(1, "k") or 0)
+    lower = torch.ones(call.bounded([rows, columns]), dtype=torch.bool)
+    upper = bool(call.attribute("upper", 1))
+    kept = torch.triu(lower, diagonal) if upper else torch.tril(lower, diagonal)
+    return torch.where(kept, call.x, torch.zeros((), dtype=call.x.dtype))
+
+
+def _running_sum(call: Call) -> Tensor:
+    axis = int(call.number(1, "axis") or 0)
+    flipped, exclusive = bool(call.attribute("reverse", 0)), bool(call.attribute("exclusive", 0))
+    if 0 in call.known and not flipped and not exclusive:
+        return torch.cumsum(call.x, axis, dtype=call.x.dtype)
+    size = call.x.shape[axis]
+    places = torch.arange(math.prod(call.bounded([size, size])) // max(1, size))
+    ahead = places[None, :] - places[:, None]  # of the place read over the place written
+    shares = (
+        (ahead < 0 if exclusive else ahead <= 0) if not flipped else (ahead > 0 if exclusive else ahead >= 0)
+    )
+    order = list(range(call.x.ndim))  # its own inverse, once the axis and the last are exchanged
+    order[axis], order[-1] = order[-1], order[axis]
+    sums = F.linear(call.x.float().permute(order), shares.float()).permute(order)
+    return sums if call.x.is_floating_point() else sums.to(call.x.dtype)
+
+
+def _identity_like(call: Call) -> Tensor:
+    rows, columns = call.bounded(list(call.x.shape))
+    kind = int(call.attribute("dtype", 0))
+    if kind and kind not in DTYPES:
+        raise call.refuse("type", kind, sorted(DTYPES))
+    ones = torch.ones(rows, columns, dtype=DTYPES[kind] if kind else call.x.dtype)
+    diagonal = int(call.attribute("k", 0))
+    return torch.triu(torch.tril(ones, diagonal), diagonal)
+
+
+def _nonzero(call: Call) -> Tensor:
+    x = call.array(0, "places")
+    return torch.from_numpy(np.array(np.nonzero(np.asarray(x)), np.int64))
+
+
+def _one_hot(call: Call) -> Tensor:
+    depth, values = call.number(1, "depth"), call.array(2, "values")
+    if depth is None or values is None or values.size != 2:
+        raise call.refuse("depth and values", (depth, values), "a number and two values")
+    axis, size = int(call.attribute("axis", -1)), int(depth)
+    call.bounded([size, size])
+    off, on = (float(v) for v in values.reshape(-1))
+    table = torch.full((size, size), off)
+    table.fill_diagonal_(on)
+    indices = call.x.long()
+    if 0 in call.known:
+        found = table[torch.where(indices < 0, indices + size, indices)]
+    else:
+        found = F.embedding(indices, table)
+    return found.movedim(-1, axis).to(torch.from_numpy(np.array(values)).dtype)
+
+
+def _flat(call: Call, indices: Known, sizes: list[int]) -> Known:
+    """Positions among the first axes as one axis, by (..., axes) indices."""
+    known = np.asarray(indices, np.int64)
+    known = np.where(known < 0, known + np.asarray(sizes), known)
+    if known.size and (known.min() < 0 or bool((known >= np.asarray(sizes)).any())):
+        raise call.refuse("indices", known.min(), f"below {sizes}")
+    flat: Known = np.asarray(np.ravel_multi_index(tuple(np.moveaxis(known, -1, 0)), sizes))
+    return flat
+
+
+def _gather_nd(call: Call) -> Tensor:
+    indices = call.array(1, "indices")
+    if indices is None or call.attribute("batch_dims", 0):
+        raise call.refuse("batch_dims", call.attribute("batch_dims", 0), 0)
+    count = indices.shape[-1]
+    flat = _flat(call, indices, list(call.x.shape[:count]))
+    rest = list(call.x.shape[count:])
+    rows = call.x.reshape(-1, *rest)
+    found = rows.index_select(0, torch.from_numpy(np.ascontiguousarray(flat.reshape(-1))))
+    return found.reshape(*flat.shape, *rest)
+
+
+def _scatter_nd(call: Call) -> Tensor:
+    """Rows that lie side by side are put between their neighbours; others are added by a constant product."""
+    x, updates = call.x, call.input(2)
+    indices = call.array(1, "indices")
+    if indices is None or call.attribute("reduction", "none") not in ("none", b"none"):
+        raise call.refuse("reduction", call.attribute("reduction"), "none")
+    count = indices.shape[-1]
+    flat = _flat(call, indices, list(x.shape[:count])).reshape(-1)
+    rest = list(x.shape[count:])
+    rows, new = x.reshape(-1, *rest), updates.reshape(-1, *rest)
+    if not len(flat):
+        return x
+    if len(flat) == 1 or bool((np.diff(flat) == 1).all()):
+        parts = [rows[: int(flat[0])], new, rows[int(flat[-1]) + 1 :]]
+        return torch.cat([part for part in parts if part.shape[0]]).reshape(x.shape)
+    if 0 in call.known and 2 in call.known:
+        return rows.index_copy(0, torch.from_numpy(flat), new).reshape(x.shape)
+    if not x.is_floating_point():
+        raise call.refuse("indices of integers", "scattered", "neighbours")
+    call.bounded([rows.shape[0], len(flat)])
+    chosen = {int(row): position for position, row in enumerate(flat)}  # of equal rows the last is written
+    places = torch.zeros(rows.shape[0], len(flat))
+    places[list(chosen), list(chosen.values())] = 1
+    kept = (1 - places.sum(1)).reshape(-1, *[1] * len(rest))
+    put = torch.matmul(places, new.reshape(len(flat), -1)).reshape(rows.shape)
+    return (rows * kept + put).reshape(x.shape)
+
+
+def _scatter(call: Call) -> Tensor:
+    axis = int(call.attribute("axis", 0))
+    if call.attribute("reduction", "none") not in ("none", b"none"):
+        raise call.refuse("reduction", call.attribute("reduction"), "none")
+    indices = call.input(1).long()
+    indices = torch.where(indices < 0, indices + call.x.shape[axis], indices)
+    return torch.scatter(call.x, axis, indices, call.input(2))
+
+
+TABLE: dict[str, Operator] = {
+    "CumSum": _running_sum,
+    "EyeLike": _identity_like,
+    "GatherND": _gather_nd,
+    "NonZero": _nonzero,
+    "OneHot": _one_hot,
+    "ScatterElements": _scatter,
+    "ScatterND": _scatter_nd,
+    "Trilu": _triangle,
+}
