@@ -7,6 +7,7 @@ import io
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from tests.devices.fake_runtime import SPEC
 
 import pocketpress
 from pocketpress.core.errors import ArtifactError, DeviceError
+from pocketpress.core.targets import all_targets
 from pocketpress.devices import runner
 from pocketpress.devices.frames import Frame, FrameError, read_frame, write_frame
 from pocketpress.devices.isolated import Child, Patience
 from pocketpress.devices.link import ProcessLink
+from pocketpress.devices.python_device import PythonDevice
 from pocketpress.devices.runner import check_greeting, module_files, runner_bytes
 from pocketpress.devices.worker import Service
 
@@ -50,6 +53,26 @@ def test_it_needs_numpy_and_a_runtime_and_nothing_else(tmp_path: Path) -> None:
     for name in every.namelist():
         others = {m.partition(".")[0] for m in runner._imported(ast.parse(every.read(name)))} - allowed
         assert others <= runtimes, name
+
+
+def test_a_plug_in_that_cannot_be_sent_spoils_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One with a compiled module of its own, and one that does not even load."""
+    for name, text in (
+        ("compiled_plug", "import compiled_plug.fast\n"),
+        ("broken_plug", "raise ImportError\n"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise ImportError\n" if "broken" in name else "")
+        (tmp_path / name / "run.py").write_text(text)
+    (tmp_path / "compiled_plug" / "fast.so").write_bytes(b"\x7fELF")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    plugs = {n: replace(SPEC, name=n, package=n) for n in ("compiled_plug", "broken_plug")}
+    monkeypatch.setattr(runner, "all_targets", lambda: {"fake": SPEC, **plugs})
+    names = zipfile.ZipFile(io.BytesIO(runner_bytes())).namelist()
+    assert "compiled_plug/run.py" in names and "tests/devices/fake_runtime/run.py" in names
+    assert not [name for name in names if "broken" in name or name.endswith(".so")]
 
 
 def started(path: Path, content: bytes, *options: str) -> Child:
@@ -109,6 +132,17 @@ def test_the_first_lines_are_read_by_any_python() -> None:
     for python in old[:3]:
         done = subprocess.run([str(python), "-c", source], capture_output=True, timeout=60)
         assert done.stdout[:4] == b"PPF1", done.stderr
+
+
+def test_in_termux_packages_come_from_elsewhere() -> None:
+    with pytest.raises(DeviceError, match=r"without it; type there: pkg install python-numpy$"):
+        check_greeting({"lacks": "numpy", "python": "3.12.1", "platform": "android"})
+    assert runner.termux_install(["onnxruntime"]) == "type there: pkg install python-onnxruntime"
+    assert "proot-distro" in runner.termux_install(["ai_edge_litert"])
+    device = PythonDevice("ssh:phone", "ssh", link=lambda: pytest.fail("no worker"))
+    device._facts = {"platform": "android", "packages": {"numpy": "2"}}
+    reason = device.refuses(all_targets()["onnxruntime"])
+    assert reason == "onnxruntime missing on the device; type there: pkg install python-onnxruntime"
 
 
 def test_a_greeting_that_is_none() -> None:

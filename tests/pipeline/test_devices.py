@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from tests.conftest import Press
 from tests.devices import sshd
+from tests.devices.adb_server import serving
+from tests.devices.test_adb import phone_in, program_of
 from tests.devices.test_runtimes import X, card, lowered, program, run_here
 
 from pocketpress.core.device import Description
@@ -19,6 +21,8 @@ from pocketpress.core.errors import DeviceError
 from pocketpress.core.record import Limits, Record
 from pocketpress.core.target import TargetSpec
 from pocketpress.core.timing import TimingPlan
+from pocketpress.devices.adb.device import AdbDevice
+from pocketpress.devices.adb.tools import TOOLS
 from pocketpress.devices.isolated import Child, IsolatedRunner
 from pocketpress.pipeline.bench import localised
 from pocketpress.pipeline.bench.golden import Golden
@@ -166,6 +170,28 @@ def test_errors_that_are_neither_are_not_swallowed(trial: Trial) -> None:
 
     with pytest.raises(KeyError):
         tried(Broken(), trial)
+
+
+@pytest.mark.parametrize("target", ["litert", "onnxruntime"])
+def test_a_phone_with_a_runtimes_own_program(target: str, trial: Trial, tmp_path: Path) -> None:
+    """Numbers are compared where the program gives them; where it does not, the entry says so."""
+    phone, spec, tool = phone_in(tmp_path / "phone"), card(target), TOOLS[target]
+    paths = [lowered(spec, tmp_path, quantized=q) for q in (True, False)]
+    known = Trial(paths[0], spec, trial.golden, paths[1])
+    with serving(phone) as started:
+        environment = {**started.environment, tool.variable: str(program_of(target, phone, tmp_path))}
+        device = AdbDevice(None, {**environment, "POCKETPRESS_DEVICE_PYTHON": "/nowhere/python"})
+        plan = Plan(timing=TimingPlan(min_rounds=2, max_rounds=2), limits=Limits(allow_slower=True))
+        entry = try_on(device, device.describe(), known, plan, Events())
+        assert phone.settled() == ([], [])
+    assert entry.verdict == "pass", entry.reasons
+    assert (entry.name, entry.runtime) == ("adb", tool.program)
+    assert entry.latency_s is not None and entry.latency_s.speedup is not None
+    assert entry.peak_rss_bytes is None and entry.notes == (tool.about,)
+    if tool.gives_outputs:
+        assert entry.parity is not None and entry.parity.equal == 1 and entry.parity.samples == 2
+    else:
+        assert entry.parity is None and "agreement with the reference was not measured" in entry.reasons
 
 
 PRESS = (

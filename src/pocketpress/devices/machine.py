@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 CPUINFO = Path("/proc/cpuinfo")
+TERMUX = "com.termux"
+"""In the path of a Python on Android, where older ones call their platform linux."""
 MODEL = Path("/proc/device-tree/model")
 """Of boards: what they are called."""
 
@@ -26,7 +28,7 @@ def describe_machine(packages: Iterable[str] = ()) -> dict[str, Any]:
     """
     return {
         "python": platform.python_version(),
-        "platform": sys.platform,
+        "platform": "android" if TERMUX in sys.prefix else sys.platform,
         "machine": platform.machine(),
         "model": board_model(),
         "cpu": cpu_model(),

@@ -11,7 +11,7 @@ from pocketpress.core.targets import all_targets
 from pocketpress.core.words import size
 from pocketpress.devices.isolated import Child, Patience
 from pocketpress.devices.link import Link, printable
-from pocketpress.devices.runner import install
+from pocketpress.devices.runner import install, termux_install
 
 PATIENCE = Patience(start_s=60.0, load_s=300.0, run_s=120.0)
 """For machines that may be ten times slower than this one."""
@@ -84,7 +84,8 @@ class PythonDevice:
             return f"{spec.title} does not execute on {printable(system)}"
         missing = [name for name in spec.needs_to_run if name not in facts["packages"]]
         if missing:
-            return f"{', '.join(missing)} missing on the device; {self._install('numpy', *missing)}"
+            step = termux_install(missing) if system == "android" else self._install("numpy", *missing)
+            return f"{', '.join(missing)} missing on the device; {step}"
         return None
 
     def _runtime(self, spec: TargetSpec) -> str:

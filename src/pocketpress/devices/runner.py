@@ -11,12 +11,12 @@ import ast
 import importlib.util
 import io
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pocketpress.core.errors import DeviceError, InternalError
+from pocketpress.core.errors import DeviceError
 from pocketpress.core.targets import all_targets
 from pocketpress.devices.link import printable
 
@@ -47,7 +47,9 @@ def lacking():
 
 def say(lacks):
     version = "%d.%d.%d" % tuple(sys.version_info[:3])
-    header = json.dumps({{"ready": False, "lacks": lacks, "python": version}}).encode("ascii")
+    platform = "android" if "com.termux" in sys.prefix else sys.platform
+    words = {{"ready": False, "lacks": lacks, "python": version, "platform": platform}}
+    header = json.dumps(words).encode("ascii")
     os.write(1, struct.pack("<4sII", b"PPF1", len(header), 0) + header)
 
 
@@ -72,9 +74,17 @@ def install_command(*packages: str) -> str:
     return f"python3 -m venv {VENV} && {VENV}/bin/pip install {names}"
 
 
+def termux_install(packages: Sequence[str]) -> str:
+    """The next step in Termux on Android, for which there are no wheels, from import names."""
+    if set(packages) <= {"numpy", "onnxruntime"}:
+        return f"type there: pkg install {' '.join(f'python-{package}' for package in packages)}"
+    return "Termux itself has no such package: log in to a Linux in it (proot-distro), where pip finds them"
+
+
 def check_greeting(header: Mapping[str, Any]) -> None:
     """Raise what a worker that cannot work lacks."""
     lacks, python = str(header.get("lacks", "")), printable(str(header.get("python", "")))
+    platform = str(header.get("platform", ""))
     if lacks == "python":
         raise DeviceError(
             "the device's Python is too old",
@@ -84,7 +94,9 @@ def check_greeting(header: Mapping[str, Any]) -> None:
         )
     if lacks == "numpy":
         raise DeviceError(
-            "NumPy is missing on the device", got=f"Python {python} without it", next_step=install("numpy")
+            "NumPy is missing on the device",
+            got=f"Python {python} without it",
+            next_step=install("numpy") if platform != "android" else termux_install(["numpy"]),
         )
 
 
@@ -133,17 +145,13 @@ def module_files(names: Iterable[str]) -> dict[str, bytes]:
 
 
 def _source(name: str) -> Path | None:
-    """The file of a module; None for a name inside a module."""
+    """The file of a module; None for a name inside a module, and for what is no Python file."""
     try:
         found = importlib.util.find_spec(name)
-    except ModuleNotFoundError:  # the name before the last dot is no package
+    except ImportError:  # the name before the last dot is no package, or does not load
         return None
-    if found is None:
+    if found is None or found.origin is None or not found.origin.endswith(".py"):
         return None
-    if found.origin is None or not found.origin.endswith(".py"):
-        if found.submodule_search_locations:  # a folder without __init__.py
-            return None
-        raise InternalError("a module of the runner is no Python file", got=name)
     return Path(found.origin)
 
 

@@ -16,6 +16,8 @@ from pocketpress.core.signature import signature_of
 from pocketpress.targets.executorch import native, run
 from pocketpress.targets.executorch.lower import lower
 from pocketpress.targets.executorch.run import open_runner
+from pocketpress.targets.executorch.spec import SPEC
+from pocketpress.testing import all_cases, check_target, keeps_promise
 from pocketpress.verify.reference import interpret
 
 IMAGE = np.random.default_rng(3).normal(size=(1, 3, 32, 32)).astype(np.float32)
@@ -106,6 +108,16 @@ def test_a_released_program_is_destroyed_once(path: Path) -> None:
     program = native.NativeProgram(path.read_bytes(), open_runner(path, 1).signature)
     program.release()
     program.release()
+
+
+@pytest.mark.slow
+def test_every_case_keeps_its_promise(without_torch: None) -> None:
+    broken = {}
+    for case in all_cases():
+        result = check_target(SPEC, case)
+        if not keeps_promise(SPEC, case, result):
+            broken[case.id] = result
+    assert broken == {}
 
 
 def test_a_process_without_torch_runs_it(path: Path) -> None:

@@ -32,9 +32,14 @@ ROOM_BYTES = 700_000_000
 PIP_LIMIT_S = 1800.0
 PROBE_LIMIT_S = 600.0
 NEW = ".new-"
-MODULES = {"ai-edge-litert": "ai_edge_litert.interpreter", "onnxruntime": "onnxruntime",
-           "numpy": "numpy", "executorch": "ctypes"}  # fmt: skip
-"""What a runner imports first of each; importing it once here leaves it compiled."""
+STARTS = {
+    "ai-edge-litert": "import ai_edge_litert.interpreter",
+    "executorch": "import ctypes, executorch; "
+    "ctypes.CDLL(list(executorch.__path__)[0] + '/lib/libexecutorch_backend_xnnpack.so')",
+    "numpy": "import numpy",
+    "onnxruntime": "import onnxruntime",
+}
+"""What a runner does first with each; doing it once leaves its modules compiled."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,8 @@ class Place:
     @property
     def started(self) -> Path:
         """A file that is there once all of this has worked together."""
-        return self.folder / f"works-{_short(self.emulator.parts[-4], self.root.name, *self._folders())}"
-
-    def _folders(self) -> list[str]:
-        return [wheel.folder for wheel in wheels()]
+        packages = (wheel.folder for wheel in wheels())
+        return self.folder / f"works-{_short(QEMU.sha256, self.root.name, *packages)}"
 
     def command(self, cpu: str = "max") -> list[str]:
         """The emulated Python, without its site packages."""
@@ -86,10 +89,18 @@ class Place:
 
     def missing(self) -> tuple[str, ...]:
         """What a set-up has yet to bring, for people."""
+        lacking = self._pieces_missing()
+        return tuple(lacking or ([] if self.started.is_file() else ["a first start"]))
+
+    @property
+    def complete(self) -> bool:
+        """Whether all pieces are there, whether or not they have worked together yet."""
+        return not self._pieces_missing()
+
+    def _pieces_missing(self) -> list[str]:
         lacking = [] if self.emulator.is_file() else ["qemu"]
         lacking += [] if (self.root / PYTHON).exists() else ["the Arm64 system"]
-        lacking += [w.folder for w in wheels() if not self.packages(w).is_dir()]
-        return tuple(lacking or ([] if self.started.is_file() else ["a first start"]))
+        return lacking + [w.folder for w in wheels() if not self.packages(w).is_dir()]
 
 
 def default_place() -> Place:
@@ -139,9 +150,10 @@ def set_up(place: Place, say: Say) -> float:
             for stale in place.folder.rglob(f"{NEW}*"):
                 shutil.rmtree(stale, ignore_errors=True)
             if place.missing():
-                _check_room(place.folder)
-                say(_outlook(place))
-                _bring(place, say)
+                if not place.complete:
+                    _check_room(place.folder)
+                    say(_outlook(place))
+                    _bring(place, say)
                 _probe(place, say)
     except OSError as error:
         raise DeviceError(f"cannot set up {place.folder}", got=error.strerror or error) from error
@@ -200,7 +212,11 @@ def _install(wheel: Wheel, to: Path) -> None:
         command += [f"--platform={platform}" for platform in pieces.PLATFORMS]
         try:
             done = subprocess.run(
-                [*command, f"--target={new}"], capture_output=True, text=True, timeout=PIP_LIMIT_S
+                [*command, f"--target={new}"],
+                env={**os.environ, "PIP_USER": "0"},  # a user's setting, which --target does not go with
+                capture_output=True,
+                text=True,
+                timeout=PIP_LIMIT_S,
             )
         except subprocess.TimeoutExpired as error:
             raise DeviceError(f"pip does not end installing {wheel.name}", next_step=AGAIN) from error
@@ -216,11 +232,10 @@ def _install(wheel: Wheel, to: Path) -> None:
 def _probe(place: Place, say: Say) -> None:
     """Import everything once: it must work, and is then compiled for the next time."""
     say("starting Python and the runtimes once")
-    modules = [MODULES[w.name] for w in wheels() if w.name in MODULES]
-    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    code = "\n".join(STARTS[w.name] for w in wheels() if w.name in STARTS)
     try:
         done = subprocess.run(
-            [*place.command(), "-c", code, *modules],
+            [*place.command(), "-c", code],
             env=place.environment(),
             capture_output=True,
             text=True,

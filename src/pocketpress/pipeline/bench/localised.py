@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pocketpress.core.device import Connection
-from pocketpress.core.errors import PocketpressError
+from pocketpress.core.errors import DeviceError, PocketpressError
 from pocketpress.core.program import Program
 from pocketpress.core.record import FirstDifference, Parity
-from pocketpress.core.target import TargetSpec
+from pocketpress.core.target import Runner, TargetSpec
 from pocketpress.pipeline.bench.golden import Golden
 from pocketpress.pipeline.quantization import stored
 from pocketpress.verify.localise import first_difference
@@ -34,10 +36,20 @@ def localised(
     if equal or not program.is_quantized or is_approximate(program):
         return parity
     feeds = [stored(program, feed) for feed in golden.inputs[:SAMPLES]]
+    lost: list[PocketpressError] = []
+
+    def open_there(path: Path, spec: TargetSpec) -> Runner:
+        try:
+            return connection.open(path, spec)
+        except DeviceError as error:
+            lost.append(error)
+            raise
+
     try:
-        found = first_difference(program, spec, feeds, connection.open)
-    except PocketpressError as error:  # the device fell ill meanwhile: its parity is known all the same
-        return parity.model_copy(
-            update={"first_difference": TOGETHER.model_copy(update={"note": str(error)[:500]})}
-        )
+        found = first_difference(program, spec, feeds, open_there)
+    except PocketpressError as error:
+        lost.append(error)
+        found = None
+    if found is None and lost:  # the device fell ill meanwhile: its parity is known all the same
+        found = FirstDifference(tensor="not found", op="none", note=str(lost[0])[:500])
     return parity.model_copy(update={"first_difference": found or TOGETHER})

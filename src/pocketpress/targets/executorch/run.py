@@ -214,7 +214,14 @@ _POOL = _ThreadPool()
 
 @cache
 def _has_torch() -> bool:
-    return importlib.util.find_spec("torch") is not None
+    """Whether the extension module can be loaded; a PyTorch of another version may keep it from that."""
+    if importlib.util.find_spec("torch") is None:
+        return False
+    try:
+        _runtime()
+    except ImportError:
+        return False
+    return True
 
 
 @cache
