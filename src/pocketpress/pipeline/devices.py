@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pocketpress.core.device import Description, Device
 from pocketpress.core.devices import all_devices
@@ -34,10 +35,14 @@ def prove_on(
     plan = Plan(options.threads, options.measure, 0.0, options.limits, options.created, seed=options.seed)
     targets: list[TargetEntry] = []
     for built, target in zip(builds, record.targets, strict=True):
+        if golden is not None and built.in_float:
+            own: Golden | None = replace(golden, approximate=True)
+        else:
+            own = golden
         trial = Trial(
             built.artifact,
             built.spec,
-            golden,
+            own,
             built.float_artifact if built.float_artifact != built.artifact else None,
             target.stored_only,
             program=program,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pocketpress.core.record import DeviceEntry, TargetEntry
 from pocketpress.core.words import duration, size
-from pocketpress.report.view import VERDICTS, ParityRow, percent
+from pocketpress.report.view import VERDICTS, ParityRow, decibels, percent
 
 
 def device_rows(targets: Sequence[TargetEntry]) -> tuple[ParityRow, ...]:
@@ -49,6 +49,8 @@ def _equal(entry: DeviceEntry) -> str:
     parity = entry.parity
     if parity is None:
         return "–"
+    if parity.required_sqnr_db is not None:
+        return f"{decibels(parity.sqnr_float_db)} of float"
     if parity.equal is None:
         return "–" if parity.max_abs is None else f"±{parity.max_abs:.2g}"
     return percent(parity.equal)

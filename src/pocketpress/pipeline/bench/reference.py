@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -53,7 +53,8 @@ def reference_of(subject: Subject, data: str | None, samples: int, seed: int = 0
         signature = subject.record.signature
         if signature is not None:
             kept = read_golden(subject.golden_path, signature)
-            return Reference(signature, _first(kept, samples), ())
+            approximate = kept.approximate or subject.rounds_its_own_way
+            return Reference(signature, replace(_first(kept, samples), approximate=approximate), ())
     try:
         return _made_here(subject, data, samples, seed)
     except (MissingExtraError, DeviceError) as error:

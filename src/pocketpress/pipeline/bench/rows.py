@@ -102,9 +102,11 @@ def _threads(latency: Latency | None) -> str:
 
 
 def agreement(parity: Parity | None) -> str:
-    """Share of equal outputs, or the largest difference of float ones."""
+    """Share of equal outputs, or where runtimes round in their own ways how far from float; else the gap."""
     if parity is None:
         return ""
+    if parity.required_sqnr_db is not None and parity.sqnr_float_db is not None:
+        return f"{parity.sqnr_float_db:.0f} dB"
     if parity.equal is None:
         return f"±{parity.max_abs:.1e}" if parity.max_abs is not None else ""
     text = f"{parity.equal:.2%}"

@@ -51,6 +51,13 @@ class Subject:
         return path if path.exists() else None
 
     @property
+    def rounds_its_own_way(self) -> bool:
+        """Whether the press compared this artifact by its error, and not integer by integer."""
+        entries = () if self.record is None else self.record.targets
+        parity = next((t.parity for t in entries if t.sha256 == self.sha256), None)
+        return parity is not None and parity.required_sqnr_db is not None
+
+    @property
     def golden_path(self) -> Path | None:
         """The golden samples of the same press, where they were kept."""
         if self.record is None:
