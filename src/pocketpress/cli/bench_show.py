@@ -21,7 +21,7 @@ COLUMNS = (
     ("phone", "phone"),
     ("artifact", "artifact"),
     ("runtime", "runtime"),
-    ("equal", "equal"),
+    ("agrees", "equal"),
     ("median", "median"),
     ("p90", "p90"),
     ("of float", "speedup"),
@@ -35,7 +35,7 @@ def phone_table(rows: list[Row]) -> Table:
     """One row per phone and artifact; what a phone says is plain text, never markup."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title, _ in COLUMNS:
-        table.add_column(title, no_wrap=title in ("median", "p90", "equal"))
+        table.add_column(title, no_wrap=title in ("median", "p90", "agrees"))
     table.add_column("verdict", no_wrap=True)
     remarks = any(row.remark for row in rows if row.state == "pending")
     if remarks:

@@ -85,7 +85,7 @@ function settle(row: Row): void {
   const facts: [string, string][] = [
     ['p90', row.p90],
     ['against float', row.speedup],
-    ['equal outputs', row.equal],
+    ['agreement', row.equal],
     ['load', row.load],
     ['after a long run', row.sustained],
     ['runs in', row.runtime],
