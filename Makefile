@@ -11,7 +11,7 @@ NODE_IS_NEW := const [a, b] = process.versions.node.split(".").map(Number); proc
 NPM ?= $(shell node -e '$(NODE_IS_NEW)' 2>/dev/null && command -v npm)
 WEB := src/pocketpress/web/static/assets/pocketpress.js
 WEB_STAMP := web/node_modules/.installed
-WEB_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
+WEB_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/test/*' 2>/dev/null)
 
 .PHONY: demo test test-slow lint docs clean web web-test web-lint
 

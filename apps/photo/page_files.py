@@ -3,7 +3,7 @@
     python -m apps.photo.page_files
 
 Calibrates as the demo does, on random parts of the four shipped photos, and writes `encoder.web.tflite`
-(int8, inputs and outputs uint8) and `tables.npy` (float16) into `web/public/photo`. The same environment
+(int8 inside, float32 at its border) and `tables.npy` (float16) into `web/public/photo`. The same environment
 gives the same bytes.
 """
 

@@ -101,17 +101,17 @@ class PhotoPage:
 
     def wait_until_kept(self) -> None:
         """The page says that it works offline."""
-        self._expect("#offline").to_have_text("Works offline", timeout=LONG_MS)
+        self.expect("#offline").to_have_text("Works offline", timeout=LONG_MS)
 
     def choose(self, photo: Path) -> None:
         """Choose a photo and wait for the enhanced one."""
         self._put(photo)
-        self._expect("body[data-view=shown]").to_be_visible(timeout=LONG_MS)
+        self.expect("body[data-view=shown]").to_be_visible(timeout=LONG_MS)
 
     def choose_in_vain(self, photo: Path) -> str:
         """Choose a photo that cannot be taken; returns what the page says."""
         self._put(photo)
-        self._expect("#problem").to_be_visible(timeout=LONG_MS)
+        self.expect("#problem").to_be_visible(timeout=LONG_MS)
         return str(self.page.inner_text("#problem"))
 
     def save(self, to: Path) -> NDArray[np.uint8]:
@@ -120,7 +120,7 @@ class PhotoPage:
             self.page.click("#save")
         path = to / waiting.value.suggested_filename
         waiting.value.save_as(path)
-        self._expect("body[data-view=shown]").to_be_visible(timeout=LONG_MS)
+        self.expect("body[data-view=shown]").to_be_visible(timeout=LONG_MS)
         return pixels_of(path)
 
     @property
@@ -132,7 +132,8 @@ class PhotoPage:
         shown = self.page.locator("#stage").is_visible()
         self.page.set_input_files("#another" if shown else "#choose", photo)
 
-    def _expect(self, selector: str) -> Any:
+    def expect(self, selector: str) -> Any:
+        """Playwright's expectations about an element, which wait."""
         from playwright.sync_api import expect
 
         return expect(self.page.locator(selector))

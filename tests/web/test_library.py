@@ -453,3 +453,33 @@ def test_a_gpu_that_the_worker_does_not_get_costs_nothing_but_speed(page: Any, n
         "asked": ["unsupported", "no WebGPU device; open with backend: 'wasm'"],
         "backend": "wasm",
     }
+
+
+def test_the_fastest_way_is_found_by_trying(page: Any, site: Site) -> None:
+    site.files["/damaged.onnx"] = site.files["/artifacts/image.onnx"][:-50]
+    got = run(
+        page,
+        """
+        const sources = ['/artifacts/image.tflite', '/artifacts/image.onnx', '/damaged.onnx'];
+        const plan = { minRounds: 2, maxRounds: 2, budgetS: 60 };
+        const { session, tried } = await lib.openFastest(sources, { plan });
+        const result = await session.runRaw(zeros(session));
+        await session.close();
+        const nothing = await refusal(() => lib.openFastest(['/damaged.onnx']));
+        const none = await refusal(() => lib.openFastest([]));
+        return { runtime: session.runtime, tried, outputs: result.length, nothing, none };
+        """,
+    )
+    tried = got["tried"]
+    assert [(t["source"], t["wanted"]["threads"]) for t in tried] == [
+        (s, n) for s in range(3) for n in (1, 2)
+    ]
+    assert all(t["reason"] is None and t["medianS"] >= 0 for t in tried[:4])
+    assert all("is damaged" in t["reason"] and t["medianS"] is None for t in tried[4:])
+    best = min(tried[:4], key=lambda t: t["medianS"])
+    assert got["runtime"]["name"] in {
+        t["runtime"]["name"] for t in tried[:4] if t["medianS"] == best["medianS"]
+    }
+    assert got["outputs"] == 1
+    assert got["nothing"][0] == "artifact" and "is damaged" in got["nothing"][1]
+    assert got["none"] == ["artifact", "no artifact was given"]

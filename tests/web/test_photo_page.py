@@ -103,6 +103,35 @@ def test_the_processor_equals_the_graphics_processor(browser: Browsers, tmp_path
     assert steps(results["WebGL2"], photo) > 1
 
 
+def test_a_graphics_processor_lost_in_the_middle_of_a_photo(browser: Browsers, tmp_path: Path) -> None:
+    """The strip that was on its way is done again; strips before it stay."""
+    photo = np.random.default_rng(0).integers(0, 256, (300, 2300, 3), dtype=np.uint8)
+    path = tmp_path / "wide.png"
+    Image.fromarray(photo).save(path)
+    with served() as server, browser() as context:
+        context.add_init_script(
+            """{
+              const real = WebGL2RenderingContext.prototype.readPixels;
+              const calls = new Map();
+              window.lost = [];
+              WebGL2RenderingContext.prototype.readPixels = function (...given) {
+                real.apply(this, given);
+                calls.set(this, (calls.get(this) ?? 0) + 1);
+                if (calls.get(this) !== 2) return;
+                window.lost.push(given[2]);
+                this.getExtension('WEBGL_lose_context').loseContext();
+              };
+            }"""
+        )
+        page = PhotoPage(context, server.address)
+        page.choose(path)
+        assert "colours by processor" in page.status
+        saved = page.save(tmp_path)
+        assert page.page.evaluate("window.lost.length") == 2, "once while looking, once while saving"
+        assert steps(saved, by_python(photo)) <= 1
+        assert not page.errors
+
+
 def test_offline_after_the_first_visit(browser: Browsers, tmp_path: Path) -> None:
     with served() as server, browser() as context:
         first = PhotoPage(context, server.address)
@@ -274,6 +303,31 @@ def test_what_is_no_photo_is_refused(phone: PhotoPage, tmp_path: Path) -> None:
     assert phone.page.locator("#choose").is_enabled()
     phone.choose(SHIPPED_PHOTOS / "chelsea.jpg")
     assert not phone.page.locator("#problem").is_visible()
+    phone.choose_in_vain(text)
+    assert phone.page.locator("body[data-view=shown] #save").is_enabled(), "the photo before is still there"
+
+
+def test_sharing(browser: Browsers) -> None:
+    """Chromium on Linux shares nothing: the system's part answers here, first as after a long wait."""
+    with served() as server, browser() as context:
+        context.add_init_script(
+            """{
+              const answers = ['NotAllowedError', 'AbortError', null];
+              navigator.canShare = ({ files }) => files.length === 1;
+              navigator.share = async ({ files }) => {
+                window.given = [files[0].name, files[0].type, files[0].size > 1000];
+                const answer = answers.shift();
+                if (answer) throw new DOMException('no', answer);
+              };
+            }"""
+        )
+        page = PhotoPage(context, server.address)
+        page.choose(SHIPPED_PHOTOS / "chelsea.jpg")
+        for said in ("press Share once more", "Not shared", "Shared (full size"):
+            page.page.click("#share")
+            page.expect("#status").to_contain_text(said)
+            assert page.page.evaluate("window.given") == ["chelsea-enhanced.jpg", "image/jpeg", True]
+        assert not page.errors
 
 
 def test_what_is_too_large_is_refused(phone: PhotoPage, tmp_path: Path) -> None:
@@ -290,9 +344,10 @@ def test_what_is_too_large_is_refused(phone: PhotoPage, tmp_path: Path) -> None:
 def test_without_webassembly_simd_it_says_so(browser: Browsers) -> None:
     """No browser of today is without; the question to it is answered as one of 2020 would."""
     with served() as server, browser() as context:
+        context.add_init_script("navigator.canShare = () => true;")
         context.add_init_script("WebAssembly.validate = () => false;")
         page = PhotoPage(context, server.address)
-        page._expect("#problem").to_be_visible()
+        page.expect("#problem").to_be_visible()
         assert "no WebAssembly SIMD" in page.page.inner_text("#problem")
 
 
@@ -343,7 +398,7 @@ def test_48_megapixels(browser: Browsers, tmp_path: Path) -> None:
     with served() as server, browser() as context:
         page = PhotoPage(context, server.address)
         page.choose(path)
-        assert page.status.startswith("48.8 megapixels")
+        assert page.status.startswith("48.8\N{NO-BREAK SPACE}megapixels")
         saved = page.save(tmp_path)
         assert "full size" in page.status
     assert saved.shape == (6048, 8064, 3)

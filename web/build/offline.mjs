@@ -16,7 +16,11 @@ const RUNTIME = [
 export async function writeServiceWorker(root, out) {
   const files = await Promise.all((await namesOf(out)).map((file) => withHash(out, file)));
   const source = await readFile(`${root}/src/photo/offline-worker/worker.ts`, 'utf8');
-  const version = createHash('sha256').update(JSON.stringify(files)).update(source).digest('hex').slice(0, 16);
+  const version = createHash('sha256')
+    .update(JSON.stringify(files))
+    .update(source)
+    .digest('hex')
+    .slice(0, 16);
   const { outputText } = ts.transpileModule(source, {
     compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext, removeComments: true },
   });
@@ -48,6 +52,8 @@ async function runtimeFiles(out) {
 }
 
 async function withHash(out, file) {
-  const hash = createHash('sha256').update(await readFile(join(out, file.url))).digest('base64');
+  const hash = createHash('sha256')
+    .update(await readFile(join(out, file.url)))
+    .digest('base64');
   return { ...file, integrity: `sha256-${hash}` };
 }

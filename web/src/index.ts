@@ -2,6 +2,7 @@
 
 export type { RuntimeName } from './artifact/read';
 export { PocketpressError, type ErrorKind } from './errors';
+export { openFastest, type Fastest, type FastestOptions, type Tried } from './fastest';
 export { loadImage } from './image/load';
 export { type Image, place, preprocess } from './image/preprocess';
 export { probe, type Capabilities, type GpuAdapter } from './probe';

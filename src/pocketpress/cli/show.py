@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
@@ -24,10 +24,12 @@ from rich.table import Table
 
 from pocketpress.core.record import Metric, Record, StepTarget, TargetEntry
 from pocketpress.core.words import digits, duration, size
-from pocketpress.pipeline.compare import Comparison
 from pocketpress.pipeline.events import Events
-from pocketpress.pipeline.press import Job
 from pocketpress.pipeline.shrink_options import chosen
+
+if TYPE_CHECKING:  # these bring PyTorch along, which tables need not
+    from pocketpress.pipeline.compare import Comparison
+    from pocketpress.pipeline.press import Job
 
 SPEED_PERIOD_S = 600.0
 """The time left is estimated from so many last seconds: a block of learned rounding can take a minute."""

@@ -18,7 +18,8 @@ from pocketpress.pipeline.evaluate import EvaluationSet, compare_metric, run_ses
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.feeds import Feeds
 from pocketpress.pipeline.prove import file_feeds
-from pocketpress.pipeline.sequences import first_inference, singles
+from pocketpress.pipeline.sequences import singles
+from pocketpress.pipeline.single_inputs import first_inference
 from pocketpress.pipeline.stateful import judged_alone
 from pocketpress.verify.parity import compare
 

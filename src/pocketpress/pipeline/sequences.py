@@ -13,18 +13,10 @@ import numpy as np
 
 from pocketpress.core.program import Program
 from pocketpress.core.program.ir import Array
-from pocketpress.core.signature import Signature
+from pocketpress.pipeline.single_inputs import Feed, steps_of
 from pocketpress.verify.reference import interpret
 
-Feed = dict[str, Array]
 Step = Callable[[Feed], Mapping[str, Array]]
-
-
-def steps_of(sequence: Mapping[str, Array]) -> Iterator[Feed]:
-    """The inputs of every step."""
-    count = len(next(iter(sequence.values())))
-    for index in range(count):
-        yield {name: value[index] for name, value in sequence.items()}
 
 
 def run_sequence(sequence: Mapping[str, Array], step: Step) -> Feed:
@@ -77,12 +69,3 @@ def inferences(program: Program, samples: Sequence[Mapping[str, Array]], count: 
     if not program.states:
         return [dict(sample) for sample in samples[:count]]
     return list(itertools.islice((f for s in samples for f in full_feeds(program, s)), count))
-
-
-def first_inference(signature: Signature, sample: Mapping[str, Array]) -> Feed:
-    """Real-valued inputs of one inference of an artifact: the sample, or its first step."""
-    if not signature.states:
-        return dict(sample)
-    shapes = {spec.name: spec.shape for spec in signature.inputs}
-    starts = {s.input: s.start(shapes[s.input], "float32") for s in signature.states}
-    return {**next(steps_of(sample)), **starts}

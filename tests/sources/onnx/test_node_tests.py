@@ -9,8 +9,8 @@ from tests.sources.onnx.standard import NodeTest, node_tests
 
 from pocketpress.sources.onnx.operators.table import OPERATORS
 
-BY_HAND = {"DequantizeLinear", "Einsum", "Not"}
-"""Tested on types that are out of range: see `test_load` and `test_quantized`."""
+BY_HAND = {"DequantizeLinear", "Einsum", "NonZero"}
+"""Tested on types that are out of range: see `test_load`, `test_places` and `test_quantized`."""
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,12 @@ def test_none_is_wrong(answers: list[NodeTest]) -> None:
 
 
 def test_most_pass(answers: list[NodeTest]) -> None:
-    counts = Counter(t.answer for t in answers)
-    assert counts["passes"] >= 0.85 * len(answers) and len(answers) > 500
+    for chosen, least in (
+        ([t for t in answers if t.is_known], 800),
+        ([t for t in answers if t.is_mobile], 400),
+    ):
+        counts = Counter(t.answer for t in chosen)
+        assert counts["passes"] >= 0.85 * len(chosen) and len(chosen) > least
 
 
 def test_every_operator_passes_a_test_of_the_standard(answers: list[NodeTest]) -> None:
@@ -34,6 +38,6 @@ def test_every_operator_passes_a_test_of_the_standard(answers: list[NodeTest]) -
 
 def test_a_refusal_is_one_line_that_names_the_node(answers: list[NodeTest]) -> None:
     for test in answers:
-        if test.answer == "refused":
+        if test.answer == "refused" and test.is_known:
             assert "\n" not in test.reason and len(test.reason) < 400, test.name
             assert test.reason.startswith(("node ", "test_", "the graph")), test.reason

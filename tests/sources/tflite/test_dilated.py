@@ -127,6 +127,6 @@ def test_scales_of_an_8_bit_file_belong_to_the_convolution(tmp_path: Path) -> No
     source = load_source(str(path))
     (product,) = (node for node in source.program.nodes if node.op == "conv2d")
     assert source.given is not None and product.source == "node c (CONV_2D)"
-    assert source.given.weights[product.source] == (np.float32(0.01),)
+    assert np.allclose(source.given.weights[product.source], 0.01)
     assert source.given.results[product.source] == grid(0.1)
     assert source.given.operands[product.source][0] == source.given.inputs[0] == grid(0.025)

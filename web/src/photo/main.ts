@@ -5,11 +5,17 @@ import { type Seen, enhance, see } from './enhance';
 import { type Network, loadNetwork } from './network';
 import { watchOffline } from './offline';
 import { type Photo, decode, megapixels, openPhoto, release } from './photo';
-import { type Format, canShare, download, encode, share } from './save';
+import { type Format, type Saved, canShare, download, encode, share } from './save';
 import { connectSlider } from './slider';
 
 /** Longest side of what is shown; the saved photo has all pixels. */
 const SHOWN_PIXELS = 1600;
+
+const SHARED = {
+  shared: 'Shared',
+  cancelled: 'Not shared',
+  late: 'The photo is ready: press Share once more',
+} as const;
 
 function element<T extends HTMLElement>(id: string): T {
   const found = document.getElementById(id);
@@ -45,6 +51,8 @@ interface Shown {
 
 let network: Promise<Network> | null = null;
 let shown: Shown | null = null;
+/** What was saved or shared last: browsers share only soon after a press, which a large photo may miss once. */
+let last: { what: Shown; format: Format; saved: Saved } | null = null;
 let running = new AbortController();
 
 /** Load the network once; a failure is forgotten, so that the next photo tries again. */
@@ -89,13 +97,18 @@ async function take(file: File, signal: AbortSignal): Promise<string> {
   ui.format.value = file.type === 'image/png' ? 'png' : 'jpeg';
   recentre();
   const took = ((performance.now() - started) / 1000).toFixed(1);
-  const network = `network ${seen.look.networkMs.toFixed(0)} ms in ${loaded.runtime}`;
-  return `${megapixels(photo.width * photo.height)} megapixels in ${took} s · ${network} · colours by ${by}`;
+  const network = `network ${seen.look.networkMs.toFixed(0)}\u00a0ms in ${loaded.runtime}`;
+  const pixels = `${megapixels(photo.width * photo.height)}\u00a0megapixels in ${took}\u00a0s`;
+  return `${pixels} · ${network} · colours by ${by}`;
 }
 
-async function finish({ photo, seen }: Shown, signal: AbortSignal, hand: (file: File) => Promise<string>): Promise<string> {
+async function finish(what: Shown, signal: AbortSignal, hand: (file: File) => Promise<string>): Promise<string> {
   const format = ui.format.value as Format;
-  const saved = await encode(photo, seen.look, format, { signal, progress: setProgress });
+  const { photo, seen } = what;
+  if (last?.what !== what || last.format !== format) {
+    last = { what, format, saved: await encode(photo, seen.look, format, { signal, progress: setProgress }) };
+  }
+  const { saved } = last;
   const whole = saved.width === photo.width && saved.height === photo.height;
   const size = whole ? 'full size' : `${saved.width} x ${saved.height} pixels, all that this browser can hold`;
   return `${await hand(saved.file)} (${size}, without the camera's data such as place and time)`;
@@ -108,7 +121,8 @@ function showBefore(canvas: HTMLCanvasElement): void {
   ui.start.hidden = true;
   ui.stage.hidden = false;
   ui.tools.hidden = false;
-  shown = null;
+  shown = last = null;
+  document.body.dataset['view'] = 'busy';
 }
 
 function copy(from: HTMLCanvasElement, to: HTMLCanvasElement): void {
@@ -155,11 +169,11 @@ function explain(error: unknown): void {
   }
   ui.problem.replaceChildren(title, rest);
   ui.problem.hidden = false;
+  ui.problem.scrollIntoView({ block: 'nearest' });
 }
 
 function choose(file: File | undefined): void {
   if (file === undefined) return;
-  shown = null;
   void run((signal) => take(file, signal), 'Looking at the photo…');
 }
 
@@ -185,7 +199,7 @@ function connect(): void {
   ui.share.hidden = !canShare();
   ui.share.addEventListener(
     'click',
-    hand('Enhancing the whole photo…', async (file) => ((await share(file)) ? 'Shared' : 'Not shared')),
+    hand('Enhancing the whole photo…', async (file) => SHARED[await share(file)]),
   );
   document.addEventListener('dragover', (event) => {
     event.preventDefault();

@@ -2,6 +2,7 @@
 
 import { PocketpressError } from '../errors';
 import { type Session, open } from '../index';
+import { elements } from '../signature';
 import { type Saved, readHalf } from './npy';
 
 /** Where the files of the network lie, from the page. */
@@ -22,16 +23,15 @@ export async function loadNetwork(base: URL): Promise<Network> {
     open(new URL(FILES.encoder, base), { runtime: 'litert', backend: 'wasm', threads: 1 }),
     loadTables(new URL(FILES.tables, base)),
   ]);
-  const input = session.signature.inputs[0]!.name;
-  const output = session.signature.outputs[0]!.name;
-  return {
-    tables,
-    runtime: describe(session),
-    async predict(thumbnail, signal) {
-      const answer = await session.run({ [input]: thumbnail }, signal ? { signal } : {});
-      return Float32Array.from(answer[output]!.data as Float32Array);
-    },
+  const [input] = session.signature.inputs;
+  const [output] = session.signature.outputs;
+  if (input === undefined || output === undefined) throw new Error('the network has no input or no output');
+  const predict: Network['predict'] = async (thumbnail, signal) => {
+    const answer = await session.run({ [input.name]: thumbnail }, signal ? { signal } : {});
+    return Float32Array.from(answer[output.name]?.data as Float32Array);
   };
+  await predict(new Float32Array(elements(input.shape))); // the first run is slower: the runtime prepares in it
+  return { tables, runtime: describe(session), predict };
 }
 
 async function loadTables(url: URL): Promise<Saved> {

@@ -63,13 +63,15 @@ export function canShare(): boolean {
   return typeof navigator.canShare === 'function' && navigator.canShare({ files: [probe] });
 }
 
-/** Share a file; false when the user changed their mind. */
-export async function share(file: File): Promise<boolean> {
+/** Share a file; `late` when the press that asked for it is too long ago for the browser. */
+export async function share(file: File): Promise<'shared' | 'cancelled' | 'late'> {
   try {
     await navigator.share({ files: [file], title: file.name });
-    return true;
+    return 'shared';
   } catch (error) {
-    if (error instanceof DOMException && error.name === 'AbortError') return false;
+    const name = error instanceof DOMException ? error.name : '';
+    if (name === 'AbortError') return 'cancelled';
+    if (name === 'NotAllowedError') return 'late';
     throw error;
   }
 }

@@ -15,7 +15,7 @@ from pocketpress.data import load_dataset
 from pocketpress.devices.isolated import open_isolated
 from pocketpress.pipeline.bench.golden import Feed, Golden, fitting, random_inputs, read_golden
 from pocketpress.pipeline.bench.subjects import Subject
-from pocketpress.pipeline.sequences import first_inference
+from pocketpress.pipeline.single_inputs import first_inference
 
 ROUND_THEIR_OWN_WAY = ("mixed", "w8a16", "w8-dynamic")
 """Precisions whose programs leave rounding to the runtime, wholly or here and there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import threading
 from functools import cache
@@ -89,6 +90,7 @@ def open_runner(path: Path, threads: int = 1) -> OnnxRuntimeRunner:
     Raises:
         ArtifactError: the file is not one of this target's artifacts, or the runtime refuses it.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at its import; it reports its use
     import onnxruntime
 
     data, signature = read_checked(path)
@@ -123,13 +125,13 @@ def session_options(threads: int) -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = _FATAL_ONLY
-    if _saturating_cpu():
+    if saturating_cpu():
         options.add_session_config_entry("session.x64quantprecision", "1")
     return options
 
 
 @cache
-def _saturating_cpu() -> bool:
+def saturating_cpu() -> bool:
     """Whether this is an x86 processor that does not say it has VNNI."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return False
