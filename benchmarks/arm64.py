@@ -111,6 +111,7 @@ def main() -> None:
             "network": given.network,
             "weights": place.subject.weights,
             "trained": place.subject.trained,
+            "recipe": json.loads((place.produced(OURS) / "record.json").read_text())["recipe"],
             "description": open_device("arm64").describe().words,
             "set_up_s": set_up_s,
             "disk_bytes": disk_bytes(device),
