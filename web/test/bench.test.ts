@@ -31,7 +31,8 @@ const LAYOUT: Golden = {
 
 function bytesOf(): ArrayBuffer {
   const parts: number[] = [];
-  const floats = (values: number[]): void => void parts.push(...new Uint8Array(new Float32Array(values).buffer));
+  const floats = (values: number[]): void =>
+    void parts.push(...new Uint8Array(new Float32Array(values).buffer));
   for (const sample of [0, 1]) {
     parts.push(1, 255, sample);
     floats([1.5, -2, 0.25]);
@@ -56,7 +57,10 @@ describe('golden samples', () => {
   it('are counted by hand', () => {
     const [first, second] = readSamples(bytesOf(), LAYOUT);
     if (first === undefined || second === undefined) throw new Error('two samples');
-    const specs = [spec('logits', { dtype: 'int8', scale: 0.5, zeroPoint: 1, gridScale: 0.5 }), spec('score', {})];
+    const specs = [
+      spec('logits', { dtype: 'int8', scale: 0.5, zeroPoint: 1, gridScale: 0.5 }),
+      spec('score', {}),
+    ];
     const comparison = new Comparison(LAYOUT, specs);
     comparison.add([new Int8Array([4, -3]), new Float32Array([0.25])], first); // 1.5, -2: equal
     comparison.add([new Int8Array([-6, -2]), new Float32Array([0.265])], second); // -3.5, -1.5: 10 steps and 1
@@ -85,12 +89,24 @@ describe('golden samples', () => {
 
 describe('who this is', () => {
   it.each([
-    ['Mozilla/5.0 (Linux; Android 14; Pixel 7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36',
-      'Pixel 7', 'Android 14', 'Chrome 126.0.0.0'],
-    ['Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36',
-      'Android phone', 'Android 10', 'Chrome 126.0.0.0'],
-    ['Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1',
-      'iPhone', 'iOS 17.5', 'Safari 17.5'],
+    [
+      'Mozilla/5.0 (Linux; Android 14; Pixel 7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36',
+      'Pixel 7',
+      'Android 14',
+      'Chrome 126.0.0.0',
+    ],
+    [
+      'Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36',
+      'Android phone',
+      'Android 10',
+      'Chrome 126.0.0.0',
+    ],
+    [
+      'Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1',
+      'iPhone',
+      'iOS 17.5',
+      'Safari 17.5',
+    ],
     ['', '', '', ''],
   ])('reads %s', (agent, model, platform, browser) => {
     expect(fromUserAgent(agent)).toEqual({ model, platform, browser });

@@ -51,7 +51,8 @@ export function readSamples(bytes: ArrayBuffer, layout: Golden): Sample[] {
     at += size;
     return new ARRAYS[dtype](part);
   };
-  const outputs = (): Float32Array[] => layout.outputs.map((o) => take('float32', o.elements) as Float32Array);
+  const outputs = (): Float32Array[] =>
+    layout.outputs.map((o) => take('float32', o.elements) as Float32Array);
   return Array.from({ length: layout.samples }, () => ({
     feeds: layout.inputs.map((i) => take(i.dtype, i.elements)),
     reference: outputs(),
@@ -132,7 +133,9 @@ function addUp(
 function stepsApart(output: GoldenOutput, a: number, b: number, apart: number): number {
   const scale = output.grid_scale;
   const steps =
-    scale === null ? apart / output.tolerance : difference(roundHalfEven(a / scale), roundHalfEven(b / scale));
+    scale === null
+      ? apart / output.tolerance
+      : difference(roundHalfEven(a / scale), roundHalfEven(b / scale));
   return Math.min(output.exact || scale !== null ? Math.ceil(steps) : steps, MOST_STEPS);
 }
 

@@ -29,7 +29,12 @@ export async function identify(): Promise<Identity> {
   const guess = fromUserAgent(navigator.userAgent);
   if (hints === undefined) return guess;
   try {
-    const told = await hints.getHighEntropyValues(['model', 'platform', 'platformVersion', 'fullVersionList']);
+    const told = await hints.getHighEntropyValues([
+      'model',
+      'platform',
+      'platformVersion',
+      'fullVersionList',
+    ]);
     const real = (told.fullVersionList ?? []).filter(({ brand }) => !/not.?a.?brand/i.test(brand));
     const best = real.find(({ brand }) => brand !== 'Chromium') ?? real[0];
     return {
@@ -46,7 +51,10 @@ export function fromUserAgent(text: string): Identity {
   const android = /Android ([\d.]+)(?:; ([^;)]+))?/.exec(text);
   const apple = /\((iPhone|iPad)[^)]*OS ([\d_]+)/.exec(text);
   const browser = /(Firefox|FxiOS|CriOS|EdgA?|SamsungBrowser|Chrome|Version)\/([\d.]+)/.exec(text);
-  const named = (browser?.[1] ?? '').replace('Version', 'Safari').replace('CriOS', 'Chrome').replace('FxiOS', 'Firefox');
+  const named = (browser?.[1] ?? '')
+    .replace('Version', 'Safari')
+    .replace('CriOS', 'Chrome')
+    .replace('FxiOS', 'Firefox');
   const version = browser?.[2] ?? '';
   if (android !== null) {
     const model = (android[2] ?? '').replace(/ Build\/.*/, '').trim();
@@ -76,7 +84,8 @@ export function described(found: Capabilities, identity: Identity): object {
     isolated: found.crossOriginIsolated,
     simd: found.simd,
     threads: found.threads,
-    webgpu: gpu === null ? '' : [gpu.vendor, gpu.architecture].filter(Boolean).join(' ').slice(0, 200) || 'unnamed',
+    webgpu:
+      gpu === null ? '' : [gpu.vendor, gpu.architecture].filter(Boolean).join(' ').slice(0, 200) || 'unnamed',
     automated: navigator.webdriver === true,
   };
 }

@@ -151,7 +151,11 @@ async function flush(signal: AbortSignal): Promise<void> {
   await flushing;
 }
 
-function told(task: Task, index: number, count: number): (doing: string, share: number, medianS?: number) => void {
+function told(
+  task: Task,
+  index: number,
+  count: number,
+): (doing: string, share: number, medianS?: number) => void {
   return (doing, share, medianS) => {
     lastSaid = { task: task.task, doing, share, median_s: medianS ?? null };
     view.progress((index + share) / count);

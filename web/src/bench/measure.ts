@@ -37,8 +37,13 @@ export async function measure(task: Task, context: Context): Promise<Result> {
     return await measured(task, context, opened);
   } catch (error) {
     context.signal.throwIfAborted();
-    const failed: Result = { task: task.task, outcome: outcomeOf(error), reason: firstLine(error).slice(0, 900) };
-    if (task.backend !== 'auto' || !opened.some((session) => session.runtime.backend === 'webgpu')) return failed;
+    const failed: Result = {
+      task: task.task,
+      outcome: outcomeOf(error),
+      reason: firstLine(error).slice(0, 900),
+    };
+    if (task.backend !== 'auto' || !opened.some((session) => session.runtime.backend === 'webgpu'))
+      return failed;
     return await measureWithout(task, context, firstLine(error));
   } finally {
     for (const session of opened) void session.close();
@@ -55,7 +60,8 @@ async function measureWithout(task: Task, context: Context, reason: string): Pro
 
 function outcomeOf(error: unknown): Outcome {
   if (error instanceof Tampered) return 'tampered';
-  const refuses = error instanceof PocketpressError && (error.kind === 'unsupported' || error.kind === 'artifact');
+  const refuses =
+    error instanceof PocketpressError && (error.kind === 'unsupported' || error.kind === 'artifact');
   return refuses ? 'refused' : 'failed';
 }
 
@@ -101,7 +107,11 @@ async function measured(task: Task, context: Context, opened: Session[]): Promis
   };
 }
 
-async function checkedBytes(digest: string, name: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+async function checkedBytes(
+  digest: string,
+  name: string,
+  signal: AbortSignal,
+): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(await getBytes(`api/artifacts/${digest}`, signal));
   const got = await sha256(bytes);
   if (got !== digest) {
@@ -118,7 +128,12 @@ async function fetchSamples(task: Task, signal: AbortSignal): Promise<Sample[]> 
   return readSamples(await getBytes(`api/golden/${task.golden.name}`, signal), task.golden);
 }
 
-async function compared(session: Session, task: Task, samples: Sample[], context: Context): Promise<Agreement | null> {
+async function compared(
+  session: Session,
+  task: Task,
+  samples: Sample[],
+  context: Context,
+): Promise<Agreement | null> {
   if (task.golden === null) return null;
   const comparison = new Comparison(task.golden, session.signature.outputs);
   for (const [i, sample] of samples.entries()) {
@@ -157,13 +172,22 @@ function converted(feeds: readonly TypedArray[], from: Session, to: Session): Ty
 
 function randomFeed(spec: TensorSpec): TypedArray {
   const length = elements(spec.shape);
-  if (spec.rows !== null || spec.dtype === 'int64' || spec.dtype === 'bool') return allocate(spec.dtype, length);
-  if (spec.scale === null && spec.dtype === 'uint8') return Uint8Array.from({ length }, () => 256 * Math.random());
-  return toFeed(spec, Float32Array.from({ length }, () => 2 * Math.random() - 1));
+  if (spec.rows !== null || spec.dtype === 'int64' || spec.dtype === 'bool')
+    return allocate(spec.dtype, length);
+  if (spec.scale === null && spec.dtype === 'uint8')
+    return Uint8Array.from({ length }, () => 256 * Math.random());
+  return toFeed(
+    spec,
+    Float32Array.from({ length }, () => 2 * Math.random() - 1),
+  );
 }
 
 /** Something to look at while the float original loads; returns seconds since the page was opened. */
-async function firstNumber(session: Session, feeds: readonly TypedArray[], context: Context): Promise<number> {
+async function firstNumber(
+  session: Session,
+  feeds: readonly TypedArray[],
+  context: Context,
+): Promise<number> {
   const times = await session.block(feeds, context.job.plan.warmup, 3, { signal: context.signal });
   context.progress('measuring', 0.2, median(times));
   return performance.now() / 1000;
@@ -179,7 +203,7 @@ async function timed(pairs: readonly Timed[], context: Context): Promise<Timings
   try {
     const warmup = await warmUp(pairs, context);
     const seen: number[] = [];
-    for (let done = 0; done < plan.repeats; ) {
+    for (let done = 0; done < plan.repeats;) {
       await inFront(context.signal);
       watchman.again();
       const times = await time(
@@ -230,7 +254,8 @@ async function ranOn(session: Session, feeds: readonly TypedArray[], context: Co
   const elapsed = (): number => (performance.now() - begun) / 1000;
   try {
     while (elapsed() < job.sustained_s) {
-      for (const seconds of await session.block(feeds, 0, 4, { signal })) times.push({ at: elapsed(), seconds });
+      for (const seconds of await session.block(feeds, 0, 4, { signal }))
+        times.push({ at: elapsed(), seconds });
       const recent = times.slice(-20).map((run) => run.seconds);
       progress('running on', Math.min(1, elapsed() / job.sustained_s), median(recent));
     }

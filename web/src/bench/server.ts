@@ -32,7 +32,8 @@ export async function getBytes(path: string, signal: AbortSignal): Promise<Array
       return await (await get(path, signal)).arrayBuffer();
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof Refused) throw new PocketpressError('device', `cannot fetch ${path}`, { got: error.message });
+      if (error instanceof Refused)
+        throw new PocketpressError('device', `cannot fetch ${path}`, { got: error.message });
       await pause(AGAIN_MS);
     }
   }
@@ -61,7 +62,9 @@ async function reason(response: Response): Promise<string> {
   try {
     return String((JSON.parse(text) as { error: unknown }).error);
   } catch {
-    return response.status === 403 ? 'this address is no longer valid; scan the code again' : `status ${response.status}`;
+    return response.status === 403
+      ? 'this address is no longer valid; scan the code again'
+      : `status ${response.status}`;
   }
 }
 

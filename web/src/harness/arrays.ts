@@ -34,6 +34,7 @@ export function arrayOf(dtype: DType, bytes: Uint8Array<ArrayBuffer>): TypedArra
 export function pack(array: TypedArray, dtype: DType): Packed {
   const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
   let text = '';
-  for (let at = 0; at < bytes.length; at += PART) text += String.fromCharCode(...bytes.subarray(at, at + PART));
+  for (let at = 0; at < bytes.length; at += PART)
+    text += String.fromCharCode(...bytes.subarray(at, at + PART));
   return { dtype, data: btoa(text) };
 }

@@ -28,7 +28,12 @@ export interface Patience {
 }
 
 /** Look at every pixel of a photo, ask the network, and keep a copy of at most `longest` pixels a side. */
-export async function see(photo: Photo, network: Network, longest: number, patience: Patience = {}): Promise<Seen> {
+export async function see(
+  photo: Photo,
+  network: Network,
+  longest: number,
+  patience: Patience = {},
+): Promise<Seen> {
   const pixels = await decode(photo);
   try {
     const builder = new ThumbnailBuilder(pixels.width, pixels.height);
@@ -51,7 +56,8 @@ export async function see(photo: Photo, network: Network, longest: number, patie
  * @returns what computed it
  */
 export async function enhance(pixels: Pixels, look: Look, patience: Patience = {}): Promise<LookUp['name']> {
-  let lookUp: LookUp = GpuLookUp.open(look.table, look.levels) ?? new ProcessorLookUp(look.table, look.levels);
+  let lookUp: LookUp =
+    GpuLookUp.open(look.table, look.levels) ?? new ProcessorLookUp(look.table, look.levels);
   try {
     await eachStrip(
       pixels,

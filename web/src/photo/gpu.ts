@@ -88,7 +88,10 @@ export class GpuLookUp implements LookUp {
     if (gl === null) return null;
     try {
       const made = new GpuLookUp(gl, table, levels, longestTile);
-      if (gl.getError() === gl.NO_ERROR && gl.checkFramebufferStatus(gl.FRAMEBUFFER) === gl.FRAMEBUFFER_COMPLETE) {
+      if (
+        gl.getError() === gl.NO_ERROR &&
+        gl.checkFramebufferStatus(gl.FRAMEBUFFER) === gl.FRAMEBUFFER_COMPLETE
+      ) {
         return made;
       }
       made.close();
@@ -117,7 +120,14 @@ export class GpuLookUp implements LookUp {
     this.gl.getExtension('WEBGL_lose_context')?.loseContext();
   }
 
-  private draw(source: Uint8Array, stride: number, left: number, top: number, width: number, height: number): void {
+  private draw(
+    source: Uint8Array,
+    stride: number,
+    left: number,
+    top: number,
+    width: number,
+    height: number,
+  ): void {
     const { gl } = this;
     gl.pixelStorei(gl.UNPACK_ROW_LENGTH, stride);
     gl.bindTexture(gl.TEXTURE_2D, this.photo);
@@ -127,7 +137,14 @@ export class GpuLookUp implements LookUp {
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
 
-  private copyTo(result: Uint8Array, stride: number, left: number, top: number, width: number, height: number): void {
+  private copyTo(
+    result: Uint8Array,
+    stride: number,
+    left: number,
+    top: number,
+    width: number,
+    height: number,
+  ): void {
     const { gl, answer } = this;
     gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, answer);
     for (let y = 0; y < height; y++) {
@@ -149,7 +166,12 @@ export class GpuLookUp implements LookUp {
 function context(): WebGL2RenderingContext | null {
   const canvas = document.createElement('canvas');
   canvas.width = canvas.height = 1;
-  return canvas.getContext('webgl2', { alpha: true, antialias: false, depth: false, powerPreference: 'low-power' });
+  return canvas.getContext('webgl2', {
+    alpha: true,
+    antialias: false,
+    depth: false,
+    powerPreference: 'low-power',
+  });
 }
 
 function link(gl: WebGL2RenderingContext): WebGLProgram {
@@ -165,7 +187,8 @@ function link(gl: WebGL2RenderingContext): WebGLProgram {
     gl.attachShader(program, shader);
   }
   gl.linkProgram(program);
-  if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program) ?? 'link');
+  if (!gl.getProgramParameter(program, gl.LINK_STATUS))
+    throw new Error(gl.getProgramInfoLog(program) ?? 'link');
   return program;
 }
 

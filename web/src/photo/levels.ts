@@ -21,7 +21,10 @@ export function levelsOf(thumbnail: Float32Array): Levels {
     low[channel] = Math.min(low[channel]!, thumbnail[i]!);
     high[channel] = Math.max(high[channel]!, thumbnail[i]!);
   }
-  return { low, span: high.map((value, channel) => Math.max(Math.fround(value - low[channel]!), LEAST_SPAN)) };
+  return {
+    low,
+    span: high.map((value, channel) => Math.max(Math.fround(value - low[channel]!), LEAST_SPAN)),
+  };
 }
 
 /** Stretch values, channels last, and cut them to [0, 1]; in float32, as the network was taught. */

@@ -102,7 +102,11 @@ async function take(file: File, signal: AbortSignal): Promise<string> {
   return `${pixels} · ${network} · colours by ${by}`;
 }
 
-async function finish(what: Shown, signal: AbortSignal, hand: (file: File) => Promise<string>): Promise<string> {
+async function finish(
+  what: Shown,
+  signal: AbortSignal,
+  hand: (file: File) => Promise<string>,
+): Promise<string> {
   const format = ui.format.value as Format;
   const { photo, seen } = what;
   if (last?.what !== what || last.format !== format) {
@@ -110,7 +114,9 @@ async function finish(what: Shown, signal: AbortSignal, hand: (file: File) => Pr
   }
   const { saved } = last;
   const whole = saved.width === photo.width && saved.height === photo.height;
-  const size = whole ? 'full size' : `${saved.width} x ${saved.height} pixels, all that this browser can hold`;
+  const size = whole
+    ? 'full size'
+    : `${saved.width} x ${saved.height} pixels, all that this browser can hold`;
   return `${await hand(saved.file)} (${size}, without the camera's data such as place and time)`;
 }
 
@@ -160,7 +166,8 @@ function explain(error: unknown): void {
     title.textContent = error.what;
     const got = error.got === undefined ? '' : `Got ${String(error.got)}. `;
     const allowed = error.allowed === undefined ? '' : `Possible: ${String(error.allowed)}. `;
-    const next = error.nextStep === undefined ? '' : `${error.nextStep[0]?.toUpperCase()}${error.nextStep.slice(1)}.`;
+    const next =
+      error.nextStep === undefined ? '' : `${error.nextStep[0]?.toUpperCase()}${error.nextStep.slice(1)}.`;
     rest.textContent = `${got}${allowed}${next}`;
   } else {
     title.textContent = 'Something went wrong that should not';

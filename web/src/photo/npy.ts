@@ -19,10 +19,14 @@ export function readHalf(buffer: ArrayBuffer): Saved {
   const length = bytes[8]! | (bytes[9]! << 8);
   const header = HEADER.exec(String.fromCharCode(...bytes.subarray(10, 10 + length)));
   if (header === null) throw damaged('another dtype or order than float16 in C order');
-  const shape = header[1]!.split(',').filter((part) => part.trim() !== '').map(Number);
+  const shape = header[1]!
+    .split(',')
+    .filter((part) => part.trim() !== '')
+    .map(Number);
   const count = shape.reduce((product, size) => product * size, 1);
   const body = bytes.subarray(10 + length);
-  if (count > MOST_ELEMENTS || body.length !== count * 2) throw damaged(`${body.length} bytes for ${count} values`);
+  if (count > MOST_ELEMENTS || body.length !== count * 2)
+    throw damaged(`${body.length} bytes for ${count} values`);
   const values = new Float32Array(count);
   for (let i = 0; i < count; i++) values[i] = fromHalf(body[2 * i]! | (body[2 * i + 1]! << 8));
   return { shape, values };
@@ -39,5 +43,8 @@ export function fromHalf(bits: number): number {
 }
 
 function damaged(got: string): PocketpressError {
-  return new PocketpressError('artifact', 'The colour tables are damaged', { got, nextStep: 'reload the page' });
+  return new PocketpressError('artifact', 'The colour tables are damaged', {
+    got,
+    nextStep: 'reload the page',
+  });
 }

@@ -141,7 +141,10 @@ function holds(context: CanvasRenderingContext2D): boolean {
 
 function context2d(canvas: HTMLCanvasElement): CanvasRenderingContext2D {
   const context = canvas.getContext('2d');
-  if (context === null) throw new PocketpressError('unsupported', 'This browser gives the page no canvas', { nextStep: 'reload' });
+  if (context === null)
+    throw new PocketpressError('unsupported', 'This browser gives the page no canvas', {
+      nextStep: 'reload',
+    });
   return context;
 }
 

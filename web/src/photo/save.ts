@@ -23,7 +23,12 @@ export interface Saved {
  * @throws PocketpressError it cannot be decoded again, or encoded
  * @throws DOMException aborted
  */
-export async function encode(photo: Photo, look: Look, format: Format, patience: Patience = {}): Promise<Saved> {
+export async function encode(
+  photo: Photo,
+  look: Look,
+  format: Format,
+  patience: Patience = {},
+): Promise<Saved> {
   const pixels = await decode(photo);
   try {
     await enhance(pixels, look, patience);

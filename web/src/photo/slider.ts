@@ -1,7 +1,11 @@
 /** The before/after slider: a range input over both pictures, so that keyboards and screen readers have it too. */
 
 /** Wire the slider up; returns a function that puts it back to the middle. */
-export function connectSlider(slider: HTMLInputElement, frame: HTMLElement, tags: [HTMLElement, HTMLElement]): () => void {
+export function connectSlider(
+  slider: HTMLInputElement,
+  frame: HTMLElement,
+  tags: [HTMLElement, HTMLElement],
+): () => void {
   const show = (): void => {
     const at = slider.valueAsNumber;
     frame.style.setProperty('--at', `${at}%`);

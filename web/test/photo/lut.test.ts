@@ -17,16 +17,31 @@ function applied(made: Table, pixel: [number, number, number], levels = NO_CHANG
 
 describe('ProcessorLookUp', () => {
   it('changes nothing with the identity', () => {
-    expect(applied(table((r, g, b) => [r, g, b]), [1, 128, 255])).toEqual([1, 128, 255, 77]);
+    expect(
+      applied(
+        table((r, g, b) => [r, g, b]),
+        [1, 128, 255],
+      ),
+    ).toEqual([1, 128, 255, 77]);
   });
 
   it('knows the axes apart', () => {
-    expect(applied(table((r, g, b) => [g, b, r]), [10, 20, 30])).toEqual([20, 30, 10, 77]);
+    expect(
+      applied(
+        table((r, g, b) => [g, b, r]),
+        [10, 20, 30],
+      ),
+    ).toEqual([20, 30, 10, 77]);
   });
 
   it('interpolates between all eight corners', () => {
     // one at white only: the product of the three shares, 0.2 x 0.4 x 0.6 x 255 = 12.24
-    expect(applied(table((r, g, b) => [r * g * b, 0, 0]), [51, 102, 153])).toEqual([12, 0, 0, 77]);
+    expect(
+      applied(
+        table((r, g, b) => [r * g * b, 0, 0]),
+        [51, 102, 153],
+      ),
+    ).toEqual([12, 0, 0, 77]);
   });
 
   it('cuts after interpolating', () => {
@@ -45,7 +60,9 @@ describe('ProcessorLookUp', () => {
   it('stretches levels first', () => {
     const levels = { low: Float32Array.from([0.2, 0, 0]), span: Float32Array.from([0.4, 1, 1]) };
     const identity = table((r, g, b) => [r, g, b]);
-    expect([51, 103, 153, 204].map((red) => applied(identity, [red, 0, 0], levels)[0])).toEqual([0, 130, 255, 255]);
+    expect([51, 103, 153, 204].map((red) => applied(identity, [red, 0, 0], levels)[0])).toEqual([
+      0, 130, 255, 255,
+    ]);
   });
 });
 

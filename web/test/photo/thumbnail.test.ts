@@ -9,7 +9,10 @@ function grey(values: number[]): Uint8ClampedArray {
 
 /** The red channel of a thumbnail, in bytes. */
 function reds(thumbnail: Float32Array): number[] {
-  return Array.from(thumbnail.filter((_, i) => i % 3 === 0), (value) => value * 255);
+  return Array.from(
+    thumbnail.filter((_, i) => i % 3 === 0),
+    (value) => value * 255,
+  );
 }
 
 describe('ThumbnailBuilder', () => {
@@ -39,7 +42,8 @@ describe('ThumbnailBuilder', () => {
     const whole = new ThumbnailBuilder(width, height, 16);
     whole.add(pixels);
     const parts = new ThumbnailBuilder(width, height, 16);
-    for (let row = 0; row < height; row += 11) parts.add(pixels.subarray(row * width * 4, (row + 11) * width * 4));
+    for (let row = 0; row < height; row += 11)
+      parts.add(pixels.subarray(row * width * 4, (row + 11) * width * 4));
     expect(parts.finish()).toEqual(whole.finish());
   });
 
@@ -48,7 +52,8 @@ describe('ThumbnailBuilder', () => {
     const pixels = Uint8ClampedArray.from({ length: width * height * 4 }, (_, i) => (i * 2654435761) % 251);
     const builder = new ThumbnailBuilder(width, height, 16);
     builder.add(pixels);
-    const mean = (values: ArrayLike<number>): number => Array.from(values).reduce((a, b) => a + b) / values.length;
+    const mean = (values: ArrayLike<number>): number =>
+      Array.from(values).reduce((a, b) => a + b) / values.length;
     const red = pixels.filter((_, i) => i % 4 === 0);
     expect(mean(reds(builder.finish()))).toBeCloseTo(mean(red), 4);
   });

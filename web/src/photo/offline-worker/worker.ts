@@ -23,8 +23,8 @@ const CACHE = PREFIX + VERSION;
 
 /** The smallest module with a relaxed SIMD instruction, as `src/probe.ts` has it. */
 const RELAXED = [
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15,
-  253, 128, 2, 11,
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2,
+  253, 15, 253, 128, 2, 11,
 ];
 
 const here = WebAssembly.validate(new Uint8Array(RELAXED));
@@ -42,7 +42,8 @@ self.addEventListener('activate', (event) => {
 self.addEventListener('fetch', (event) => {
   const url = new URL(event.request.url);
   url.search = url.hash = '';
-  if (event.request.method === 'GET' && known.has(url.href)) event.respondWith(answer(url.href, event.request));
+  if (event.request.method === 'GET' && known.has(url.href))
+    event.respondWith(answer(url.href, event.request));
 });
 
 async function keepAll(): Promise<void> {
