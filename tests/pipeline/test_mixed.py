@@ -182,6 +182,11 @@ def test_float_layers_store_half_weights() -> None:
     assert dtypes["output"] == "float16" and set(dtypes.values()) == {"int8", "float16"}
 
 
+def test_a_range_that_has_no_32_parts_has_no_histogram() -> None:
+    dead = np.float32([0, 3e-45])  # activations of deep untrained networks shrink to the last denormal
+    assert histogram(TensorStats.of(dead)) is None
+
+
 def test_histogram_by_hand() -> None:
     """Values 0, 0, 0 and 31 in bins of width 31/32: heights log(4)/log(4) and log(2)/log(4)."""
     found = histogram(TensorStats.of(np.asarray([0, 0, 0, 31], np.float32)))

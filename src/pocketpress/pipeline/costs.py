@@ -96,8 +96,12 @@ def reached(quant: Quantization, bits: int = 8) -> tuple[float, float]:
 
 
 def histogram(stats: TensorStats) -> Histogram | None:
-    """32 bins over everything seen; heights are logarithmic, so that tails show."""
-    if not stats.high > stats.low:
+    """32 bins over everything seen; heights are logarithmic, so that tails show.
+
+    None where the range has no 32 parts: a constant, or an activation that has died to denormal numbers.
+    """
+    edges = np.linspace(np.float32(stats.low), np.float32(stats.high), BINS + 1, dtype=np.float32)
+    if not np.all(np.diff(edges) > 0):
         return None
     counts, _ = np.histogram(stats.values, BINS, (stats.low, stats.high))
     heights = np.log1p(counts) / max(float(np.log1p(counts.max())), 1e-9)
