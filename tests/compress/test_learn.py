@@ -168,7 +168,7 @@ def test_training_on_the_grid_brings_the_outputs_closer_to_the_teachers() -> Non
     plan = plan_of(program, QuantizationOptions(weight_bits=bits), count=16)
     feeds, judges = samples(program, 256), samples(program, 272)[256:]
     examples = Examples((torch.from_numpy(np.concatenate([f["x"] for f in feeds])),))
-    options = QatOptions(epochs=16, batch=16, rate=0.02, bias_rate=0.01)
+    options = QatOptions(epochs=16, batch=16, rate=0.01, bias_rate=0.005)
     steps: list[None] = []
     trained = train_quantized(
         program, plan, examples, None, False, options, advance=lambda: steps.append(None)

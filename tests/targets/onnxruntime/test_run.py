@@ -46,7 +46,7 @@ def test_the_number_of_threads_does_not_change_a_bit(threads: int, tmp_path: Pat
 def test_the_exact_kernels_of_older_processors_give_the_same_integers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "_saturating_cpu", lambda: True)
+    monkeypatch.setattr(runtime, "saturating_cpu", lambda: True)
     program = residual()
     runner = SPEC.open_runner(lowered(program, tmp_path / "net.onnx"))
     expected = interpret(program, {"image": IMAGE})["logits"]

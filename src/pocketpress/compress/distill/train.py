@@ -86,8 +86,8 @@ def has_bfloat16(where: torch.device) -> bool:
 def image_order(where: torch.device) -> torch.memory_format:
     """How images lie in memory: channels last, where convolutions are faster then.
 
-    Not on x86 processors without AVX-512: oneDNN's backward of narrow channels-last convolutions writes past
-    its memory there (torch 2.13; the heap is found corrupt).
+    Not on x86 processors without AVX-512: oneDNN's backward of a strided 1x1 convolution, channels last,
+    writes past its memory there (torch 2.13; the C library finds the heap corrupt).
     """
     narrow = where.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
     return torch.contiguous_format if narrow else torch.channels_last
