@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.tables import TITLES, table
@@ -18,11 +18,12 @@ HEAD = (
 )
 
 
-def summary(results: Iterable[Result]) -> str:
+def summary(results: Sequence[Result]) -> str:
     """The table, and what was measured where, in a sentence."""
     found = [result for result in results if result["benchmark"] == "press_vs_peers"]
     if not found:
         return ""
+    web = [_browsers(result) for result in results if result["benchmark"] == "web"]
     rows = [_row(result) for result in found]
     cpus = sorted({result["host"]["cpu"] for result in found})
     pictures = {result["held_out_pictures"] for result in found}
@@ -34,8 +35,19 @@ def summary(results: Iterable[Result]) -> str:
             f"{'/'.join(map(str, sorted(pictures)))} held-out pictures. Their own tools: ai-edge-quantizer, "
             "XNNPACKQuantizer, quantize_static.",
             "",
+            *(line for text in web for line in (text, "")),
             "",
         ]
+    )
+
+
+def _browsers(result: Result) -> str:
+    best = max(found["ratio"] for found in result["versus_peers"].values())
+    own = result["versus_own_float"]["litert-web"]["ratio"]
+    return (
+        f"In a browser (LiteRT.js, headless Chromium, {TITLES[result['network']]}): {own:.2f}x of float, "
+        f"{best:.2f}x of the fastest file of the runtimes' own converters, "
+        f"{100 * result['parity']['litert-web']['equal']:.4g} % of outputs equal to the reference."
     )
 
 

@@ -280,8 +280,28 @@ def stacks(result: Result) -> str:
     return "\n".join([intro, "", table(head, lines)])
 
 
+def browsers(result: Result) -> str:
+    """Our web artifact against files of the default converters, in one headless Chromium."""
+    equal = _share(result["parity"]["litert-web"]["equal"])
+    intro = (
+        f"**In a browser**: {TITLES[result['network']]} (untrained), `--target web` in headless Chromium, "
+        f"one thread, one page, interleaved; {result['host']['cpu']}, {result['created'][:10]}. Outputs equal "
+        f"to the reference: {equal} in LiteRT.js; onnxruntime-web computes this network in float32 on the same "
+        "8-bit weights, where integers would be slower."
+    )
+    peers, own = result["versus_peers"], result["versus_own_float"]
+    rows = [(f"`litert-web` int8 over {name}", *_each(found)) for name, found in peers.items()]
+    rows += [(f"`{name}` over its own float", *_each(found)) for name, found in own.items()]
+    return "\n".join([intro, "", table(("Latency", "ratio", "of each browser"), rows)])
+
+
+def _each(found: Result) -> tuple[str, str]:
+    return f"{found['ratio']:.2f}x", f"{min(found['each']):.2f}–{max(found['each']):.2f}"
+
+
 RENDERERS: dict[str, Callable[[Result], str]] = {
     "press_vs_peers": versus_peers,
+    "web": browsers,
     "same_integers": same_integers,
     "compress": few_bits,
     "stack": stacks,

@@ -130,7 +130,7 @@ def _parity(work: Path) -> dict[str, Any]:
     """What the press found against the integer reference."""
     record = Record.read(work / OURS / "w8a8-static" / "record.json")
     return {
-        target.name: None if target.parity is None else target.parity.model_dump(mode="json")
+        target.name: None if target.parity is None else json.loads(target.parity.model_dump_json())
         for target in record.targets
     }
 
