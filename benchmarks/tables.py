@@ -282,12 +282,12 @@ def stacks(result: Result) -> str:
 
 def browsers(result: Result) -> str:
     """Our web artifact against files of the default converters, in one headless Chromium."""
-    equal = _share(result["parity"]["litert-web"]["equal"])
+    equal, day = _share(result["parity"]["litert-web"]["equal"]), result["created"][:10]
     intro = (
         f"**In a browser**: {TITLES[result['network']]} (untrained), `--target web` in headless Chromium, "
-        f"one thread, one page, interleaved; {result['host']['cpu']}, {result['created'][:10]}. Outputs equal "
-        f"to the reference: {equal} in LiteRT.js; onnxruntime-web computes this network in float32 on the same "
-        "8-bit weights, where integers would be slower."
+        f"one thread, one page, interleaved; {result['host']['cpu']}, {day}. Outputs equal "
+        f"to the reference: {equal} in LiteRT.js; onnxruntime-web computes this network in float32 on the "
+        "same 8-bit weights, where integers would be slower."
     )
     peers, own = result["versus_peers"], result["versus_own_float"]
     rows = [(f"`litert-web` int8 over {name}", *_each(found)) for name, found in peers.items()]
