@@ -73,9 +73,7 @@ def arm64_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "arm64-cache"
     cache.mkdir(exist_ok=True)
     if "POCKETPRESS_ARM64_TESTS" not in os.environ and not mirror_answers():
-        pytest.skip(
-            "Debian's mirror cannot be reached; POCKETPRESS_ARM64_TESTS=1 insists"
-        )
+        pytest.skip("Debian's mirror cannot be reached; POCKETPRESS_ARM64_TESTS=1 insists")
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         place = Place(cache / "devices" / "arm64")
