@@ -23,7 +23,8 @@ export interface Tensor {
   readonly data: TypedArray;
 }
 
-const ARRAYS = {
+/** What holds the values of a dtype. */
+export const ARRAYS = {
   float32: Float32Array,
   int8: Int8Array,
   uint8: Uint8Array,

@@ -3,22 +3,13 @@
  * The counts are those of Python's `verify/parity.py`; what follows from the reference alone is computed there. */
 
 import { PocketpressError } from '../errors';
-import { fileToReal, roundHalfEven, type TypedArray } from '../tensors';
+import { ARRAYS, fileToReal, roundHalfEven, type TypedArray } from '../tensors';
 import type { DType, TensorSpec } from '../signature';
 import type { Agreement, Golden, GoldenOutput, OutputAgreement } from './protocol';
 
 const LARGEST = 3.4028234663852886e38;
 const MOST_STEPS = 2 ** 31 - 1;
 const BYTES: Record<DType, number> = { float32: 4, int8: 1, uint8: 1, int16: 2, int32: 4, int64: 8, bool: 1 };
-const ARRAYS = {
-  float32: Float32Array,
-  int8: Int8Array,
-  uint8: Uint8Array,
-  int16: Int16Array,
-  int32: Int32Array,
-  int64: BigInt64Array,
-  bool: Uint8Array,
-} as const;
 
 export interface Sample {
   /** In the file's dtypes and the signature's order. */

@@ -2,22 +2,13 @@
 
 import type { TypedArray } from '../index';
 import type { DType } from '../signature';
+import { ARRAYS } from '../tensors';
 
 export interface Packed {
   readonly dtype: DType;
   /** The bytes, little-endian, in base64. */
   readonly data: string;
 }
-
-const CONSTRUCTORS = {
-  float32: Float32Array,
-  int8: Int8Array,
-  uint8: Uint8Array,
-  int16: Int16Array,
-  int32: Int32Array,
-  int64: BigInt64Array,
-  bool: Uint8Array,
-} as const;
 
 /** Characters that one call of `String.fromCharCode` is given. */
 const PART = 1 << 15;
@@ -28,7 +19,7 @@ export function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
 
 /** @throws RangeError where the bytes are no whole number of elements. */
 export function arrayOf(dtype: DType, bytes: Uint8Array<ArrayBuffer>): TypedArray {
-  return new CONSTRUCTORS[dtype](bytes.buffer);
+  return new ARRAYS[dtype](bytes.buffer);
 }
 
 export function pack(array: TypedArray, dtype: DType): Packed {
