@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from pathlib import Path
+
+SHOWN_CHANGES = 40  # lines of a difference that are printed
 
 
 def replaced(page: str, name: str, text: str) -> str:
@@ -25,6 +28,10 @@ def write(path: Path, name: str, text: str, script: str, *, check: bool) -> int:
     new = replaced(old, name, text)
     if check and new != old:
         print(f"{path.name} is out of date; run: python scripts/{script}", file=sys.stderr)
+        changes = difflib.unified_diff(
+            old.splitlines(), new.splitlines(), "the page", "what was found", n=0, lineterm=""
+        )
+        print("\n".join(list(changes)[:SHOWN_CHANGES]), file=sys.stderr)
         return 1
     if new != old:
         path.write_text(new, encoding="utf-8")
