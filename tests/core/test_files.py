@@ -8,7 +8,7 @@ from typing import IO
 import pytest
 
 from pocketpress.core.errors import DeviceError
-from pocketpress.core.files import write_atomically
+from pocketpress.core.files import locked, write_atomically
 
 
 def test_content_replaces_what_was_there(tmp_path: Path) -> None:
@@ -44,3 +44,13 @@ def test_a_folder_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="cannot write file: got No such file or directory"):
         write_atomically(tmp_path / "none" / "file", b"")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    with locked(tmp_path) as first, locked(tmp_path, wait=False) as second:
+        assert first and not second
+    with locked(tmp_path, wait=False) as again:
+        assert again
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OSError, match="No such file"), locked(tmp_path / "absent"):
+        pass

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +13,7 @@ import pytest
 from pocketpress.core.errors import ArtifactError, DeviceError
 from pocketpress.core.record import DeviceEntry, Latency
 from pocketpress.devices import store as module
-from pocketpress.devices.store import Store, default_folder, replaced, slug
+from pocketpress.devices.store import NOBODY, Store, default_folder, replaced, slug
 
 SHA, OTHER = "a" * 64, "b" * 64
 
@@ -39,6 +43,48 @@ def test_the_last_of_a_backend_counts(tmp_path: Path) -> None:
     store.keep("other.tflite", "litert", OTHER, entry())
     kept = store.read("pixel-7")
     assert kept is not None and [k.artifact for k in kept.artifacts] == ["net.tflite", "other.tflite"]
+
+
+def test_a_name_is_one_phones(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.keep("net", "litert", SHA, entry(0.01), "phone-1x")
+    with pytest.raises(DeviceError, match="another phone has this name: got pixel-7; give this one a name"):
+        store.keep("net", "litert", SHA, entry(0.02), "phone-2x")
+    store.keep("net", "litert", SHA, entry(0.02, name="pixel-7-2"), "phone-2x")
+    assert store.find("pixel-7", SHA) == (entry(0.01),)
+    assert store.owners() == {"pixel-7": "phone-1x", "pixel-7-2": "phone-2x"}
+
+
+def test_a_file_of_before_is_read_and_taken_over(tmp_path: Path) -> None:
+    store, other = Store(tmp_path), entry().model_copy(update={"kind": "ssh", "name": "ssh:pi"})
+    store.keep("net", "litert", SHA, entry())
+    store.keep("net", "litert", SHA, other)
+    path = tmp_path / "pixel-7.json"
+    old = json.loads(path.read_text())
+    del old["identity"]  # as versions before wrote it
+    path.write_text(json.dumps(old))
+    (tmp_path / "iphone.json").write_text("{")
+    assert store.find("pixel-7", SHA) == (entry(),)
+    assert store.owners() == {"pixel-7": None, "ssh:pi": NOBODY, "iphone": NOBODY}
+    store.keep("net", "litert", OTHER, entry(0.02), "phone-1x")
+    assert store.find("pixel-7", SHA) == (entry(),) and store.find("pixel-7", OTHER) == (entry(0.02),)
+    assert store.owners()["pixel-7"] == "phone-1x"
+
+
+def test_two_commands_at_once_lose_nothing(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tests.devices.test_store import Store, entry\n"
+        "for i in range(20):\n"
+        "    Store(Path(sys.argv[1])).keep('net', 'litert', f'{sys.argv[2]}{i:063x}', entry())"
+    )
+    with contextlib.ExitStack() as stack:
+        started = [
+            stack.enter_context(subprocess.Popen([sys.executable, "-c", code, str(tmp_path), digit]))
+            for digit in "ab"
+        ]
+        assert [process.wait(120) for process in started] == [0, 0]
+    kept = Store(tmp_path).read("pixel-7")
+    assert kept is not None and len(kept.artifacts) == 40
 
 
 def test_the_oldest_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

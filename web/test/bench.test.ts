@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { Comparison, readSamples } from '../src/bench/golden';
-import { fromUserAgent } from '../src/bench/identity';
+import { fromUserAgent, phone } from '../src/bench/identity';
 import type { Golden } from '../src/bench/protocol';
 import type { TensorSpec } from '../src/signature';
 
@@ -111,4 +111,19 @@ describe('who this is', () => {
   ])('reads %s', (agent, model, platform, browser) => {
     expect(fromUserAgent(agent)).toEqual({ model, platform, browser });
   });
+});
+
+describe('the identity of a phone', () => {
+  it('is what the command told it in an earlier run', () => {
+    expect(phone('pocketpress-phone=0123456789abcdef')).toBe('0123456789abcdef');
+    expect(phone('a=b; pocketpress-phone=0123456789abcdef; c=d')).toBe('0123456789abcdef');
+  });
+
+  it.each(['', 'pocketpress-phone=', 'pocketpress-phone=short', 'x-pocketpress-phone=0123456789abcdef'])(
+    'is made anew without such a cookie: %s',
+    (cookies) => {
+      expect(phone(cookies)).toMatch(/^[0-9a-f]{32}$/);
+      expect(phone(cookies)).not.toBe('0123456789abcdef');
+    },
+  );
 });

@@ -160,6 +160,14 @@ def test_messages(server: Server, arrivals: Arrivals) -> None:
     assert post(server, "/api/hello", {**HELLO, "tab": "u" * 16})[1]["done"] == [TASK]
 
 
+def test_the_browser_is_told_who_it_is_for_the_next_run(server: Server) -> None:
+    status, headers, _ = ask(server, "/api/hello", method="POST", body=HELLO)
+    cookie = headers["set-cookie"]
+    assert status == 200 and cookie.startswith(f"pocketpress-phone={WHO['phone']};")
+    assert "Path=/;" in cookie and "SameSite=strict" in cookie and "HttpOnly" not in cookie
+    assert "set-cookie" not in ask(server, "/api/job")[1]
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"phone": 1}', b"\x00" * 100])
 def test_nonsense_leaves_nothing(server: Server, arrivals: Arrivals, body: bytes) -> None:
     for route in ("hello", "beat", "result", "bye"):

@@ -7,6 +7,7 @@ import pytest
 from pocketpress.core.errors import ArtifactError, UserError
 from pocketpress.devices.phone.messages import Beat, Bye, Capabilities, Hello, Result
 from pocketpress.devices.phone.sessions import Patience, Sessions
+from pocketpress.devices.store import NOBODY, slug
 
 TASKS = ("a-auto", "b-auto")
 
@@ -46,6 +47,30 @@ def test_phones_of_one_model_have_names_of_their_own() -> None:
     names = [sessions.hello(hello(phone=f"phone-{i}x"), 0).name for i in range(3)]
     assert names == ["pixel-7", "pixel-7-2", "pixel-7-3"]
     assert sessions.hello(hello(phone="phone-4x", name="Anna's \x1b[0m phone"), 0).name == "anna-s-0m-phone"
+
+
+def test_a_phone_has_the_name_that_it_had_before() -> None:
+    """Whoever comes first."""
+    owners = {"pixel-7": "phone-1x", "pixel-7-2": "phone-2x"}
+    sessions = Sessions(TASKS, owners=owners)
+    names = {
+        phone: sessions.hello(hello(phone=phone), 0).name for phone in ("phone-2x", "phone-3x", "phone-1x")
+    }
+    assert names == {"phone-2x": "pixel-7-2", "phone-3x": "pixel-7-3", "phone-1x": "pixel-7"}
+
+
+def test_a_name_is_taken_over_where_nobody_is_known_to_have_it() -> None:
+    sessions = Sessions(TASKS, owners={"pixel-7": None, "pixel-7-2": "phone-9x"})
+    names = [sessions.hello(hello(phone=f"phone-{i}x"), 0).name for i in range(2)]
+    assert names == ["pixel-7", "pixel-7-3"]
+
+
+def test_no_phone_has_the_name_of_another_device() -> None:
+    sessions = Sessions(TASKS, owners={"host": NOBODY, "ssh:pi": NOBODY})
+    assert sessions.hello(hello(name="host"), 0).name == "host-2"
+    assert sessions.hello(hello(phone="phone-2x", name="ssh:pi"), 0).name == "ssh-pi"
+    long = [sessions.hello(hello(phone=f"phone-{i}y", name="n" * 64), 0).name for i in range(2)]
+    assert slug(long[0]) == long[0] != long[1] == slug(long[1])
 
 
 def test_a_reload_goes_on_with_the_same_name() -> None:

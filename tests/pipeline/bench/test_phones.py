@@ -106,6 +106,23 @@ def test_two_phones_end_to_end(browser: Any, pressed: Path, tmp_path: Path) -> N
         assert store.find("pixel-7", target.sha256 or "")[0].latency_s is not None
 
 
+def test_phones_of_one_model_keep_their_names_over_runs(browser: Any, pressed: Path, tmp_path: Path) -> None:
+    """Each run has another port, and so other storage in the browser."""
+    store, artifact = Store(tmp_path / "devices"), pressed / "net.onnx"
+    first, second = (phone(browser, "Pixel 7") for _ in range(2))
+    called = []
+    for contexts in ([first], [second], [second, first]):
+        with Bench([artifact], store, wait=len(contexts)) as bench:
+            for context in contexts:
+                page = context.new_page()
+                page.goto(bench.address)
+                until(lambda p=page: "Done" in status(p) or "ended" in status(p), 90, page)
+            assert bench.end().problems == []
+            called.append([view.name for view in bench.end().views])
+    assert called == [["pixel-7"], ["pixel-7-2"], ["pixel-7-2", "pixel-7"]]
+    assert store.names() == ("pixel-7", "pixel-7-2")
+
+
 def test_no_token_no_page(browser: Any, pressed: Path) -> None:
     with Bench([pressed], timeout_s=8) as bench:
         page = phone(browser, "Pixel 7").new_page()

@@ -96,6 +96,12 @@ export function random(): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
+/** The same for all runs of the command on one computer, whose port changes: the command sets the cookie. */
+export function phone(cookies: string = document.cookie): string {
+  const told = /(?:^|; )pocketpress-phone=([A-Za-z0-9_-]{8,64})(?:;|$)/.exec(cookies)?.[1];
+  return told ?? kept('pocketpress-bench-phone', random);
+}
+
 /** What this browser kept under a name, or what is made now. */
 export function kept(name: string, make: () => string): string {
   try {

@@ -1,7 +1,7 @@
 /** The bench page: say who this phone is, work off the tasks, send the numbers. */
 
 import { probe } from '../probe';
-import { described, identify, keep, kept, random } from './identity';
+import { described, identify, keep, kept, phone, random } from './identity';
 import { measure } from './measure';
 import type { Answer, Job, Task } from './protocol';
 import { getJob, Outbox, pause, post, Refused, type Who } from './server';
@@ -11,7 +11,7 @@ import { keepAwake } from './visible';
 const NAME = 'pocketpress-bench-name';
 const AGAIN_MS = 1500;
 
-const who: Who = { phone: kept('pocketpress-bench-phone', random), tab: random() };
+const who: Who = { phone: phone(), tab: random() };
 let own = '';
 let capabilities: object = {};
 let lastSaid = { task: null as string | null, doing: '', share: 0, median_s: null as number | null };

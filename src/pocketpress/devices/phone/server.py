@@ -45,6 +45,9 @@ TOKEN_BYTES = 18
 START_S = 10.0
 STOP_S = 3
 MAX_CONNECTIONS = 1000
+IDENTITY = "pocketpress-phone"
+"""Cookie with a phone's identity: unlike what a page stores, it outlives a change of the port."""
+IDENTITY_S = 400 * 24 * 3600
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -158,7 +161,9 @@ class App:
         """A page says who it is."""
         message = await _message(Hello, request)
         welcome = self.arrivals.sessions.hello(message, self.clock())
-        return self._answer(name=welcome.name, lease=welcome.lease, done=list(welcome.done))
+        answer = self._answer(name=welcome.name, lease=welcome.lease, done=list(welcome.done))
+        answer.set_cookie(IDENTITY, message.phone, max_age=IDENTITY_S, path="/", samesite="strict")
+        return answer
 
     async def beat(self, request: Request) -> Response:
         """A page is alive."""

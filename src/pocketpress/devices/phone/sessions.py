@@ -1,13 +1,14 @@
 """Who is measuring, and what has arrived.  No I/O and no clock: the time is an argument.
 
-A phone is known by an identity that its browser keeps, so that a reload goes on where it was.  One tab of a
-phone measures at a time, the one that holds the lease: two would slow each other.
+A phone is known by an identity that its browser keeps, so that a reload goes on where it was, and a later run
+calls it by the same name.  One tab of a phone measures at a time, the one that holds the lease: two would
+slow each other.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +17,8 @@ from pocketpress.devices.phone.messages import Beat, Bye, Capabilities, Hello, R
 from pocketpress.devices.store import slug
 
 MAX_PHONES = 64
+LONGEST_NAME = 60
+"""Characters, so that a number fits behind it."""
 State = Literal["waiting", "measuring", "done", "silent", "closed", "gone"]
 
 
@@ -66,6 +69,7 @@ class View:
     Attributes:
         results: by task.
         beat: what it said last that it does.
+        identity: that its browser keeps.
     """
 
     name: str
@@ -73,14 +77,29 @@ class View:
     capabilities: Capabilities
     beat: Beat | None
     results: dict[str, Result]
+    identity: str = ""
 
 
 class Sessions:
     """All phones of one run; safe to call from several threads."""
 
     def __init__(
-        self, tasks: Sequence[str], patience: Patience | None = None, limit: int = MAX_PHONES
+        self,
+        tasks: Sequence[str],
+        patience: Patience | None = None,
+        limit: int = MAX_PHONES,
+        owners: Mapping[str, str | None] | None = None,
     ) -> None:
+        """Wait for phones.
+
+        Args:
+            tasks: what each has to do.
+            patience: with those that say nothing.
+            limit: phones at most.
+            owners: names that are not free, and whose they are: an identity, `NOBODY`, or None for the next
+                phone that is called so.
+        """
+        self._owners = dict(owners or {})
         self._tasks, self._patience, self._limit = tuple(tasks), patience or Patience(), limit
         self._phones: dict[str, _Phone] = {}
         self._lock = threading.Lock()
@@ -96,7 +115,7 @@ class Sessions:
             if phone is None:
                 if len(self._phones) >= self._limit:
                     raise UserError("too many phones", got=len(self._phones) + 1, allowed=self._limit)
-                name = self._free_name(slug(message.name or message.capabilities.model or "phone"))
+                name = self._name_of(message)
                 phone = _Phone(message.phone, name, message.capabilities, message.tab, now)
                 self._phones[message.phone] = phone
             held = phone.tab != message.tab and not phone.closed and not self._silent(phone, now)
@@ -154,7 +173,7 @@ class Sessions:
         """All phones, in the order they came."""
         with self._lock:
             return tuple(
-                View(p.name, self._state(p, now), p.capabilities, p.beat, dict(p.results))
+                View(p.name, self._state(p, now), p.capabilities, p.beat, dict(p.results), p.identity)
                 for p in self._phones.values()
             )
 
@@ -164,9 +183,18 @@ class Sessions:
             raise ArtifactError("this phone is not known", next_step="reload the page")
         return phone
 
-    def _free_name(self, wanted: str) -> str:
+    def _name_of(self, message: Hello) -> str:
+        """What it was called before, else a name that no other phone has: wanted, wanted-2, ..."""
+        wanted = slug(message.name or message.capabilities.model or "phone").replace(":", "-")[:LONGEST_NAME]
         taken = {phone.name for phone in self._phones.values()}
-        return _first(lambda n: wanted if n == 1 else f"{wanted}-{n}", taken)
+        for name in _numbered(wanted, len(self._owners) + 1):
+            if self._owners.get(name) == message.phone and name not in taken:
+                return name
+        return next(
+            name
+            for name in _numbered(wanted, len(self._owners) + len(taken) + 1)
+            if name not in taken and self._owners.get(name) is None
+        )
 
     def _silent(self, phone: _Phone, now: float) -> bool:
         return now - phone.seen > self._patience.silent_s
@@ -183,8 +211,6 @@ class Sessions:
         return "waiting" if phone.beat is None else "measuring"
 
 
-def _first(make: Callable[[int], str], taken: set[str]) -> str:
-    number = 1
-    while make(number) in taken:
-        number += 1
-    return make(number)
+def _numbered(name: str, count: int) -> Iterator[str]:
+    yield name
+    yield from (f"{name}-{number}" for number in range(2, count + 1))

@@ -16,15 +16,23 @@ def own_store() -> Store:
     return Store(default_folder())
 
 
-def keep(subject: Subject, entry: DeviceEntry, store: Store | None) -> tuple[str, ...]:
+def keep(
+    subject: Subject, entry: DeviceEntry, store: Store | None, identity: str | None = None
+) -> tuple[str, ...]:
     """Write a measurement wherever it belongs; returns what went wrong with that, in words.
 
     A result has cost somebody minutes: a full disk or a damaged file must not throw the next one away.
+
+    Args:
+        subject: what was measured.
+        entry: what was seen.
+        store: of devices; None for nothing but the record.
+        identity: of the phone; None for other devices.
     """
     problems = []
     if store is not None and entry.latency_s is not None:
         try:
-            store.keep(subject.name, subject.spec.name, subject.sha256, entry)
+            store.keep(subject.name, subject.spec.name, subject.sha256, entry, identity)
         except PocketpressError as error:
             problems.append(f"not kept: {error}")
     if subject.record_path is not None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pocketpress.core.devices import all_devices
 from pocketpress.core.errors import ArtifactError
 from pocketpress.core.record import DeviceEntry
 from pocketpress.devices.phone.addresses import addresses
@@ -15,7 +16,7 @@ from pocketpress.devices.phone.code import terminal_code
 from pocketpress.devices.phone.messages import Result
 from pocketpress.devices.phone.server import Arrivals, Content, serving
 from pocketpress.devices.phone.sessions import Patience, Sessions, View
-from pocketpress.devices.store import Store
+from pocketpress.devices.store import NOBODY, Store
 from pocketpress.pipeline.bench.keep import keep
 from pocketpress.pipeline.bench.phone_entry import entry_of
 from pocketpress.pipeline.bench.phone_tasks import BEAT_S, Work
@@ -127,7 +128,8 @@ def bench_phones(
     tls = None
     if not (at.local or how.plain):
         tls = server_context(at.names, datetime.datetime.now(datetime.timezone.utc))
-    arrivals = Arrivals(Sessions(tuple(work.tasks), how.patience))
+    owners = {**dict.fromkeys(all_devices(), NOBODY), **({} if store is None else store.owners())}
+    arrivals = Arrivals(Sessions(tuple(work.tasks), how.patience, owners=owners))
     content = Content(static_folder(), PAGE, work.job, work.artifacts, work.golden)
     run = _Run(work, store, stamp, watch, arrivals, clock)
     with serving(content, arrivals, at, how.port, tls) as server:
@@ -212,7 +214,7 @@ class _Run:
             entry = entry_of(broken, name, view.capabilities, task, self.stamp())
             entry = entry.model_copy(update={"verdict": "fail"})
         self.found.entries[name, task.name] = entry
-        for problem in keep(task.subject, entry, self.store):
+        for problem in keep(task.subject, entry, self.store, result.phone):
             self.found.problems.append(problem)
             self.watch.note(problem)
 
