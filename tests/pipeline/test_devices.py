@@ -24,7 +24,9 @@ from pocketpress.core.timing import TimingPlan
 from pocketpress.devices.adb.device import AdbDevice
 from pocketpress.devices.adb.tools import TOOLS
 from pocketpress.devices.isolated import Child, IsolatedRunner
-from pocketpress.pipeline.bench import localised
+from pocketpress.devices.store import Store
+from pocketpress.pipeline.bench import localised, on_devices
+from pocketpress.pipeline.bench.devices import bench_devices
 from pocketpress.pipeline.bench.golden import Golden
 from pocketpress.pipeline.bench.on_devices import Plan, Trial, try_on
 from pocketpress.pipeline.events import Events
@@ -117,7 +119,7 @@ class Off(Here):
 
 
 def test_the_operator_that_differs_there_is_named(trial: Trial) -> None:
-    known = replace(trial, program=program(quantized=True))
+    known = replace(trial, program=lambda: program(quantized=True))
     entry = tried(Off(), known, measure=False)
     assert entry.verdict == "fail" and entry.parity.equal < 0.2 and entry.parity.max_lsb == 1
     assert entry.parity.first_difference.op == "quantize" and entry.parity.first_difference.max_lsb >= 1
@@ -132,7 +134,7 @@ def test_where_it_cannot_be_located_the_comparison_counts(
         raise DeviceError("the board is gone")
 
     monkeypatch.setattr(localised, "first_difference", fail)
-    entry = tried(Off(), replace(trial, program=program(quantized=True)), measure=False)
+    entry = tried(Off(), replace(trial, program=lambda: program(quantized=True)), measure=False)
     assert entry.verdict == "fail" and entry.parity.equal < 0.2
     assert entry.parity.first_difference.note == "the board is gone"
 
@@ -211,6 +213,30 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sshd.Ser
         monkeypatch.setenv("POCKETPRESS_DEVICES", str(tmp_path / "kept"))
         yield started
         assert started.settled() == ([], []) and started.deserted()
+
+
+@pytest.mark.slow
+def test_a_bench_names_the_operator_that_differs_too(
+    pocketpress: Press, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, store = trained / "localised", Store(tmp_path / "kept")
+    assert pocketpress(*PRESS[:-3], "--target", "litert", "--no-measure", "--out", out).code == 0
+    monkeypatch.setattr(on_devices, "open_devices", lambda texts: (Off(),))
+    ((name, entry),) = bench_devices([out], "board", store=store).rows
+    assert name == "net.tflite" and entry.verdict == "fail"
+    assert entry.parity is not None and entry.parity.first_difference is not None
+    assert entry.parity.first_difference.op == "quantize"
+    assert any("; first at quantize " in reason for reason in entry.reasons), entry.reasons
+    assert Record.read(out / "record.json").targets[0].devices == (entry,)
+
+    kept = out / "bench" / "program.bin"
+    kept.write_bytes(kept.read_bytes()[:1000])
+    ((_, entry),) = bench_devices([out], "board", store=store).rows
+    assert entry.parity is not None and entry.parity.first_difference is not None
+    assert entry.parity.first_difference.note == "not a saved program: got ValueError"
+    kept.unlink()
+    ((_, entry),) = bench_devices([out], "board", store=store).rows
+    assert entry.parity is not None and entry.parity.first_difference is None
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def test_one_network_four_kinds_of_artifact(pocketpress: Press, trained: Path) -
         [*(t["artifact"] for t in targets.values()), "bench", "record.json", "report.html"]
     )
     floats = (f"float-{t['artifact']}" for t in targets.values())
-    assert sorted(p.name for p in (out / "bench").iterdir()) == sorted([*floats, "golden.npz"])
+    assert sorted(p.name for p in (out / "bench").iterdir()) == sorted([*floats, "golden.npz", "program.bin"])
     record = Record.model_validate_json((out / "record.json").read_text())
     assert json.loads(record.to_json()) == data
     assert data["verdict"] in ("pass", "not executed here")

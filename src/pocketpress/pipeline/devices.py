@@ -45,7 +45,7 @@ def prove_on(
             own,
             built.float_artifact if built.float_artifact != built.artifact else None,
             target.stored_only,
-            program=program,
+            program=lambda: program,
         )
         entries = [try_on(device, description, trial, plan, events) for device, description in devices]
         targets.append(judged_with(target, entries, options.limits))

@@ -249,7 +249,7 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
         record.write(folder / "record.json")
         (folder / "report.html").write_text(render(record), encoding="utf-8")
         if golden is not None:
-            leave_for_devices(folder, golden, builds)
+            leave_for_devices(folder, golden, prepared.program, builds)
         _publish(folder, options.out, builds)
     return record
 

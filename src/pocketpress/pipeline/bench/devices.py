@@ -10,6 +10,7 @@ from pocketpress.core.record import DeviceEntry, Limits
 from pocketpress.devices.store import Store, default_folder
 from pocketpress.pipeline.bench.keep import keep
 from pocketpress.pipeline.bench.on_devices import Plan, Trial, reached, try_on
+from pocketpress.pipeline.bench.program import read_program
 from pocketpress.pipeline.bench.reference import reference_of
 from pocketpress.pipeline.bench.subjects import Subject, find_subjects
 from pocketpress.pipeline.events import Events
@@ -78,6 +79,8 @@ def bench_devices(
 def _trial(subject: Subject, data: str | None, samples: int) -> Trial:
     reference = reference_of(subject, data, samples)
     made = () if subject.record is None else subject.record.targets
+    signature = None if subject.record is None else subject.record.signature
+    kept = subject.program_path
     return Trial(
         path=subject.path,
         spec=subject.spec,
@@ -85,4 +88,5 @@ def _trial(subject: Subject, data: str | None, samples: int) -> Trial:
         float_path=subject.float_path,
         stored_only=any(target.stored_only for target in made if target.sha256 == subject.sha256),
         notes=reference.notes,
+        program=None if kept is None or signature is None else lambda: read_program(kept, signature),
     )

@@ -1,4 +1,8 @@
-"""What a press leaves for devices in ``bench/``: golden samples, and the float originals to time against."""
+"""What a press leaves for devices in ``bench/``: golden samples, the program, and float originals.
+
+The program is kept where outputs have to be equal, so that a later ``bench`` can name the operator of which
+they are not.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,9 @@ from pathlib import Path
 from pocketpress.core.errors import DeviceError
 from pocketpress.core.program import Program
 from pocketpress.pipeline.bench.golden import INTEGER_REFERENCE, SAMPLES, Feed, Golden, fitting, write_golden
-from pocketpress.pipeline.bench.subjects import FOLDER, GOLDEN
+from pocketpress.pipeline.bench.localised import can_be_localised
+from pocketpress.pipeline.bench.program import write_program
+from pocketpress.pipeline.bench.subjects import FOLDER, GOLDEN, PROGRAM
 from pocketpress.pipeline.build import Built
 from pocketpress.pipeline.evaluate import EvaluationSet, interpreted
 from pocketpress.pipeline.outputs import Outputs
@@ -44,8 +50,14 @@ def golden_samples(
     )
 
 
-def leave_for_devices(folder: Path, golden: Golden, builds: Sequence[Built]) -> None:
+def leave_for_devices(folder: Path, golden: Golden, program: Program, builds: Sequence[Built]) -> None:
     """Write ``bench/`` into the press's folder.
+
+    Args:
+        folder: of the press.
+        golden: samples.
+        program: what the artifacts were lowered from.
+        builds: the artifacts, with their float originals.
 
     Raises:
         DeviceError: the disk refuses.
@@ -61,3 +73,5 @@ def leave_for_devices(folder: Path, golden: Golden, builds: Sequence[Built]) -> 
             f"cannot write {FOLDER}", got=error.strerror, next_step="check the free space"
         ) from error
     write_golden(golden, own / GOLDEN)
+    if can_be_localised(program):
+        write_program(program, own / PROGRAM)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,7 +46,8 @@ class Trial:
         float_path: the same network in float, to time against; None where there is none.
         stored_only: the precision makes the file smaller in this target, not faster.
         notes: what the comparison is worth, in words.
-        program: what it was lowered from, to find the operator where a device computes otherwise.
+        program: reads what it was lowered from, to find the operator where a device computes otherwise; None
+            where that is not known.
     """
 
     path: Path
@@ -55,7 +56,7 @@ class Trial:
     float_path: Path | None = None
     stored_only: bool = False
     notes: tuple[str, ...] = ()
-    program: Program | None = None
+    program: Callable[[], Program] | None = None
 
 
 @dataclass(frozen=True)

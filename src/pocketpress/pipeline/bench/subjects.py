@@ -14,8 +14,10 @@ from pocketpress.core.targets import target_of
 
 RECORD = "record.json"
 FOLDER = "bench"
-"""Folder of a press with what a device needs besides the artifact: golden samples, and float originals."""
+"""Folder of a press with what a device needs besides the artifact: golden samples, float originals, and the
+program, to find the operator where a device computes otherwise."""
 GOLDEN = "golden.npz"
+PROGRAM = "program.bin"
 MAX_SUBJECTS = 64
 
 
@@ -63,6 +65,14 @@ class Subject:
         if self.record is None:
             return None
         path = self.path.parent / FOLDER / GOLDEN
+        return path if path.is_file() else None
+
+    @property
+    def program_path(self) -> Path | None:
+        """The quantised program of the same press, where it was kept."""
+        if self.record is None:
+            return None
+        path = self.path.parent / FOLDER / PROGRAM
         return path if path.is_file() else None
 
 
