@@ -67,13 +67,11 @@ def open(artifact: str | Path, *, threads: int = 1, isolated: bool = False) -> S
     Raises:
         ArtifactError: not an artifact, or a damaged one.
     """
-    from pocketpress.core.errors import ArtifactError
     from pocketpress.core.session import Session
-    from pocketpress.core.targets import target_of
+    from pocketpress.core.targets import check_exists, target_of
 
     path = Path(artifact)
-    if not path.exists():
-        raise ArtifactError("no such artifact", got=path)
+    check_exists(path)
     spec = target_of(path)
     if isolated:
         from pocketpress.devices.isolated import open_isolated

@@ -124,6 +124,11 @@ def test_artifacts_of_different_networks(
 
 def test_not_an_artifact(pocketpress: Press, artifacts: dict[str, Path]) -> None:
     done = pocketpress("compare", artifacts["litert"], "none.tflite", "--data", "eval.npz")
-    assert (done.code, done.line) == (2, "no such artifact: got none.tflite")
+    assert done.code == 2 and done.line.startswith("no such artifact: got none.tflite; allowed: .")
+    assert done.line.endswith("; pocketpress press makes them, in its --out")
+    absent = artifacts["litert"].with_name("absent.onnx")
+    done = pocketpress("compare", artifacts["litert"], absent, "--data", "eval.npz")
+    assert done.code == 2 and f"got {absent}; allowed: " in done.line
+    assert f"{artifacts['litert'].name}" in done.line and done.line.endswith(f"these are in {absent.parent}")
     done = pocketpress("compare", artifacts["litert"], "net.py", "--data", "eval.npz")
     assert done.code == 2 and "not an artifact of any target: got net.py; allowed: " in done.line

@@ -37,19 +37,10 @@ def test_a_name_and_what_it_needs(installed: list[Point], text: str, opened: tup
     assert installed[0].loaded == (opened[0] == "host")  # nothing else was imported
 
 
-def test_several_in_order_without_repeats(installed: list[Point]) -> None:
-    assert devices.open_devices("ssh:b, host,ssh:b,ssh:a") == (("ssh", "b"), ("host", ""), ("ssh", "a"))
-
-
 @pytest.mark.parametrize("text", ["", "ssh2", ":ssh", "SSH:a"])
 def test_an_unknown_name(installed: list[Point], text: str) -> None:
     with pytest.raises(UserError, match=r"unknown device: got .*; allowed: host, ssh"):
         devices.open_device(text)
-
-
-def test_no_name(installed: list[Point]) -> None:
-    with pytest.raises(UserError, match="no device given; allowed: host, ssh"):
-        devices.open_devices(" , ")
 
 
 def test_a_name_used_twice_names_both(installed: list[Point]) -> None:

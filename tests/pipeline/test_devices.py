@@ -25,7 +25,7 @@ from pocketpress.devices.adb.device import AdbDevice
 from pocketpress.devices.adb.tools import TOOLS
 from pocketpress.devices.isolated import Child, IsolatedRunner
 from pocketpress.devices.store import Store
-from pocketpress.pipeline.bench import localised, on_devices
+from pocketpress.pipeline.bench import devices, localised
 from pocketpress.pipeline.bench.devices import bench_devices
 from pocketpress.pipeline.bench.golden import Golden
 from pocketpress.pipeline.bench.on_devices import Plan, Trial, try_on
@@ -221,7 +221,7 @@ def test_a_bench_names_the_operator_that_differs_too(
 ) -> None:
     out, store = trained / "localised", Store(tmp_path / "kept")
     assert pocketpress(*PRESS[:-3], "--target", "litert", "--no-measure", "--out", out).code == 0
-    monkeypatch.setattr(on_devices, "open_devices", lambda texts: (Off(),))
+    monkeypatch.setattr(devices, "reachable_devices", lambda texts, store: (Off(),))
     ((name, entry),) = bench_devices([out], "board", store=store).rows
     assert name == "net.tflite" and entry.verdict == "fail"
     assert entry.parity is not None and entry.parity.first_difference is not None
@@ -276,6 +276,12 @@ def test_a_device_that_cannot_be_reached_stops_a_press_before_any_work(
     assert done.code == 4 and done.out == ""
     assert f"cannot log in at 127.0.0.1:{port}: nothing listens there" in done.err
     assert not out.exists()
-    done = pocketpress(*PRESS, "--device", "toaster", "--out", out)
-    assert done.code == 2 and "unknown device: got toaster; allowed: " in done.err
+    assert "read network" not in done.err
+    for name, said in (
+        ("toaster", "unknown device: got toaster; allowed: "),
+        ("ssh:", "not a place to log in"),
+    ):
+        for more in ((), ("--dry-run",)):
+            done = pocketpress(*PRESS, "--data", "absent.npz", "--device", name, "--out", out, *more)
+            assert done.code == 2 and done.line.startswith(said), done.err
     assert not out.exists()

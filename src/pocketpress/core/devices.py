@@ -43,15 +43,3 @@ def open_device(text: str) -> Device:
         raise UserError("unknown device", got=text, allowed=sorted(points))
     function: OpenDevice = points[name].load()
     return function(rest)
-
-
-def open_devices(texts: str) -> tuple[Device, ...]:
-    """Devices from comma-separated texts, in order, without repeats.
-
-    Raises:
-        UserError: as `open_device`, or there is none.
-    """
-    chosen = list(dict.fromkeys(part.strip() for part in texts.split(",") if part.strip()))
-    if not chosen:
-        raise UserError("no device given", allowed=sorted(all_devices()))
-    return tuple(open_device(text) for text in chosen)

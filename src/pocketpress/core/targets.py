@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from pocketpress.core.errors import ArtifactError, UserError
+from pocketpress.core.errors import MOST_NAMED, ArtifactError, UserError
 from pocketpress.core.target import TargetSpec
 
 GROUP = "pocketpress.targets"
@@ -51,6 +52,25 @@ def resolve_targets(names: str) -> tuple[TargetSpec, ...]:
     if not chosen:
         raise UserError("no target given", allowed=[*sorted(targets), *sorted(groups)])
     return tuple(chosen.values())
+
+
+def check_exists(path: Path) -> None:
+    """Raise ArtifactError where there is no artifact; it names others of the same folder."""
+    if path.exists():
+        return
+    suffixes = tuple(sorted({spec.suffix for spec in all_targets().values()}))
+    with contextlib.suppress(OSError):
+        beside = sorted(entry.name for entry in path.parent.iterdir() if entry.name.endswith(suffixes))
+        if beside:
+            raise ArtifactError(
+                "no such artifact",
+                got=path,
+                allowed=beside[:MOST_NAMED],
+                next_step=f"these are in {path.parent}",
+            )
+    raise ArtifactError(
+        "no such artifact", got=path, allowed=suffixes, next_step="pocketpress press makes them, in its --out"
+    )
 
 
 def target_of(path: Path) -> TargetSpec:

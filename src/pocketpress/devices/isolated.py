@@ -21,7 +21,7 @@ from pocketpress.core import errors
 from pocketpress.core.errors import ArtifactError, DeviceError, InternalError, PocketpressError
 from pocketpress.core.signature import Signature
 from pocketpress.core.target import Array, Runner, TargetSpec
-from pocketpress.core.targets import target_of
+from pocketpress.core.targets import check_exists, target_of
 from pocketpress.core.timing import Times, TimingPlan
 from pocketpress.devices.frames import Frame, FrameError, read_frame, write_frame
 from pocketpress.devices.link import Link, ending, local_link, printable
@@ -403,8 +403,7 @@ def open_isolated(
 
 def _known(path: Path, spec: TargetSpec | None, *, installed_here: bool) -> tuple[Path, TargetSpec]:
     path = path.absolute()
-    if not path.exists():
-        raise ArtifactError("no such artifact", got=path)
+    check_exists(path)
     spec = spec or target_of(path)
     if installed_here:
         spec.check_installed()

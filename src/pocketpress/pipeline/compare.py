@@ -9,7 +9,7 @@ from pocketpress.core.errors import ArtifactError
 from pocketpress.core.record import Latency, Metric, Parity
 from pocketpress.core.session import Session
 from pocketpress.core.signature import Signature
-from pocketpress.core.targets import target_of
+from pocketpress.core.targets import check_exists, target_of
 from pocketpress.data import load_dataset, resolve_metric, suggest_metric
 from pocketpress.devices.isolated import Child, IsolatedRunner
 from pocketpress.measure.latency import summarise
@@ -64,8 +64,7 @@ def compare_artifacts(
     """
     events = events or Events()
     for path in (a, b):
-        if not path.exists():
-            raise ArtifactError("no such artifact", got=path)
+        check_exists(path)
     with Child() as child:
         first, second = _open(child, a, threads), _open(child, b, threads)
         _check_alike(first.signature, second.signature)

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pocketpress.core.device import Description, Device
-from pocketpress.core.devices import all_devices
-from pocketpress.core.errors import UserError
 from pocketpress.core.program import Program
 from pocketpress.core.record import DeviceEntry, Limits, Record, TargetEntry, worst
-from pocketpress.devices.store import Store, replaced, slug
+from pocketpress.devices.store import Store, replaced
 from pocketpress.measure.device_verdict import judged_on_device, marked_unsteady
 from pocketpress.measure.verdict import judged
 from pocketpress.pipeline.bench.golden import Golden
@@ -77,28 +75,6 @@ def _merged(old: tuple[DeviceEntry, ...], entries: Sequence[DeviceEntry]) -> tup
     for entry in entries:
         old = replaced(old, entry)
     return old[-256:]
-
-
-def known(texts: str, store: Store) -> tuple[str, tuple[str, ...]]:
-    """Devices to be reached, comma-separated, and phones that something is kept of.
-
-    Raises:
-        UserError: a name is neither.
-    """
-    reachable, phones, kept = list[str](), list[str](), store.names()
-    for text in filter(None, (part.strip() for part in texts.split(","))):
-        if text.partition(":")[0] in all_devices():
-            reachable.append(text)
-        elif slug(text) in kept:
-            phones.append(slug(text))
-        else:
-            raise UserError(
-                "unknown device",
-                got=text,
-                allowed=[*sorted(all_devices()), *kept],
-                next_step="a phone is known once it measured something: pocketpress bench ARTIFACT --phone",
-            )
-    return ",".join(reachable), tuple(phones)
 
 
 def judge_phones(

@@ -12,7 +12,7 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,12 +54,13 @@ from pocketpress.devices.store import Store, default_folder
 from pocketpress.measure.verdict import judged
 from pocketpress.pipeline.bench.from_press import golden_samples, leave_for_devices
 from pocketpress.pipeline.bench.golden import Golden
+from pocketpress.pipeline.bench.named import named_devices
 from pocketpress.pipeline.bench.on_devices import reached
 from pocketpress.pipeline.bench.subjects import FOLDER as BENCH
 from pocketpress.pipeline.build import Built, build
 from pocketpress.pipeline.cache import Cache
 from pocketpress.pipeline.calibration import FEW_SAMPLES, calibration_count, sample_bytes
-from pocketpress.pipeline.devices import judge_phones, known, prove_on
+from pocketpress.pipeline.devices import judge_phones, prove_on
 from pocketpress.pipeline.evaluate import (
     EvaluationSet,
     floats_as_target,
@@ -117,6 +118,7 @@ def open_job(options: PressOptions, events: Events | None = None) -> Job:
         UserError: the first thing wrong with the command, the network or the data.
     """
     events = events or Events()
+    named_devices(options.devices, Store(default_folder()))
     targets, passed_over = choose_targets(options)
     check_source(options)
     with events.stage("read network"):
@@ -219,49 +221,51 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
         The record; its ``verdict`` says whether every promise was kept.
     """
     events = events or Events()
-    job = open_job(options, events)
-    cache = Cache(options.cache)
     store = Store(default_folder())
-    reachable, phones = known(options.devices, store)
-    with _devices(reachable) as devices, _workspace(options.out) as folder:
-        shrunk = shrink_job(job, folder, cache, events)
-        program = job.program if shrunk is None else shrunk.program
-        evaluation, judge = _judge(job, cache, events)
-        train = trainer(options, job.training, events)
-        prepared = prepare(
-            program, job.targets, options, job.calibration, cache, events, judge, train, job.source.given
-        )
-        prepared = with_original(prepared, job) if shrunk is not None else prepared
-        stem = stem_of(options.source)
-        builds = []
-        with events.stage("lower", len(job.targets)) as advance:
-            for spec in job.targets:
-                built = build(
-                    spec, prepared, job.signature.preprocessing, options.precision, folder, stem, cache
-                )
-                builds.append(built)
-                events.target(built.entry)
-                advance()
-        record, golden = _proven(job, prepared, builds, cache, events, evaluation)
-        record = with_steps(record, shrunk)
-        record = prove_on(devices, record, builds, prepared.program, golden, options, events)
-        record = judge_phones(phones, store, record, builds, options)
-        record.write(folder / "record.json")
-        (folder / "report.html").write_text(render(record), encoding="utf-8")
-        if golden is not None:
-            leave_for_devices(folder, golden, prepared.program, builds)
-        _publish(folder, options.out, builds)
+    named = named_devices(options.devices, store)
+    with reached(named.devices) as devices:
+        job = open_job(options, events)
+        with _workspace(options.out) as folder:
+            record = _pressed(job, folder, devices, named.phones, store, events)
     return record
 
 
-@contextlib.contextmanager
-def _devices(texts: str) -> Iterator[tuple[tuple[Device, Description], ...]]:
-    """Devices that can be reached, before any work is done."""
-    if not texts:
-        yield ()
-        return
-    with reached(texts) as found:
-        yield found
+def _pressed(
+    job: Job,
+    folder: Path,
+    devices: Sequence[tuple[Device, Description]],
+    phones: Sequence[str],
+    store: Store,
+    events: Events,
+) -> Record:
+    """All stages of an opened job, from its network to files in ``out``, by way of a temporary folder."""
+    options, cache = job.options, Cache(job.options.cache)
+    shrunk = shrink_job(job, folder, cache, events)
+    program = job.program if shrunk is None else shrunk.program
+    evaluation, judge = _judge(job, cache, events)
+    train = trainer(options, job.training, events)
+    prepared = prepare(
+        program, job.targets, options, job.calibration, cache, events, judge, train, job.source.given
+    )
+    prepared = with_original(prepared, job) if shrunk is not None else prepared
+    stem = stem_of(options.source)
+    builds = []
+    with events.stage("lower", len(job.targets)) as advance:
+        for spec in job.targets:
+            built = build(spec, prepared, job.signature.preprocessing, options.precision, folder, stem, cache)
+            builds.append(built)
+            events.target(built.entry)
+            advance()
+    record, golden = _proven(job, prepared, builds, cache, events, evaluation)
+    record = with_steps(record, shrunk)
+    record = prove_on(devices, record, builds, prepared.program, golden, options, events)
+    record = judge_phones(phones, store, record, builds, options)
+    record.write(folder / "record.json")
+    (folder / "report.html").write_text(render(record), encoding="utf-8")
+    if golden is not None:
+        leave_for_devices(folder, golden, prepared.program, builds)
+    _publish(folder, options.out, builds)
+    return record
 
 
 def _judge(job: Job, cache: Cache, events: Events) -> tuple[EvaluationSet | None, MetricJudge | None]:

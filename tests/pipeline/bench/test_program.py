@@ -28,9 +28,7 @@ def test_of_another_network(tmp_path: Path) -> None:
     path = tmp_path / "program.bin"
     write_program(mobile_network(), path)
     other = replace(SIGNATURE, inputs=(replace(SIGNATURE.inputs[0], shape=(1, 3, 64, 64)),))
-    with pytest.raises(
-        ArtifactError, match=r"of another network: .*; press the network again"
-    ):
+    with pytest.raises(ArtifactError, match=r"of another network: .*; press the network again"):
         read_program(path, other)
 
 

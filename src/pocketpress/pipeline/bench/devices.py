@@ -9,6 +9,7 @@ from pathlib import Path
 from pocketpress.core.record import DeviceEntry, Limits
 from pocketpress.devices.store import Store, default_folder
 from pocketpress.pipeline.bench.keep import keep
+from pocketpress.pipeline.bench.named import reachable_devices
 from pocketpress.pipeline.bench.on_devices import Plan, Trial, reached, try_on
 from pocketpress.pipeline.bench.program import read_program
 from pocketpress.pipeline.bench.reference import reference_of
@@ -59,11 +60,12 @@ def bench_devices(
         UserError: a name is no device.
         DeviceError: a device cannot be reached.
     """
-    subjects = find_subjects(artifacts)
     store, events = store or Store(default_folder()), events or Events()
+    opened = reachable_devices(devices, store)
+    subjects = find_subjects(artifacts)
     rows: list[tuple[str, DeviceEntry]] = []
     problems: list[str] = []
-    with reached(devices) as found:
+    with reached(opened) as found:
         for subject in subjects:
             trial = _trial(subject, data, samples)
             limits = Limits() if subject.record is None else subject.record.limits

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pocketpress.core.errors import PocketpressError
-from pocketpress.core.record import DeviceEntry, Record, TargetEntry, write_atomically
+from pathlib import Path
+
+from pocketpress.core.errors import DeviceError, PocketpressError
+from pocketpress.core.files import locked
+from pocketpress.core.record import DeviceEntry, Record, TargetEntry
 from pocketpress.devices.store import Store, default_folder, replaced
 from pocketpress.pipeline.bench.subjects import Subject
-from pocketpress.report.render import render
+from pocketpress.report.redraw import redraw
 
 REPORT = "report.html"
 
@@ -37,30 +40,37 @@ def keep(
             problems.append(f"not kept: {error}")
     if subject.record_path is not None:
         try:
-            add_to_record(subject, entry)
+            add_to_record(subject.record_path, subject.sha256, entry)
         except PocketpressError as error:
-            problems.append(f"not in the record: {error}")
+            problems.append(f"not in the record and the report: {error}")
     return tuple(problems)
 
 
-def add_to_record(subject: Subject, entry: DeviceEntry) -> None:
+def add_to_record(path: Path, sha256: str, entry: DeviceEntry) -> None:
     """Put the entry beside its target, and draw the report again if there is one.
 
+    Args:
+        path: of the record.
+        sha256: of the artifact that was measured.
+        entry: what was seen.
+
     Raises:
-        ArtifactError: the record is gone or damaged.
+        ArtifactError: the record is gone or damaged, or the report cannot be read.
         DeviceError: the disk refuses.
     """
-    path = subject.record_path
-    assert path is not None
-    record = Record.read(path)
 
     def with_entry(target: TargetEntry) -> TargetEntry:
-        if target.sha256 != subject.sha256:
+        if target.sha256 != sha256:
             return target
         return target.model_copy(update={"devices": replaced(target.devices, entry)})
 
-    record = record.model_copy(update={"targets": tuple(map(with_entry, record.targets))})
-    record.write(path)
-    report = path.with_name(REPORT)
-    if report.is_file():
-        write_atomically(report, render(record).encode())
+    try:
+        with locked(path.parent):
+            record = Record.read(path)
+            record = record.model_copy(update={"targets": tuple(map(with_entry, record.targets))})
+            record.write(path)
+            report = path.with_name(REPORT)
+            if report.is_file():
+                redraw(report, record)
+    except OSError as error:
+        raise DeviceError(f"cannot open {path.parent}", got=error.strerror) from error

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pocketpress.core.device import Connection, Description, Device
-from pocketpress.core.devices import open_devices
 from pocketpress.core.errors import ArtifactError, DeviceError, UserError
 from pocketpress.core.program import Program
 from pocketpress.core.record import DeviceEntry, Latency, Limits, Parity
@@ -83,14 +82,12 @@ class Plan:
 
 
 @contextlib.contextmanager
-def reached(texts: str) -> Iterator[tuple[tuple[Device, Description], ...]]:
-    """Open devices by their names and ask each what it is; they are given up at the end.
+def reached(devices: Sequence[Device]) -> Iterator[tuple[tuple[Device, Description], ...]]:
+    """Ask each device what it is; they are given up at the end.
 
     Raises:
-        UserError: a name is no device.
         DeviceError: a device cannot be reached.
     """
-    devices = open_devices(texts)
     with contextlib.ExitStack() as stack:
         for device in devices:
             stack.callback(device.close)

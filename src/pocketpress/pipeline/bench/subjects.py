@@ -10,7 +10,7 @@ from pocketpress.core.digest import sha256_of
 from pocketpress.core.errors import ArtifactError, UserError
 from pocketpress.core.record import Record
 from pocketpress.core.target import TargetSpec
-from pocketpress.core.targets import target_of
+from pocketpress.core.targets import check_exists, target_of
 
 RECORD = "record.json"
 FOLDER = "bench"
@@ -97,19 +97,21 @@ def find_subjects(paths: Sequence[Path]) -> tuple[Subject, ...]:
 
 
 def _subjects(path: Path) -> list[Subject]:
-    if not path.exists():
-        raise ArtifactError("no such artifact", got=path)
+    check_exists(path)
     if not (path.is_dir() and (path / RECORD).is_file()):
         return [_subject(path)]
     names = [entry.artifact for entry in Record.read(path / RECORD).targets if entry.artifact]
     if not names:
-        raise ArtifactError("the press left no artifact", got=path)
+        raise ArtifactError(
+            "the press left no artifact",
+            got=path,
+            next_step="press the network again, for a target that it fits",
+        )
     return [_subject(path / name) for name in names]
 
 
 def _subject(path: Path) -> Subject:
-    if not path.exists():
-        raise ArtifactError("no such artifact", got=path)
+    check_exists(path)
     try:
         digest = sha256_of(path)
     except OSError as error:
