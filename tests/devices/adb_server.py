@@ -14,10 +14,11 @@ import socket
 import struct
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.devices.elsewhere import Elsewhere
 
 SYNC = struct.Struct("<4sI")
 SHELL = struct.Struct("<BI")
@@ -26,7 +27,7 @@ VERSION = 41
 
 
 @dataclass
-class FakePhone:
+class FakePhone(Elsewhere):
     """A phone.
 
     Attributes:
@@ -56,26 +57,8 @@ class FakePhone:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
 
     @property
-    def left(self) -> list[str]:
-        """What lies in its temporary folder."""
-        return sorted(path.name for path in (self.folder / "tmp").iterdir())
-
-    def processes(self) -> list[int]:
-        """Processes that run on it."""
-        mark = f"PHONE={self.folder}\0".encode()
-        found = []
-        for entry in Path("/proc").iterdir():
-            with contextlib.suppress(OSError):
-                if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
-                    found.append(int(entry.name))
-        return found
-
-    def settled(self, seconds: float = 15.0) -> tuple[list[str], list[int]]:
-        """Files and processes left, once there are none or the time is over."""
-        until = time.monotonic() + seconds
-        while (self.left or self.processes()) and time.monotonic() < until:
-            time.sleep(0.05)
-        return self.left, self.processes()
+    def mark(self) -> str:
+        return f"PHONE={self.folder}"
 
     def program(self, name: str, text: str) -> Path:
         """Put a script into its path."""
@@ -346,7 +329,7 @@ class _Shell:
         with contextlib.suppress(OSError, ValueError):
             stdin.close()
         with contextlib.suppress(OSError):
-            os.killpg(self._process.pid, signal.SIGHUP)
+            self._process.send_signal(signal.SIGHUP)  # the shell alone: what it started runs on
 
 
 def _okay(connection: socket.socket, text: str) -> None:
@@ -379,6 +362,4 @@ def serving(*phones: FakePhone, garbage: bytes = b"") -> Iterator[AdbServer]:
     finally:
         server.close()
         for phone in phones:
-            for pid in phone.processes():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            phone.end_all()

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.devices.elsewhere import Elsewhere
+
 SERVER = shutil.which(
     "sshd", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 )
@@ -31,7 +33,7 @@ sys.meta_path.insert(0, Blocked())
 
 
 @dataclass
-class Server:
+class Server(Elsewhere):
     """A running server.
 
     Attributes:
@@ -52,26 +54,9 @@ class Server:
         return f"{getpass.getuser()}@127.0.0.1:{self.port}"
 
     @property
-    def left(self) -> list[str]:
-        """What lies in the sessions' temporary folder."""
-        return sorted(path.name for path in (self.folder / "tmp").iterdir())
-
-    def processes(self) -> list[int]:
-        """Processes that have the server's TMPDIR: workers, and the shells and clients around them."""
-        mark = f"TMPDIR={self.folder / 'tmp'}".encode()
-        found = []
-        for entry in Path("/proc").iterdir():
-            with contextlib.suppress(OSError):
-                if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
-                    found.append(int(entry.name))
-        return found
-
-    def settled(self, seconds: float = 15.0) -> tuple[list[str], list[int]]:
-        """Files and processes left, once there are none or the time is over."""
-        until = time.monotonic() + seconds
-        while (self.left or self.processes()) and time.monotonic() < until:
-            time.sleep(0.05)
-        return self.left, self.processes()
+    def mark(self) -> str:
+        """Of workers, and of the shells and clients around them."""
+        return f"TMPDIR={self.folder / 'tmp'}"
 
     def deserted(self, seconds: float = 15.0) -> bool:
         """Whether no connection is left, or soon will be."""
@@ -174,9 +159,7 @@ def serving(folder: Path, *lines: str) -> Iterator[Server]:
         server.cut()
         process.kill()
         process.wait()
-        for pid in server.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        server.end_all()
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +24,7 @@ from pocketpress.core.errors import ArtifactError, DeviceError, PocketpressError
 from pocketpress.core.targets import all_targets
 from pocketpress.core.timing import TimingPlan
 from pocketpress.devices import python_device, runner
-from pocketpress.devices.adb import shell
+from pocketpress.devices.adb import folder, shell
 from pocketpress.devices.adb.device import AdbDevice, open_adb
 from pocketpress.devices.adb.programs import Programs
 from pocketpress.devices.adb.server import Server, choose
@@ -267,7 +270,7 @@ def test_files_go_there_and_back(server: AdbServer, phone: FakePhone) -> None:
         pull(real, there, place, 10)
 
 
-def test_a_command_keeps_its_streams_and_its_status(server: AdbServer) -> None:
+def test_a_command_keeps_its_streams_and_its_status(server: AdbServer, phone: FakePhone) -> None:
     real = Server.of(server.environment)
     there = choose(real.phones(), None)
     done = shell.run(real, there, "echo out; echo err >&2; exit 7", 30)
@@ -275,6 +278,49 @@ def test_a_command_keeps_its_streams_and_its_status(server: AdbServer) -> None:
     assert shell.run(real, there, "kill -9 $$", 30).status == -9
     with pytest.raises(DeviceError, match=r"a command on the phone takes too long: got no end in 0\.5 s"):
         shell.run(real, there, "sleep 60", 0.5)
+    phone.end_all()
+
+
+def test_what_a_command_prints_is_limited(
+    server: AdbServer, phone: FakePhone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Server.of(server.environment)
+    there = choose(real.phones(), None)
+    monkeypatch.setattr(shell, "MAX_OUTPUT_BYTES", 1000)
+    assert len(shell.run(real, there, "yes | head -c 1000", 30).out) == 1000
+    with pytest.raises(DeviceError, match="a command on the phone prints too much; allowed: 1000 bytes"):
+        shell.run(real, there, "yes | head -c 300000", 30)
+    phone.end_all()
+
+
+def test_a_program_does_not_outlive_ctrl_c(server: AdbServer, phone: FakePhone, tmp_path: Path) -> None:
+    owner = programs(server, phone, "exec sleep 600", tmp_path)
+    there = owner.open(lowered(card("litert"), tmp_path, quantized=True), card("litert"))
+
+    def interrupt() -> None:
+        until = time.monotonic() + 20
+        while not any("sleep" in command for command in phone.running()) and time.monotonic() < until:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        there.run([X])
+    thread.join()
+    owner.close()
+    assert phone.settled() == NOTHING
+
+
+def test_a_phone_that_makes_no_folder_is_not_waited_for(
+    server: AdbServer, phone: FakePhone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone.program("mktemp", "#!/bin/sh\nexec sleep 3\n")
+    monkeypatch.setattr(folder, "ANSWER_S", 0.3)
+    began = time.monotonic()
+    with pytest.raises(DeviceError, match=f"the connection to the phone {phone.serial} is lost"):
+        programs(server, phone, "true", tmp_path)
+    assert time.monotonic() - began < 3
 
 
 @pytest.mark.parametrize(
@@ -348,7 +394,9 @@ def test_no_server_and_no_command_that_starts_one(monkeypatch: pytest.MonkeyPatc
         AdbDevice(None, environment).describe()
 
 
-@pytest.mark.parametrize("garbage", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"OKAYzzzz", b"OK", b"FAIL0003no!"])
+@pytest.mark.parametrize(
+    "garbage", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"OKAYzzzz", b"OK", b"OKAY-001x", b"FAIL0003no!"]
+)
 def test_a_server_of_something_else(garbage: bytes) -> None:
     wanted = "the adb server does not list phones: got "
     with serving(garbage=garbage) as started, pytest.raises(DeviceError, match=wanted) as caught:
@@ -380,7 +428,12 @@ def test_where_the_server_is(environment: dict[str, str], wanted: tuple[str, int
 
 
 @pytest.mark.parametrize(
-    "environment", [{"ANDROID_ADB_SERVER_PORT": "x"}, {"ADB_SERVER_SOCKET": "localabstract:a"}]
+    "environment",
+    [
+        {"ANDROID_ADB_SERVER_PORT": "x"},
+        {"ANDROID_ADB_SERVER_PORT": "²"},
+        {"ADB_SERVER_SOCKET": "localabstract:a"},
+    ],
 )
 def test_where_no_server_can_be(environment: dict[str, str]) -> None:
     with pytest.raises(UserError, match=r"adb server|ADB_SERVER_SOCKET"):

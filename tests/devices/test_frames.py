@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pocketpress.devices import frames
 from pocketpress.devices.frames import MAX_ARRAY_BYTES, Frame, FrameError, read_frame, write_frame
 
 DTYPES = ("float32", "float16", "float64", "int8", "uint8", "int16", "int32", "int64", "bool")
@@ -76,6 +77,26 @@ def test_objects_are_refused_on_both_sides() -> None:
 )
 def test_malformed_frames(content: bytes, message: str) -> None:
     with pytest.raises(FrameError, match=message):
+        read_frame(io.BytesIO(content))
+
+
+def test_many_arrays_are_limited_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = packed(Frame({}, (np.zeros(100, np.uint8),) * 3))
+    size_bytes = (len(content) - 14) // 3 - 8  # with its .npy header
+    monkeypatch.setattr(frames, "MAX_FRAME_BYTES", 200 + size_bytes)
+    assert read_frame(io.BytesIO(content)) is not None
+    monkeypatch.setattr(frames, "MAX_FRAME_BYTES", 199 + size_bytes)
+    with pytest.raises(FrameError, match=f"over the limit of {size_bytes - 1}"):
+        read_frame(io.BytesIO(content))
+
+
+def test_more_axes_than_an_array_has() -> None:
+    stored = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": (1,) * 99}
+    np.lib.format.write_array_header_1_0(stored, header)
+    body = stored.getvalue() + b"x"
+    content = b"PPF1" + struct.pack("<II", 2, 1) + b"{}" + struct.pack("<Q", len(body)) + body
+    with pytest.raises(FrameError, match="shape is refused"):
         read_frame(io.BytesIO(content))
 
 

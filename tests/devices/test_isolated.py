@@ -17,7 +17,7 @@ from pocketpress.core.errors import ArtifactError, DeviceError, PocketpressError
 from pocketpress.core.session import Session
 from pocketpress.core.timing import TimingPlan
 from pocketpress.devices.frames import Frame
-from pocketpress.devices.isolated import Child, IsolatedRunner, Patience, open_isolated
+from pocketpress.devices.isolated import Child, IsolatedRunner, Patience, _foreign, open_isolated
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 PATIENCE = Patience(load_s=30, run_s=30)
@@ -199,3 +199,10 @@ def test_answers_that_make_no_sense_are_device_errors(
         }
         with pytest.raises(DeviceError, match="answers nonsense"):
             calls[op]()
+
+
+@pytest.mark.parametrize("kind", ["BlockedError", "PocketpressError", "TrustError", "compose", "x"])
+def test_a_worker_cannot_choose_any_error(kind: str) -> None:
+    """A malicious artifact may have taken it over."""
+    found = _foreign({"error": kind, "message": "a\x1bb"}, "loading", ArtifactError)
+    assert type(found) is ArtifactError and str(found) == "loading: the runtime refuses: got a b"

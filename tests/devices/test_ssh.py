@@ -130,10 +130,11 @@ def test_large_files_arrive_whole_under_odd_names_and_nothing_is_executed(
     assert list((server.folder / "home").iterdir()) == []
 
 
-def test_a_long_temporary_folder_is_no_place_for_a_socket(
-    board: SshDevice, fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["d" * 80, "a b", "50%h"])
+def test_a_long_or_odd_temporary_folder_is_no_place_for_a_socket(
+    name: str, board: SshDevice, fake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deep = tmp_path / ("d" * 80)
+    deep = Path(tempfile.gettempdir()) / name
     deep.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(deep))
     with board.connect() as child:
@@ -291,6 +292,15 @@ def test_nobody_there(server: Server) -> None:
 def test_no_client(server: Server) -> None:
     said = refused(server, server.rest, {"POCKETPRESS_SSH": "no-such-client"})
     assert said == "cannot execute the SSH client: got no-such-client: No such file or directory"
+
+
+def test_a_client_that_is_no_command(server: Server) -> None:
+    device = SshDevice("ssh:x", parse_destination("x"), {"POCKETPRESS_SSH": "ssh -F 'my config"})
+    with pytest.raises(
+        UserError, match=r"POCKETPRESS_SSH is no command: got ssh -F 'my config; allowed: as ssh"
+    ):
+        device.describe()
+    assert control_folders() == []
 
 
 def test_no_python_there(server: Server) -> None:

@@ -23,6 +23,8 @@ LENGTH = struct.Struct("<Q")
 MAX_HEADER_BYTES = 4 << 20
 MAX_ARRAYS = 1024
 MAX_ARRAY_BYTES = 1 << 30
+MAX_FRAME_BYTES = 2 << 30
+"""Of all arrays of a frame together."""
 KINDS = "biufc"
 
 
@@ -77,7 +79,11 @@ def read_frame(stream: BinaryIO, noise_bytes: int = 0) -> Frame | None:
         raise FrameError("the header is not JSON") from error
     if not isinstance(header, dict):
         raise FrameError("the header is not an object")
-    return Frame(header, tuple(_read_array(stream) for _ in range(count)))
+    arrays, left = list[Array](), MAX_FRAME_BYTES
+    for _ in range(count):
+        arrays.append(_read_array(stream, min(MAX_ARRAY_BYTES, left)))
+        left -= arrays[-1].nbytes
+    return Frame(header, tuple(arrays))
 
 
 def _begin(stream: BinaryIO, noise_bytes: int) -> bytes:
@@ -95,10 +101,10 @@ def _begin(stream: BinaryIO, noise_bytes: int) -> bytes:
     return MAGIC + stream.read(HEAD.size - len(MAGIC))
 
 
-def _read_array(stream: BinaryIO) -> Array:
+def _read_array(stream: BinaryIO, limit_bytes: int) -> Array:
     (length,) = LENGTH.unpack(_exactly(stream, LENGTH.size))
-    if length > MAX_ARRAY_BYTES:
-        raise FrameError(f"an array of {length} bytes is over the limit of {MAX_ARRAY_BYTES}")
+    if length > limit_bytes:
+        raise FrameError(f"an array of {length} bytes is over the limit of {limit_bytes}")
     content = _exactly(stream, length)
     try:
         text = io.BytesIO(content[: 1 << 16])
@@ -117,7 +123,10 @@ def _read_array(stream: BinaryIO) -> Array:
         elements *= size
     if text.tell() + elements * dtype.itemsize != length or any(size < 0 for size in shape):
         raise FrameError("an array's length does not fit its shape")
-    return np.frombuffer(content, dtype=dtype, offset=text.tell(), count=elements).reshape(shape)
+    try:
+        return np.frombuffer(content, dtype=dtype, offset=text.tell(), count=elements).reshape(shape)
+    except ValueError as error:  # more axes than NumPy has
+        raise FrameError("an array's shape is refused") from error
 
 
 def _exactly(stream: BinaryIO, length: int) -> bytearray:

@@ -17,8 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from pocketpress.core import errors
-from pocketpress.core.errors import ArtifactError, DeviceError, InternalError, PocketpressError
+from pocketpress.core.errors import (
+    ArtifactError,
+    DataError,
+    DeviceError,
+    InternalError,
+    MissingExtraError,
+    PocketpressError,
+    UnsupportedError,
+    UserError,
+)
 from pocketpress.core.signature import Signature
 from pocketpress.core.target import Array, Runner, TargetSpec
 from pocketpress.core.targets import check_exists, target_of
@@ -30,6 +38,13 @@ from pocketpress.devices.runner import check_greeting
 PIECE_BYTES = 1 << 20
 NOISE_BYTES = 1 << 16
 """That a login shell may write before the worker speaks."""
+KINDS = {
+    kind.__name__: kind
+    for kind in (
+        ArtifactError, DataError, DeviceError, InternalError, MissingExtraError, UnsupportedError, UserError,
+    )
+}  # fmt: skip
+"""Errors of a worker that keep their kind here."""
 
 
 @dataclass(frozen=True)
@@ -422,8 +437,8 @@ def _sensible(doing: str) -> Iterator[None]:
 def _foreign(header: Mapping[str, Any], doing: str, blame: type[PocketpressError]) -> PocketpressError:
     """The child's error in the parent's terms; ours keep their kind and text."""
     message = printable(str(header.get("message", "")))
-    kind = getattr(errors, str(header["error"]), None)
-    if isinstance(kind, type) and issubclass(kind, PocketpressError):
+    kind = KINDS.get(str(header["error"]))
+    if kind is not None:
         return kind(message)
     if message.startswith("MemoryError"):
         return DeviceError(f"{doing}: no memory left", got=message)

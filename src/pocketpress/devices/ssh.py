@@ -36,6 +36,8 @@ MAX_SOCKET_PATH = 103
 """Bytes, on macOS; Linux has a few more."""
 SOCKET_SUFFIX = 16
 """Random characters that the client adds while it makes the socket."""
+PLAIN = re.compile(r"[A-Za-z0-9/._+-]+", re.ASCII)
+"""The client splits its settings at spaces, and puts other things for what follows a percent sign."""
 TOKEN = b"pocketpress-ready\n"
 
 _DESTINATION = re.compile(
@@ -148,7 +150,11 @@ class SshDevice(PythonDevice):
             self._master = None
 
     def _client(self) -> list[str]:
-        return shlex.split(self._environment.get(COMMAND, "")) or ["ssh"]
+        given = self._environment.get(COMMAND, "")
+        try:
+            return shlex.split(given) or ["ssh"]
+        except ValueError as error:
+            raise UserError(f"{COMMAND} is no command", got=given, allowed="as ssh -F config") from error
 
     def _install_there(self, *packages: str) -> str:
         return f"run: ssh {self._destination.words} {shlex.quote(install_command(*packages))}"
@@ -227,11 +233,14 @@ class Master:
 
 
 def _short_folder() -> str | None:
-    """A folder for the socket, whose path may not be long; None where connections cannot be shared."""
+    """A folder for the socket, whose path is short and plain; None where connections cannot be shared."""
     if os.name != "posix":
         return None
     longest = MAX_SOCKET_PATH - len("/pp-xxxxxxxx/c.") - SOCKET_SUFFIX
-    place = next((p for p in (tempfile.gettempdir(), "/tmp") if len(os.fsencode(p)) <= longest), None)
+    places = (
+        p for p in (tempfile.gettempdir(), "/tmp") if len(os.fsencode(p)) <= longest and PLAIN.fullmatch(p)
+    )
+    place = next(places, None)
     return None if place is None else tempfile.mkdtemp(prefix="pp-", dir=place)
 
 

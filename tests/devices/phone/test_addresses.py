@@ -29,6 +29,17 @@ def test_one_address() -> None:
     assert addresses("2001:db8::1").hosts(5) == {"[2001:db8::1]:5"}
 
 
+@pytest.mark.parametrize("host", ["", "  "])
+def test_an_empty_one(host: str) -> None:
+    with pytest.raises(UserError, match="--host is empty; give 0"):
+        addresses(host)
+
+
+def test_a_name_that_no_name_can_be() -> None:
+    with pytest.raises(UserError, match="--host has no address"):
+        addresses("a" * 70 + ".example")
+
+
 def test_no_address() -> None:
     with pytest.raises(UserError, match="--host has no address"):
         addresses("no.such.host.invalid")

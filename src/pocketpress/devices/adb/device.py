@@ -44,7 +44,8 @@ def open_adb(rest: str) -> AdbDevice:
     """
     serial = rest or os.environ.get("ANDROID_SERIAL") or None
     if serial is not None and not SERIAL.fullmatch(serial):
-        raise UserError("not a serial number of a phone", got=f"adb:{rest}", allowed="adb, or adb:SERIAL")
+        got = f"adb:{rest}" if rest else f"ANDROID_SERIAL={serial}"
+        raise UserError("not a serial number of a phone", got=got, allowed="adb, or adb:SERIAL")
     return AdbDevice(serial)
 
 
@@ -174,9 +175,10 @@ class AdbConnection:
 
     def close(self) -> None:
         """End what was started and remove what was brought; safe to call twice."""
-        for part in (self._programs, self._child):
-            if part is not None:
-                part.close()
+        with contextlib.ExitStack() as stack:  # the second one whatever becomes of the first
+            for part in (self._programs, self._child):
+                if part is not None:
+                    stack.callback(part.close)
 
 
 class AdbLink:

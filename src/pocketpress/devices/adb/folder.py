@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Sequence
 
 from pocketpress.core.errors import DeviceError
-from pocketpress.devices.adb.server import Phone, Server, lost
+from pocketpress.devices.adb.server import ANSWER_S, Phone, Server, lost
 from pocketpress.devices.adb.shell import Finished, Session, run
 from pocketpress.devices.boot import FOLDER, NO_FOLDER, QUIETLY, boot_error
 from pocketpress.devices.link import printable
@@ -37,13 +37,19 @@ class Folder:
         """
         self._server, self._phone = server, phone
         self._keeper = Session(server, phone, _MAKE)
-        line = self._keeper.answers.readline(4096).decode(errors="replace").strip()
-        if not re.fullmatch(r"/[A-Za-z0-9._/-]+", line):
-            error = boot_error(self._keeper.ended(1.0), f"the phone {phone.serial}")
-            said = self._keeper.errors()
+        try:
+            self.path = self._made()
+        except BaseException:
             self._keeper.close()
-            raise error or lost(phone, said or printable(line))
-        self.path = line
+            raise
+
+    def _made(self) -> str:
+        with self._keeper.limited(ANSWER_S):
+            line = self._keeper.answers.readline(4096).decode(errors="replace").strip()
+        if re.fullmatch(r"/[A-Za-z0-9._/-]+", line):
+            return line
+        error = boot_error(self._keeper.ended(1.0), f"the phone {self._phone.serial}")
+        raise error or lost(self._phone, self._keeper.errors() or printable(line))
 
     def execute(self, program: str, arguments: Sequence[str], timeout_s: float) -> Finished:
         """Run a program of the folder in it; what it writes to the phone's log is put behind its output.
@@ -58,7 +64,7 @@ class Folder:
         )
         try:
             return run(self._server, self._phone, command, timeout_s)
-        except DeviceError:
+        except BaseException:  # of Ctrl-C too: the program would run on without its folder
             with contextlib.suppress(DeviceError):
                 end = f"kill -9 $(cat {shlex.quote(f'{self.path}/pid')})"
                 run(self._server, self._phone, end, KILLING_S)

@@ -85,11 +85,10 @@ class Wire:
 
     def text(self) -> str:
         """A length in hexadecimal digits, and so much text."""
-        try:
-            length = int(self.exactly(4), 16)
-        except ValueError as error:
-            raise ConnectionError("the answer is no adb protocol") from error
-        return self.exactly(length).decode(errors="replace")
+        digits = self.exactly(4)
+        if not re.fullmatch(rb"[0-9A-Fa-f]{4}", digits):
+            raise ConnectionError("the answer is no adb protocol")
+        return self.exactly(int(digits, 16)).decode(errors="replace")
 
     def request(self, service: str) -> None:
         """Ask for a service.
@@ -137,7 +136,7 @@ class Server:
             if match is None:
                 raise UserError("ADB_SERVER_SOCKET is no address", got=given, allowed="tcp:HOST:PORT")
             host, port = (match[1] or "127.0.0.1").strip("[]"), match[2]
-        if not port.isdigit() or not 0 < int(port) < 1 << 16:
+        if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 1 << 16:
             raise UserError("the port of the adb server is no port", got=port, allowed="1 to 65535")
         return cls(host, int(port))
 
@@ -240,8 +239,8 @@ def parse_phones(text: str) -> tuple[Phone, ...]:
     """Lines of ``host:devices-l``: serial, state, and ``key:value`` pairs."""
     found = []
     for line in text.splitlines():
-        parts = line.split()
-        if len(parts) < 2:
+        parts = [printable(part) for part in line.split()]
+        if len(parts) < 2 or not parts[0]:
             continue
         facts = dict(part.split(":", 1) for part in parts[2:] if ":" in part)
         transport = facts.get("transport_id", "")

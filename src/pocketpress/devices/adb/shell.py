@@ -12,6 +12,7 @@ import os
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
@@ -65,6 +66,17 @@ class Session:
     def kill(self) -> None:
         """Close the connection at once, from any thread."""
         self._wire.close()
+
+    @contextlib.contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """Close the connection when the block takes longer: blocking reads then return."""
+        timer = threading.Timer(seconds, self.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def close(self, wait_s: float = CLOSING_S) -> None:
         """Close its input, wait for its end, then close the connection; safe to call twice."""
@@ -155,21 +167,22 @@ def run(server: Server, phone: Phone, command: str, timeout_s: float) -> Finishe
     """Run a command to its end.
 
     Raises:
-        DeviceError: the phone is gone, or the command takes longer; it may then still be running.
+        DeviceError: the phone is gone, or the command takes longer or prints more than it may; it may then
+            still be running.
     """
     session = Session(server, phone, command)
-    timer = threading.Timer(timeout_s, session.kill)
-    timer.daemon = True
-    timer.start()
     began = time.monotonic()
     try:
-        with contextlib.suppress(OSError):
-            session.requests.close()
-        out = session.answers.read(MAX_OUTPUT_BYTES)
-        status = session.ended(1.0)
+        with session.limited(timeout_s):
+            with contextlib.suppress(OSError):
+                session.requests.close()
+            out = session.answers.read(MAX_OUTPUT_BYTES)
+            more = len(out) == MAX_OUTPUT_BYTES and session.answers.read(1)
+            status = None if more else session.ended(1.0)
     finally:
-        timer.cancel()
         session.close(0.0)
+    if more:
+        raise DeviceError("a command on the phone prints too much", allowed=f"{MAX_OUTPUT_BYTES} bytes")
     if status is None or status == LOST:
         if time.monotonic() - began >= timeout_s:
             raise DeviceError("a command on the phone takes too long", got=f"no end in {timeout_s:g} s")

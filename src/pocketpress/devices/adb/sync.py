@@ -59,13 +59,13 @@ def pull(server: Server, phone: Phone, there: str, limit_bytes: int) -> bytes:
         DeviceError: there is none, it is larger than ``limit_bytes``, or the phone is gone.
     """
     wire = server.service(phone, "sync:")
-    content = b""
+    content = bytearray()
     try:
         _send(wire, b"RECV", there.encode())
         while True:
             kind, length = MESSAGE.unpack(wire.exactly(MESSAGE.size))
             if kind == b"DONE":
-                return content
+                return bytes(content)
             if kind != b"DATA":
                 raise _refusal(wire, kind, length, f"the phone does not give {there}")
             if length > PIECE_BYTES or len(content) + length > limit_bytes:

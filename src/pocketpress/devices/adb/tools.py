@@ -84,26 +84,28 @@ def _names(number: int, signature: Signature) -> list[str]:
     return [f"{number}.in{index}" for index in range(len(signature.inputs))]
 
 
-def _raw(number: int, signature: Signature, feeds: Sequence[Array]) -> dict[str, bytes]:
-    names = _names(number, signature)
-    return {name: np.ascontiguousarray(feed).tobytes() for name, feed in zip(names, feeds, strict=True)}
+class _RawInputs:
+    """Of a program that takes an artifact in one file, and its inputs as raw bytes, a file each."""
 
-
-class BenchmarkModel:
-    """LiteRT's program."""
-
-    target, program = "litert", "benchmark_model"
-    variable = "POCKETPRESS_ADB_LITERT"
-    gives_outputs = True
-    about = "each time is the median (of older versions: the mean) of one run of benchmark_model"
+    suffix: str
 
     def place(self, number: int) -> str:
         """A file."""
-        return f"{number}.tflite"
+        return f"{number}{self.suffix}"
 
     def inputs(self, number: int, signature: Signature, feeds: Sequence[Array]) -> Mapping[str, bytes]:
         """Raw bytes, a file per input."""
-        return _raw(number, signature, feeds)
+        names = _names(number, signature)
+        return {name: np.ascontiguousarray(feed).tobytes() for name, feed in zip(names, feeds, strict=True)}
+
+
+class BenchmarkModel(_RawInputs):
+    """LiteRT's program."""
+
+    target, program, suffix = "litert", "benchmark_model", ".tflite"
+    variable = "POCKETPRESS_ADB_LITERT"
+    gives_outputs = True
+    about = "each time is the median (of older versions: the mean) of one run of benchmark_model"
 
     def call(self, number: int, signature: Signature, threads: int, runs: int) -> Call:
         """Inputs are named by their order: the names need not be those of the model."""
@@ -171,21 +173,13 @@ class PerfTest:
         return [float(average[1]) * 1e-3] if average else []
 
 
-class ExecutorRunner:
+class ExecutorRunner(_RawInputs):
     """ExecuTorch's program."""
 
-    target, program = "executorch", "executor_runner"
+    target, program, suffix = "executorch", "executor_runner", ".pte"
     variable = "POCKETPRESS_ADB_EXECUTORCH"
     gives_outputs = True
     about = "timed by executor_runner"
-
-    def place(self, number: int) -> str:
-        """A file."""
-        return f"{number}.pte"
-
-    def inputs(self, number: int, signature: Signature, feeds: Sequence[Array]) -> Mapping[str, bytes]:
-        """Raw bytes, a file per input."""
-        return _raw(number, signature, feeds)
 
     def call(self, number: int, signature: Signature, threads: int, runs: int) -> Call:
         """The first method of the program is the network."""

@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -173,9 +174,13 @@ def remove(place: Place) -> int:
 
 
 def disk_bytes(place: Place) -> int:
-    """What it takes on disk."""
-    files = (path for path in place.folder.rglob("*") if not path.is_symlink())
-    return sum(path.stat().st_blocks * 512 for path in files if path.is_file())
+    """What it takes on disk; a set-up may be changing that meanwhile."""
+    total = 0
+    for path in place.folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            found = path.lstat()
+            total += found.st_blocks * 512 if stat.S_ISREG(found.st_mode) else 0
+    return total
 
 
 def _bring(place: Place, say: Say) -> None:

@@ -39,6 +39,8 @@ def addresses(host: str) -> Addresses:
     Raises:
         UserError: ``host`` is no address or name of this machine.
     """
+    if not host.strip():
+        raise UserError("--host is empty", next_step="give 0.0.0.0, or an address of this machine")
     if host in LOOPBACK:
         return Addresses("127.0.0.1", LOOPBACK, True)
     try:
@@ -46,7 +48,7 @@ def addresses(host: str) -> Addresses:
     except ValueError:
         try:
             resolved = socket.gethostbyname(host)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # of a name that no name can be
             raise UserError("--host has no address", got=host, next_step="give 0.0.0.0") from error
         local = ipaddress.ip_address(resolved).is_loopback
         return Addresses(resolved, (host, resolved, *LOOPBACK) if local else (host, resolved), local)
