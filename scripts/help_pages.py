@@ -33,7 +33,7 @@ shows tracebacks, `NO_COLOR=1` takes the colours away, and `POCKETPRESS_CACHE` n
 | 4 | the machine: no room, no memory, a runtime that crashed |
 | 5 | trust: a hash or signature that does not hold |
 | 70 | we: a bug, please report it |
-| 130 | interrupted; no result was written |
+| 130 | interrupted; no result was written, or the message says what was |
 """
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Press
+from tests.devices.test_store import SHA, entry
+
+from pocketpress.devices.store import Store
 
 
 @pytest.fixture
@@ -24,6 +27,23 @@ def test_the_list_and_nothing_is_made(pocketpress: Press, cache: Path) -> None:
     shown = pocketpress("device")
     assert shown.code == 0 and "arm64:cortex-a53" in shown.out
     assert not cache.exists()
+
+
+def test_phones_that_measured_are_listed(
+    pocketpress: Press, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(cache.with_name("kept"))
+    monkeypatch.setenv("POCKETPRESS_DEVICES", str(store.folder))
+    told = {"created": "2031-02-03T00:00:00+00:00", "description": "Pixel 7, Android 14"}
+    store.keep("net", "litert", SHA, entry().model_copy(update=told), "phone-1x")
+    store.keep("net", "litert", SHA, entry(name="ssh:pi").model_copy(update={"kind": "ssh"}))
+    (store.folder / "iphone.json").write_text("{")
+    found = {kind["name"]: kind for kind in json.loads(pocketpress("device", "list", "--json").out)}
+    assert found["pixel-7"]["typed"] == "pixel-7" and "ssh:pi" not in found
+    assert found["pixel-7"]["state"] == "1 artifact measured, last 2031-02-03"
+    assert found["pixel-7"]["what"] == "a phone, for press only: Pixel 7, Android 14"
+    assert "kept measurements are damaged" in found["iphone"]["state"]
+    assert "pixel-7" in pocketpress("device").out
 
 
 def test_half_a_set_up_says_what_it_lacks(pocketpress: Press, cache: Path) -> None:

@@ -16,6 +16,8 @@ from tests.devices.adb_server import serving
 from tests.devices.test_adb import phone_in, program_of
 from tests.devices.test_runtimes import X, card, lowered, program, run_here
 
+from pocketpress.cli.devices import benched
+from pocketpress.core import errors
 from pocketpress.core.device import Description
 from pocketpress.core.errors import DeviceError
 from pocketpress.core.record import Limits, Record
@@ -200,6 +202,49 @@ PRESS = (
     "press", "net.py:factory", "--weights", "w.safetensors", "--data", "calib.npz", "--eval", "eval.npz",
     "--metric", "top1", "--target", "litert,onnxruntime", "--json",
 )  # fmt: skip
+
+
+class Interrupted(Here):
+    """Ctrl-C when the second artifact comes."""
+
+    def connect(self) -> Child:
+        if self.children:
+            raise KeyboardInterrupt
+        return super().connect()
+
+
+def test_what_was_measured_before_ctrl_c_is_kept(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tmp_path / name for name in ("a.tflite", "b.tflite")]
+    paths[0].write_bytes(trial.path.read_bytes())
+    paths[1].write_bytes(trial.float_path.read_bytes())  # type: ignore[union-attr]
+    monkeypatch.setattr(devices, "reachable_devices", lambda texts, store: (Interrupted(),))
+    store = Store(tmp_path / "kept")
+    found = bench_devices(paths, "board", store=store)
+    assert [name for name, _ in found.rows] == ["a.tflite"] and found.wanted == 2
+    assert store.names() == ("board",)
+    with pytest.raises(errors.Interrupted, match=r"^interrupted; 1 of 2 measurements were made and kept$"):
+        benched(found, as_json=True)
+    assert [row["artifact"] for row in json.loads(capsys.readouterr().out)] == ["a.tflite"]
+    assert errors.Interrupted.exit_code == 130
+
+    device = Interrupted()
+    device.children.append(None)  # type: ignore[arg-type]
+    monkeypatch.setattr(devices, "reachable_devices", lambda texts, store: (device,))
+    with pytest.raises(KeyboardInterrupt):
+        bench_devices(paths, "board", store=store)
+
+
+def test_nothing_is_measured_where_an_artifact_is_damaged(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged, device = tmp_path / "b.tflite", Here()
+    damaged.write_bytes(trial.path.read_bytes()[:1000])
+    monkeypatch.setattr(devices, "reachable_devices", lambda texts, store: (device,))
+    with pytest.raises(errors.ArtifactError, match=r"b\.tflite is damaged"):
+        bench_devices([trial.path, damaged], "board", store=Store(tmp_path / "kept"))
+    assert device.children == []
 
 
 @pytest.fixture

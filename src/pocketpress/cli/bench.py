@@ -100,8 +100,9 @@ def _on_phones(options: PhoneOptions, how: Serving, *, as_json: bool) -> None:
     from pocketpress.core.errors import DeviceError
     from pocketpress.pipeline.bench.keep import own_store
     from pocketpress.pipeline.bench.phone_tasks import prepare_work
-    from pocketpress.pipeline.bench.phones import bench_phones
+    from pocketpress.pipeline.bench.phones import bench_phones, check_serving
 
+    check_serving(how)
     with show.live() as events:
         work = prepare_work(options, events)
     with bench_show.watching() as watch:

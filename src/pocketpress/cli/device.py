@@ -25,14 +25,15 @@ def _device(context: typer.Context) -> None:
 
 @app.command("list")
 def list_(json_: Json = False) -> None:
-    """List kinds of devices: what to type after --device, and whether they need set-up."""
+    """List kinds of devices and phones that measured: what to type after --device, what needs set-up."""
     from rich.table import Table
 
     from pocketpress.cli.show import write, write_json
     from pocketpress.core.words import size
-    from pocketpress.pipeline.device_setup import kinds
+    from pocketpress.pipeline.bench.keep import own_store
+    from pocketpress.pipeline.device_setup import kinds, phones
 
-    found = kinds()
+    found = (*kinds(), *phones(own_store()))
     if json_:
         write_json([asdict(kind) for kind in found])
         return

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from pocketpress.cli.show import COLORS, write, write_json
-from pocketpress.core.errors import DeviceError
+from pocketpress.core.errors import DeviceError, Interrupted
 from pocketpress.core.record import DeviceEntry, Parity, worst
 from pocketpress.core.words import duration, size
 from pocketpress.pipeline.bench.devices import Benched
@@ -20,6 +20,7 @@ def benched(found: Benched, *, as_json: bool) -> None:
     """Print what was seen.
 
     Raises:
+        Interrupted: not everything was measured.
         DeviceError: something could not be kept, or no device ran anything.
         typer.Exit: 3, where an artifact broke a promise.
     """
@@ -29,6 +30,11 @@ def benched(found: Benched, *, as_json: bool) -> None:
     else:
         write(device_table(found.rows))
         write_reasons(found.rows)
+    if len(found.rows) < found.wanted:
+        raise Interrupted(
+            f"interrupted; {len(found.rows)} of {found.wanted} measurements were made and kept",
+            got="; ".join(found.problems[:2]) or None,
+        )
     if found.problems:
         raise DeviceError("measured, but not kept everywhere", got="; ".join(found.problems[:2]))
     if worst(tuple(entry.verdict for entry in entries)) in ("fail", "vacuous"):

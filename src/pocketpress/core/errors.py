@@ -11,7 +11,8 @@
     ├── CheckFailed        exit 3   the artifact was built, and did not keep a promise
     ├── DeviceError        exit 4   the machine: disk, memory, a crashed or hanging runtime
     ├── TrustError         exit 5   a signature or hash that does not hold
-    └── InternalError      exit 70  our bug
+    ├── InternalError      exit 70  our bug
+    └── Interrupted        exit 130 nobody: the user ended the command, and what was done until then is kept
 
 A message is one line of up to four parts: what, got, allowed, next step.
 """
@@ -155,3 +156,9 @@ class InternalError(PocketpressError):
     """A bug in Pocketpress."""
 
     exit_code = 70
+
+
+class Interrupted(PocketpressError):
+    """Ctrl-C, where something was done and kept before."""
+
+    exit_code = 130

@@ -1,4 +1,7 @@
-"""What devices there are and what they need first; setting one up and removing it again."""
+"""What devices there are and what they need first; setting one up and removing it again.
+
+Phones that measured are among them: `press` judges by what is kept of each.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketpress.core.devices import all_devices
-from pocketpress.core.errors import UserError
+from pocketpress.core.errors import PocketpressError, UserError
 from pocketpress.devices.arm64 import setup as arm64
+from pocketpress.devices.store import Store
 
 TYPED = {
     "adb": ("adb:SERIAL", "an Android phone with debugging switched on"),
@@ -21,14 +25,14 @@ WITH_SET_UP = ("arm64",)
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of device.
+    """A kind of device, or a phone.
 
     Attributes:
-        name: of the entry point.
+        name: of the entry point, or what the phone is called.
         typed: what follows ``--device``.
         what: in words.
-        state: "ready", "not set up", "set up", or "not here" and why.
-        folder: where it was or will be set up; None where nothing is.
+        state: "ready", "not set up", "set up", or "not here" and why; of a phone what is kept.
+        folder: where it was or will be set up, or measurements are kept; None where nothing is.
         disk_bytes: that it takes there.
     """
 
@@ -38,6 +42,29 @@ class Kind:
     state: str
     folder: Path | None = None
     disk_bytes: int = 0
+
+
+def phones(store: Store) -> tuple[Kind, ...]:
+    """Every phone that something is kept of."""
+    known = all_devices()
+    names = (name for name in store.names() if name.partition(":")[0] not in known)
+    return tuple(_phone(name, store) for name in names)
+
+
+def _phone(name: str, store: Store) -> Kind:
+    what = "a phone, for press only"
+    try:
+        found = store.read(name)
+    except PocketpressError as error:
+        return Kind(name, name, what, str(error), store.folder)
+    artifacts = () if found is None else found.artifacts
+    last = max((e.created or "" for kept in artifacts for e in kept.entries), default="")
+    state = f"{len(artifacts)} artifact{'' if len(artifacts) == 1 else 's'} measured"
+    if last:
+        state += f", last {last[:10]}"
+    if found is not None and found.description:
+        what += f": {found.description}"
+    return Kind(name, name, what, state, store.folder)
 
 
 def kinds() -> tuple[Kind, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+import importlib.util
 import json
 import queue
 import secrets
@@ -285,6 +286,17 @@ class Server:
         self.address, self.others = lines[0], tuple(lines[1:])
 
 
+def check_installed() -> None:
+    """Raise MissingExtraError where the server's packages are not installed."""
+    missing = [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            "phones need a server that is not installed",
+            got=f"missing {', '.join(missing)}",
+            next_step="run: pip install 'pocketpress[phone]'",
+        )
+
+
 @contextlib.contextmanager
 def serving(
     content: Content,
@@ -306,15 +318,9 @@ def serving(
         DeviceError: the address or the port cannot be listened on.
         MissingExtraError: starlette or uvicorn is not installed.
     """
-    try:
-        import starlette.applications  # noqa: F401
-        import uvicorn
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "phones need a server that is not installed",
-            got=f"missing {error.name}",
-            next_step="run: pip install 'pocketpress[phone]'",
-        ) from error
+    check_installed()
+    import uvicorn
+
     listening = _listen(at.bind, port)
     server = Server(at, listening.getsockname()[1], tls, secrets.token_urlsafe(TOKEN_BYTES))
     hosts = at.hosts(server.port)

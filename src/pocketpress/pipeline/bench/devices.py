@@ -24,10 +24,12 @@ class Benched:
     Attributes:
         rows: file name of an artifact, and what a device made of it.
         problems: what could not be kept, in words.
+        wanted: rows that there are when nobody interrupts.
     """
 
     rows: tuple[tuple[str, DeviceEntry], ...]
     problems: tuple[str, ...]
+    wanted: int
 
 
 def bench_devices(
@@ -42,7 +44,7 @@ def bench_devices(
     store: Store | None = None,
     events: Events | None = None,
 ) -> Benched:
-    """Execute artifacts on devices.
+    """Execute artifacts on devices; Ctrl-C ends that, and what was measured before is kept and returned.
 
     Args:
         artifacts: files, or folders of presses.
@@ -66,16 +68,24 @@ def bench_devices(
     rows: list[tuple[str, DeviceEntry]] = []
     problems: list[str] = []
     with reached(opened) as found:
-        for subject in subjects:
-            trial = _trial(subject, data, samples)
-            limits = Limits() if subject.record is None else subject.record.limits
-            limits = limits.model_copy(update={"max_latency_s": None})  # it was of the press's own machine
-            plan = Plan(threads, True, sustained_s, limits, created)
-            for device, description in found:
-                entry = try_on(device, description, trial, plan, events)
-                rows.append((subject.name, entry))
-                problems += keep(subject, entry, store)
-    return Benched(tuple(rows), tuple(problems))
+        trials = [_trial(subject, data, samples) for subject in subjects]  # each fits, or nothing is measured
+        try:
+            for subject, trial in zip(subjects, trials, strict=True):
+                plan = Plan(threads, True, sustained_s, _limits(subject), created)
+                for device, description in found:
+                    entry = try_on(device, description, trial, plan, events)
+                    rows.append((subject.name, entry))
+                    problems += keep(subject, entry, store)
+        except KeyboardInterrupt:
+            if not rows:
+                raise
+    return Benched(tuple(rows), tuple(problems), len(subjects) * len(opened))
+
+
+def _limits(subject: Subject) -> Limits:
+    """Promises of the press that a device can keep: the limit of latency was of the press's own machine."""
+    limits = Limits() if subject.record is None else subject.record.limits
+    return limits.model_copy(update={"max_latency_s": None})
 
 
 def _trial(subject: Subject, data: str | None, samples: int) -> Trial:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
 import queue
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pocketpress.core.devices import all_devices
 from pocketpress.core.errors import ArtifactError
 from pocketpress.core.record import DeviceEntry
-from pocketpress.devices.phone.addresses import addresses
+from pocketpress.devices.phone.addresses import Addresses, addresses
 from pocketpress.devices.phone.certificate import server_context
 from pocketpress.devices.phone.code import terminal_code
 from pocketpress.devices.phone.messages import Result
-from pocketpress.devices.phone.server import Arrivals, Content, serving
+from pocketpress.devices.phone.server import Arrivals, Content, check_installed, serving
 from pocketpress.devices.phone.sessions import Patience, Sessions, View
 from pocketpress.devices.store import NOBODY, Store
 from pocketpress.pipeline.bench.keep import keep
@@ -22,6 +24,9 @@ from pocketpress.pipeline.bench.phone_entry import entry_of
 from pocketpress.pipeline.bench.phone_tasks import BEAT_S, Work
 from pocketpress.pipeline.bench.rows import Row, rows_of
 from pocketpress.web.assets import static_folder
+
+if TYPE_CHECKING:
+    import ssl
 
 PAGE = "bench.html"
 TICK_S = 0.25
@@ -107,6 +112,28 @@ class Found:
         return tuple(view.name for view in self.views if view.state != "done")
 
 
+def check_serving(how: Serving) -> None:
+    """Find out what would keep the server from starting, before samples are computed for it.
+
+    Raises:
+        UserError: the address is none of this machine.
+        DeviceError: this machine is in no network.
+        MissingExtraError: the pages are not built, or a package of the extra ``phone`` is missing.
+    """
+    check_installed()
+    static_folder()
+    at = addresses(how.host)
+    terminal_code(at.names[0])
+    _tls(at, how)
+
+
+def _tls(at: Addresses, how: Serving) -> ssl.SSLContext | None:
+    """Encryption, where others than this machine reach the server."""
+    if at.local or how.plain:
+        return None
+    return server_context(at.names, datetime.datetime.now(datetime.timezone.utc))
+
+
 def bench_phones(
     work: Work,
     how: Serving,
@@ -121,13 +148,9 @@ def bench_phones(
         DeviceError: the address cannot be listened on.
         MissingExtraError: the pages are not built, or a package of the extra ``phone`` is missing.
     """
-    import datetime
-
     watch = watch or Watch()
     at = addresses(how.host)
-    tls = None
-    if not (at.local or how.plain):
-        tls = server_context(at.names, datetime.datetime.now(datetime.timezone.utc))
+    tls = _tls(at, how)
     owners = {**dict.fromkeys(all_devices(), NOBODY), **({} if store is None else store.owners())}
     arrivals = Arrivals(Sessions(tuple(work.tasks), how.patience, owners=owners))
     content = Content(static_folder(), PAGE, work.job, work.artifacts, work.golden)
