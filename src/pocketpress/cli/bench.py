@@ -98,7 +98,7 @@ def _on_phones(options: PhoneOptions, how: Serving, *, as_json: bool) -> None:
 
     from pocketpress.cli import bench_show, show
     from pocketpress.core.errors import DeviceError
-    from pocketpress.pipeline.bench.keep import own_store
+    from pocketpress.devices.store import own_store
     from pocketpress.pipeline.bench.phone_tasks import prepare_work
     from pocketpress.pipeline.bench.phones import bench_phones, check_serving
 
@@ -139,7 +139,14 @@ def _on_devices(
 ) -> None:
     from datetime import datetime, timezone
 
-    from pocketpress.cli import show, units
+    from pocketpress.cli import units
+    from pocketpress.devices.store import own_store
+    from pocketpress.pipeline.bench.named import reachable_devices
+
+    sustained_s = units.period(sustained, "--sustained") or 0.0
+    reachable_devices(",".join(devices), own_store())  # before anything heavy is imported
+
+    from pocketpress.cli import show
     from pocketpress.cli.devices import benched
     from pocketpress.pipeline.bench.devices import bench_devices
 
@@ -150,7 +157,7 @@ def _on_devices(
             data=data,
             samples=samples,
             threads=threads or 1,
-            sustained_s=units.period(sustained, "--sustained") or 0.0,
+            sustained_s=sustained_s,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             events=events,
         )

@@ -30,7 +30,7 @@ def list_(json_: Json = False) -> None:
 
     from pocketpress.cli.show import write, write_json
     from pocketpress.core.words import size
-    from pocketpress.pipeline.bench.keep import own_store
+    from pocketpress.devices.store import own_store
     from pocketpress.pipeline.device_setup import kinds, phones
 
     found = (*kinds(), *phones(own_store()))

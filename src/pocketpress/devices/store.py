@@ -186,6 +186,11 @@ def slug(name: str) -> str:
     return text or "device"
 
 
+def own_store() -> Store:
+    """This user's."""
+    return Store(default_folder())
+
+
 def default_folder() -> Path:
     """``$POCKETPRESS_DEVICES``, or ``pocketpress/devices`` in the user's data folder."""
     given = os.environ.get("POCKETPRESS_DEVICES")

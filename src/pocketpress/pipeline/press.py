@@ -50,7 +50,7 @@ from pocketpress.data.buckets import shortened
 from pocketpress.data.metrics import Metric as MetricFunction
 from pocketpress.data.preprocessing import complete
 from pocketpress.devices.host import describe_host
-from pocketpress.devices.store import Store, default_folder
+from pocketpress.devices.store import Store, own_store
 from pocketpress.measure.verdict import judged
 from pocketpress.pipeline.bench.from_press import golden_samples, leave_for_devices
 from pocketpress.pipeline.bench.golden import Golden
@@ -118,7 +118,7 @@ def open_job(options: PressOptions, events: Events | None = None) -> Job:
         UserError: the first thing wrong with the command, the network or the data.
     """
     events = events or Events()
-    named_devices(options.devices, Store(default_folder()))
+    named_devices(options.devices, own_store())
     targets, passed_over = choose_targets(options)
     check_source(options)
     with events.stage("read network"):
@@ -221,7 +221,7 @@ def press(options: PressOptions, events: Events | None = None) -> Record:
         The record; its ``verdict`` says whether every promise was kept.
     """
     events = events or Events()
-    store = Store(default_folder())
+    store = own_store()
     named = named_devices(options.devices, store)
     with reached(named.devices) as devices:
         job = open_job(options, events)

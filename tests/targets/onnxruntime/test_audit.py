@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.targets.onnxruntime.networks import grid, residual, unary
@@ -45,3 +48,18 @@ def test_a_float_network_is_not_audited(tmp_path: Path) -> None:
     x = b.input("x", TensorType((1, 4)))
     program = b.build([b.node("exp", [x], TensorType((1, 4)))])
     assert SPEC.audit(lowered(program, tmp_path / "net.onnx", "fp32"), program) == ()
+
+
+def test_the_runtime_reports_nothing_while_it_is_asked(tmp_path: Path) -> None:
+    """Where it may, it leaves a file with the number of its session."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from pocketpress.targets.onnxruntime.audit import optimized_graph\n"
+        "optimized_graph(Path(sys.argv[1]))"
+    )
+    model = lowered(residual(), tmp_path / "net.onnx")
+    place = tmp_path / "place"
+    place.mkdir()
+    clean = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-c", code, str(model)], env={**clean, "TMPDIR": str(place)}, check=True)
+    assert list(place.iterdir()) == []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketpress.core.record import DeviceEntry, Limits
-from pocketpress.devices.store import Store, default_folder
+from pocketpress.devices.store import Store, own_store
 from pocketpress.pipeline.bench.keep import keep
 from pocketpress.pipeline.bench.named import reachable_devices
 from pocketpress.pipeline.bench.on_devices import Plan, Trial, reached, try_on
@@ -62,7 +62,7 @@ def bench_devices(
         UserError: a name is no device.
         DeviceError: a device cannot be reached.
     """
-    store, events = store or Store(default_folder()), events or Events()
+    store, events = store or own_store(), events or Events()
     opened = reachable_devices(devices, store)
     subjects = find_subjects(artifacts)
     rows: list[tuple[str, DeviceEntry]] = []

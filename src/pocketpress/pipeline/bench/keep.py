@@ -7,16 +7,11 @@ from pathlib import Path
 from pocketpress.core.errors import DeviceError, PocketpressError
 from pocketpress.core.files import locked
 from pocketpress.core.record import DeviceEntry, Record, TargetEntry
-from pocketpress.devices.store import Store, default_folder, replaced
+from pocketpress.devices.store import Store, replaced
 from pocketpress.pipeline.bench.subjects import Subject
 from pocketpress.report.redraw import redraw
 
 REPORT = "report.html"
-
-
-def own_store() -> Store:
-    """This user's store of devices."""
-    return Store(default_folder())
 
 
 def keep(

@@ -88,7 +88,9 @@ def find_subjects(paths: Sequence[Path]) -> tuple[Subject, ...]:
         for subject in _subjects(path):
             if subject.sha256 in found:
                 raise UserError(
-                    "the same artifact twice", got=f"{found[subject.sha256].path} and {subject.path}"
+                    "the same artifact twice",
+                    got=f"{found[subject.sha256].path} and {subject.path}",
+                    next_step="leave one out",
                 )
             found[subject.sha256] = subject
     if len(found) > MAX_SUBJECTS:

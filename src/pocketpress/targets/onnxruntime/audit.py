@@ -12,7 +12,7 @@ import onnx
 from pocketpress.core.program import Program
 from pocketpress.core.target import Skipped
 from pocketpress.targets.onnxruntime.recurrent import native_layers
-from pocketpress.targets.onnxruntime.run import session_options
+from pocketpress.targets.onnxruntime.run import quiet_runtime, session_options
 from pocketpress.targets.onnxruntime.wide import is_wide
 from pocketpress.targets.onnxruntime.writer import OWNER_END
 
@@ -41,8 +41,7 @@ def audit(path: Path, program: Program) -> tuple[Skipped, ...]:
 
 def optimized_graph(path: Path) -> onnx.GraphProto:
     """The graph after all of ONNX Runtime's optimisations, as it executes it on this machine."""
-    import onnxruntime
-
+    onnxruntime = quiet_runtime()
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "optimized.onnx"
         options: Any = session_options(1)

@@ -84,15 +84,21 @@ class _Bound:
             return [value.copy() for value in self._outputs]
 
 
+def quiet_runtime() -> Any:
+    """The module ``onnxruntime``, which looks at its import whether it may report its use."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
 def open_runner(path: Path, threads: int = 1) -> OnnxRuntimeRunner:
     """Load an artifact.
 
     Raises:
         ArtifactError: the file is not one of this target's artifacts, or the runtime refuses it.
     """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at its import; it reports its use
-    import onnxruntime
-
+    onnxruntime = quiet_runtime()
     data, signature = read_checked(path)
     try:
         session = onnxruntime.InferenceSession(
@@ -117,8 +123,7 @@ def session_options(threads: int) -> Any:
     ``session.x64quantprecision`` asks for the exact ones there.  With VNNI the fast ones are exact already,
     and the option would halve the speed.
     """
-    import onnxruntime
-
+    onnxruntime = quiet_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
