@@ -9,9 +9,10 @@ from rich.table import Table
 
 from pocketpress.cli.show import COLORS, write, write_json
 from pocketpress.core.errors import DeviceError, Interrupted
-from pocketpress.core.record import DeviceEntry, Parity, worst
+from pocketpress.core.record import DeviceEntry, worst
 from pocketpress.core.words import duration, size
 from pocketpress.pipeline.bench.devices import Benched
+from pocketpress.pipeline.bench.rows import agreement
 
 Row = tuple[str, DeviceEntry]
 
@@ -57,7 +58,7 @@ def device_table(rows: Sequence[Row]) -> Table:
 
 
 def _cells(entry: DeviceEntry) -> list[str]:
-    latency, parity = entry.latency_s, entry.parity
+    latency = entry.latency_s
     unsteady = " (unsteady)" if entry.steady is False else ""
     color = COLORS.get(entry.verdict, "white")
     return [
@@ -68,17 +69,9 @@ def _cells(entry: DeviceEntry) -> list[str]:
         f"{latency.speedup:.2f}x" if latency is not None and latency.speedup else "",
         "" if entry.sustained_s is None else duration(entry.sustained_s.median),
         "" if entry.peak_rss_bytes is None else size(entry.peak_rss_bytes),
-        "" if parity is None else _agreement(parity),
+        agreement(entry.parity),
         f"[{color}]{entry.verdict}[/{color}]",
     ]
-
-
-def _agreement(parity: Parity) -> str:
-    """Share of equal outputs, 100 % only where all are; or the largest difference of float ones."""
-    if parity.equal is None:
-        return "" if parity.max_abs is None else f"±{parity.max_abs:.1e}"
-    text = f"{parity.equal:.2%}"
-    return "99.99%" if text == "100.00%" and parity.equal < 1 else text
 
 
 def write_reasons(rows: Sequence[Row], *, broken: bool = True) -> None:

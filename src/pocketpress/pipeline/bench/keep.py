@@ -35,17 +35,18 @@ def keep(
             problems.append(f"not kept: {error}")
     if subject.record_path is not None:
         try:
-            add_to_record(subject.record_path, subject.sha256, entry)
+            add_to_record(subject.record_path, subject.spec.name, subject.sha256, entry)
         except PocketpressError as error:
             problems.append(f"not in the record and the report: {error}")
     return tuple(problems)
 
 
-def add_to_record(path: Path, sha256: str, entry: DeviceEntry) -> None:
+def add_to_record(path: Path, name: str, sha256: str, entry: DeviceEntry) -> None:
     """Put the entry beside its target, and draw the report again if there is one.
 
     Args:
         path: of the record.
+        name: of the target.
         sha256: of the artifact that was measured.
         entry: what was seen.
 
@@ -55,7 +56,7 @@ def add_to_record(path: Path, sha256: str, entry: DeviceEntry) -> None:
     """
 
     def with_entry(target: TargetEntry) -> TargetEntry:
-        if target.sha256 != sha256:
+        if (target.name, target.sha256) != (name, sha256):
             return target
         return target.model_copy(update={"devices": replaced(target.devices, entry)})
 

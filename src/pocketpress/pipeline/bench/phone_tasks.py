@@ -19,7 +19,7 @@ from pocketpress.pipeline.bench.subjects import Subject, find_subjects
 from pocketpress.pipeline.events import Events
 from pocketpress.verify.parity import tolerance_of
 
-BROWSER_RUNTIMES = {".tflite": "litert", ".onnx": "onnxruntime"}
+BROWSER_RUNTIMES = (".tflite", ".onnx")
 BACKENDS = ("auto", "wasm", "webgpu")
 BEAT_S = 2.0
 PLAN = {"warmup": 10, "block": 4, "repeats": 4, "rounds": 12, "repeat_s": 1.2}
@@ -97,10 +97,7 @@ def prepare_work(options: PhoneOptions, events: Events | None = None) -> Work:
     """
     events = events or Events()
     subjects = find_subjects(options.artifacts)
-    able = [s for s in subjects if s.path.suffix in BROWSER_RUNTIMES and s.path.is_file()]
-    refused = tuple(
-        (s.name, f"no browser runs artifacts of {s.spec.title}") for s in subjects if s not in able
-    )
+    able, refused = _sorted_out(subjects)
     if not able:
         raise UserError(
             "no browser runs these artifacts",
@@ -135,6 +132,20 @@ def prepare_work(options: PhoneOptions, events: Events | None = None) -> Work:
         "beat_s": BEAT_S,
     }
     return Work(tasks, refused, job, artifacts, golden)
+
+
+def _sorted_out(subjects: Sequence[Subject]) -> tuple[list[Subject], tuple[tuple[str, str], ...]]:
+    """Artifacts to measure, and the others with the reason."""
+    able: dict[str, Subject] = {}
+    refused = []
+    for subject in subjects:
+        if subject.path.suffix not in BROWSER_RUNTIMES or not subject.path.is_file():
+            refused.append((subject.name, f"no browser runs artifacts of {subject.spec.title}"))
+        elif subject.sha256 in able:
+            refused.append((subject.name, f"the same bytes as {able[subject.sha256].name}"))
+        else:
+            able[subject.sha256] = subject
+    return list(able.values()), tuple(refused)
 
 
 def _float_of(subject: Subject, artifacts: dict[str, Path]) -> dict[str, Any] | None:

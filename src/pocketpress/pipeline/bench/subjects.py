@@ -83,16 +83,17 @@ def find_subjects(paths: Sequence[Path]) -> tuple[Subject, ...]:
         ArtifactError: a path is missing, or nothing of any target.
         UserError: the same artifact twice, or too many.
     """
-    found: dict[str, Subject] = {}
+    found: dict[tuple[str, str], Subject] = {}  # two targets may write the same bytes
     for path in paths:
         for subject in _subjects(path):
-            if subject.sha256 in found:
+            key = subject.sha256, subject.spec.name
+            if key in found:
                 raise UserError(
                     "the same artifact twice",
-                    got=f"{found[subject.sha256].path} and {subject.path}",
+                    got=f"{found[key].path} and {subject.path}",
                     next_step="leave one out",
                 )
-            found[subject.sha256] = subject
+            found[key] = subject
     if len(found) > MAX_SUBJECTS:
         raise UserError("too many artifacts", got=len(found), allowed=MAX_SUBJECTS)
     return tuple(found.values())
