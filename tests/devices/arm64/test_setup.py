@@ -5,7 +5,6 @@ What is real is tested in `test_real`; here it is what an interruption leaves be
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import lzma
 import threading
@@ -18,6 +17,7 @@ import pytest
 from tests.devices.arm64.test_deb import entry, package, tar_of
 
 from pocketpress.core.errors import DeviceError, TrustError, UserError
+from pocketpress.core.files import locked
 from pocketpress.devices.arm64 import pieces, setup
 from pocketpress.devices.arm64.device import PATIENCE, open_arm64
 from pocketpress.devices.arm64.pieces import Deb, Wheel
@@ -73,7 +73,7 @@ def place(tmp_path: Path) -> Place:
 
 def names(place: Place) -> list[str]:
     """What lies in the folder, the lock left out."""
-    return sorted(p.name.partition("-")[0] for p in place.folder.iterdir() if p.name != ".lock")
+    return sorted(p.name.partition("-")[0] for p in place.folder.iterdir())
 
 
 def test_from_nothing(mirror: type[Mirror], place: Place) -> None:
@@ -139,10 +139,11 @@ def test_a_system_that_does_not_start_says_so(
 
 def test_two_at_once(mirror: type[Mirror], place: Place) -> None:
     place.folder.mkdir(parents=True)
-    with (place.folder / ".lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with locked(place.folder):
         with pytest.raises(UserError, match="another process sets this device up"):
             set_up(place, lambda line: None)
+        with pytest.raises(UserError, match="another process sets this device up"):
+            remove(place)
     assert names(place) == []
 
 

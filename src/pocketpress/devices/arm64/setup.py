@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketpress.core.errors import DeviceError, UserError
+from pocketpress.core.files import locked
 from pocketpress.core.words import size
 from pocketpress.devices.arm64 import pieces
 from pocketpress.devices.arm64.deb import unpack
@@ -272,16 +273,11 @@ def _becoming(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system releases however this process ends."""
-    import fcntl
-
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+    with locked(folder, wait=False) as alone:
+        if not alone:
             raise UserError(
                 "another process sets this device up", got=folder, next_step="wait until it is done"
-            ) from error
+            )
         yield
 
 
