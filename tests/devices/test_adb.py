@@ -163,6 +163,15 @@ def test_a_cable_that_is_pulled_at_any_byte(
     assert phone.settled() == NOTHING
 
 
+def test_a_phone_that_was_plugged_in_again_is_found(server: AdbServer, phone: FakePhone, fake: Path) -> None:
+    device = AdbDevice(None, server.environment)
+    device.describe()
+    phone.transport += 6
+    connection = device.connect()
+    np.testing.assert_array_equal(connection.open(fake, SPEC).run([FEED])[0], 2 * FEED)
+    connection.close()
+
+
 def test_a_phone_without_python_says_what_to_do(server: AdbServer, phone: FakePhone) -> None:
     device = AdbDevice(None, {**server.environment, "POCKETPRESS_DEVICE_PYTHON": "/nowhere/python"})
     assert device.describe().runtimes == {}

@@ -89,6 +89,7 @@ class AdbDevice:
 
     def connect(self) -> AdbConnection:
         """A connection that starts what an artifact needs when it is opened."""
+        self._phone = None  # it has another number once it was plugged in again
         phone = self._found()
         return AdbConnection(
             frozenset(self._tools),

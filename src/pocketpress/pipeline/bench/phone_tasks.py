@@ -118,7 +118,7 @@ def prepare_work(options: PhoneOptions, events: Events | None = None) -> Work:
                 golden[samples] = packed(reference.golden, reference.signature)
             artifacts[subject.sha256] = subject.path
             floats = _float_of(subject, artifacts)
-            for backend in options.backends:
+            for backend in dict.fromkeys(options.backends):
                 task = Task(f"{subject.sha256[:16]}-{backend}", subject, backend, reference, samples)
                 tasks[task.name] = task
                 described.append(_described(task, floats))
