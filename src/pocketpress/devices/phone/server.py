@@ -343,10 +343,10 @@ def serving(
     thread.start()
     try:
         until = time.monotonic() + START_S
-        while not running.started:
-            if not thread.is_alive() or time.monotonic() > until:
-                raise DeviceError("the server does not start", got=f"{at.bind}:{server.port}")
+        while not running.started and thread.is_alive() and time.monotonic() < until:
             time.sleep(0.01)
+        if not running.started:
+            raise DeviceError("the server does not start", got=f"{at.bind}:{server.port}")
         yield server
     finally:
         running.should_exit = True

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pocketpress.core.record import DeviceEntry, Limits
+from pocketpress.core.record import DeviceEntry
 from pocketpress.devices.store import Store, own_store
 from pocketpress.pipeline.bench.keep import keep
 from pocketpress.pipeline.bench.named import reachable_devices
@@ -71,26 +71,19 @@ def bench_devices(
         trials = [_trial(subject, data, samples) for subject in subjects]  # each fits, or nothing is measured
         try:
             for subject, trial in zip(subjects, trials, strict=True):
-                plan = Plan(threads, True, sustained_s, _limits(subject), created)
+                plan = Plan(threads, True, sustained_s, subject.limits, created)
                 for device, description in found:
                     entry = try_on(device, description, trial, plan, events)
-                    rows.append((subject.name, entry))
                     problems += keep(subject, entry, store)
+                    rows.append((subject.name, entry))
         except KeyboardInterrupt:
             if not rows:
                 raise
     return Benched(tuple(rows), tuple(problems), len(subjects) * len(opened))
 
 
-def _limits(subject: Subject) -> Limits:
-    """Promises of the press that a device can keep: the limit of latency was of the press's own machine."""
-    limits = Limits() if subject.record is None else subject.record.limits
-    return limits.model_copy(update={"max_latency_s": None})
-
-
 def _trial(subject: Subject, data: str | None, samples: int) -> Trial:
     reference = reference_of(subject, data, samples)
-    made = () if subject.record is None else subject.record.targets
     signature = None if subject.record is None else subject.record.signature
     kept = subject.program_path
     return Trial(
@@ -98,7 +91,7 @@ def _trial(subject: Subject, data: str | None, samples: int) -> Trial:
         spec=subject.spec,
         golden=reference.golden,
         float_path=subject.float_path,
-        stored_only=any(target.stored_only for target in made if target.sha256 == subject.sha256),
+        stored_only=subject.stored_only,
         notes=reference.notes,
         program=None if kept is None or signature is None else lambda: read_program(kept, signature),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pocketpress.core.errors import ArtifactError
-from pocketpress.core.record import DeviceEntry, Latency, Limits, Parity
+from pocketpress.core.record import DeviceEntry, Latency, Parity
 from pocketpress.core.words import duration
 from pocketpress.devices.phone.messages import Agreement, Capabilities, Result, Sustained, Timings
 from pocketpress.measure.device_verdict import judged_on_device, marked_unsteady
@@ -65,8 +65,11 @@ def entry_of(result: Result, name: str, capabilities: Capabilities, task: Task, 
         "parity": parity, "latency_s": latency, "sustained_s": sustained, "steady": steady,
         "notes": tuple(notes), "verdict": "pass", "reasons": (),
     }  # fmt: skip
-    limits, stored_only = _promises(task)
-    return marked_unsteady(judged_on_device(entry.model_copy(update=update), limits, stored_only=stored_only))
+    subject = task.subject
+    judged = judged_on_device(
+        entry.model_copy(update=update), subject.limits, stored_only=subject.stored_only
+    )
+    return marked_unsteady(judged)
 
 
 def described(capabilities: Capabilities) -> str:
@@ -162,15 +165,3 @@ def _drift(sustained: Sustained) -> str:
     first, last = sustained.medians[0], sustained.medians[-1]
     text = f"over {sustained.seconds:.0f} s without a pause from {duration(first)} to {duration(last)}"
     return f"{text}; interrupted, the phone could cool" if sustained.interrupted else text
-
-
-def _promises(task: Task) -> tuple[Limits, bool]:
-    """Promises of the press that a device can keep, and whether it made a file that is only smaller.
-
-    The limit of latency was of the machine that pressed.
-    """
-    record = task.subject.record
-    if record is None:
-        return Limits(), False
-    stored_only = any(t.stored_only for t in record.targets if t.sha256 == task.subject.sha256)
-    return record.limits.model_copy(update={"max_latency_s": None}), stored_only

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pocketpress.core.digest import sha256_of
 from pocketpress.core.errors import ArtifactError, UserError
-from pocketpress.core.record import Record
+from pocketpress.core.record import Limits, Record
 from pocketpress.core.target import TargetSpec
 from pocketpress.core.targets import check_exists, target_of
 
@@ -51,6 +51,18 @@ class Subject:
             return None
         path = self.path.parent / FOLDER / f"float-{self.path.name}"
         return path if path.exists() else None
+
+    @property
+    def limits(self) -> Limits:
+        """Promises of the press that a device can keep: that of latency was of the press's own machine."""
+        limits = Limits() if self.record is None else self.record.limits
+        return limits.model_copy(update={"max_latency_s": None})
+
+    @property
+    def stored_only(self) -> bool:
+        """Whether the press made a file that is only smaller, not faster."""
+        made = () if self.record is None else self.record.targets
+        return any(target.stored_only for target in made if target.sha256 == self.sha256)
 
     @property
     def rounds_its_own_way(self) -> bool:
