@@ -27,7 +27,7 @@ export async function loadNetwork(base: URL): Promise<Network> {
   const [output] = session.signature.outputs;
   if (input === undefined || output === undefined) throw new Error('the network has no input or no output');
   const predict: Network['predict'] = async (thumbnail, signal) => {
-    const answer = await session.run({ [input.name]: thumbnail }, signal ? { signal } : {});
+    const answer = await session.run({ [input.name]: thumbnail }, { signal });
     return Float32Array.from(answer[output.name]?.data as Float32Array);
   };
   await predict(new Float32Array(elements(input.shape))); // the first run is slower: the runtime prepares in it
