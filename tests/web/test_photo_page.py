@@ -233,9 +233,7 @@ def test_everything_by_keyboard(browser: Browsers, tmp_path: Path) -> None:
             page.keyboard.press("Space")
         waiting.value.set_files(SHIPPED_PHOTOS / "chelsea.jpg")
         page.wait_for_selector("body[data-view=shown]")
-        assert page.evaluate("document.activeElement.id") == "slider", (
-            "its place is gone"
-        )
+        assert page.evaluate("document.activeElement.id") == "slider", "its place is gone"
         assert page.evaluate("getComputedStyle(document.getElementById('frame')).outlineStyle") == "solid"
         page.keyboard.press("Shift+Tab")
         reached = {}

@@ -155,10 +155,12 @@ function told(
   index: number,
   count: number,
 ): (doing: string, share: number, medianS?: number) => void {
+  let last: number | null = null;
   return (doing, share, medianS) => {
-    lastSaid = { task: task.task, doing, share, median_s: medianS ?? null };
+    last = medianS ?? last;
+    lastSaid = { task: task.task, doing, share, median_s: last };
     view.progress((index + share) / count);
-    view.live(task, doing, medianS ?? null);
+    view.live(task, doing, last);
   };
 }
 
