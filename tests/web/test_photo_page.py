@@ -471,6 +471,21 @@ def test_without_webassembly_simd_it_says_so(browser: Browsers) -> None:
         assert "no WebAssembly SIMD" in page.page.inner_text("#problem")
 
 
+def test_a_network_that_does_not_arrive_leaves_no_worker(browser: Browsers) -> None:
+    with served() as server, browser(service_workers="block") as context:
+        context.route("**/tables.npy", lambda route: route.fulfill(status=503))
+        page = PhotoPage(context, server.address)
+        page.expect("#problem").to_contain_text("The colour tables could not be loaded")
+        for _ in range(LONG_MS // 100):
+            if not page.page.workers:
+                break
+            page.page.wait_for_timeout(100)
+        assert page.page.workers == []
+        context.unroute("**/tables.npy")
+        page.choose(SHIPPED_PHOTOS / "chelsea.jpg")
+        assert len(page.page.workers) == 1 and not page.page.locator("#problem").is_visible()
+
+
 def test_a_new_version_replaces_the_kept_one_whole(browser: Browsers, tmp_path: Path) -> None:
     folder = copy_of_static(tmp_path)
     with served(folder) as server, browser() as context:

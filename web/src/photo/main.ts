@@ -1,5 +1,6 @@
 /** The photo page: choose, look, compare, save. */
 
+import { orAborted } from '../abort';
 import { PocketpressError } from '../errors';
 import { type Look, enhance, see } from './enhance';
 import { type Network, loadNetwork } from './network';
@@ -103,7 +104,7 @@ async function lookAt(
     signal.throwIfAborted();
     preview = shrink(pixels, SHOWN_PIXELS);
     showBefore(preview.canvas);
-    const network = await theNetwork();
+    const network = await orAborted(theNetwork(), signal);
     const look = await see(pixels, network, { signal, progress: setProgress });
     release(pixels); // a large photo's memory, before the graphics processor asks for its own
     const by = await enhance(preview, look, { signal });
