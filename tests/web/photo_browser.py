@@ -46,8 +46,21 @@ class Served:
     def __init__(self, folder: Path | None = None, port: int = 0) -> None:
         self._server = PhotoServer("127.0.0.1", port, folder=folder)
         self.address = self._server.address
+        self.requests: list[str] = []
+        self._count()
         self._thread = threading.Thread(target=self._server.serve, daemon=True)
         self._thread.start()
+
+    def _count(self) -> None:
+        """Write down what is asked for: paths, whoever in the browser asks."""
+        requests, real = self.requests, self._server._server.RequestHandlerClass
+
+        class Counting(real):  # type: ignore[misc, valid-type]
+            def _answer(self, *, with_body: bool) -> None:
+                requests.append(self.path)
+                super()._answer(with_body=with_body)
+
+        self._server._server.RequestHandlerClass = Counting
 
     def stop(self) -> None:
         """Nothing listens there afterwards."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,10 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from pocketpress.devices import chromium
 from pocketpress.web import assets
 
 ARTIFACTS = Path(__file__).parents[2] / "web" / "test" / "artifacts"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LAN = "phone.test"
 """A name that the browser maps to 127.0.0.1 and takes for another machine: over plain http not secure."""
 
@@ -87,12 +86,10 @@ class Site:
 
 def need_browser() -> str:
     """The path of a browser; skips where something is missing."""
-    pytest.importorskip("playwright")
-    found = next((path for name in BROWSERS if (path := shutil.which(name)) is not None), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine")
+    if (lacking := chromium.obstacle()) is not None:
+        pytest.skip(lacking)
     need_built()
-    return found
+    return str(chromium.find())
 
 
 def need_built() -> Path:

@@ -18,6 +18,7 @@ from pocketpress.core.signature import Preprocessing
 from pocketpress.data.preprocessing import apply
 
 PAGE = Path(__file__).parents[2] / "docs" / "web.md"
+ORIENTATION = 0x0112
 NAMES = ("image.tflite", "image.onnx", "sum.tflite", "sum.onnx")
 HELPERS = """
   const lib = await import('/assets/pocketpress.js');
@@ -234,6 +235,95 @@ def test_a_call_that_is_given_up_leaves_the_session_usable(page: Any) -> None:
     assert got["unopened"][0] == "AbortError"
 
 
+def test_arrays_may_be_reused_as_soon_as_a_call_has_returned(page: Any) -> None:
+    """A camera's loop writes the next picture where the last one was."""
+    got = run(
+        page,
+        """
+        const session = await open('/artifacts/sum.tflite', { backend: 'wasm' });
+        const x = new Float32Array(2);
+        const before = new Float32Array(2);
+        const calls = [];
+        for (const value of [1, 2, 3]) {
+          x.fill(value);
+          calls.push(value === 2 ? session.runRaw([x, before]) : session.run({ x, before }));
+        }
+        x.fill(9);
+        const [first, second, third] = await Promise.all(calls);
+        await session.close();
+        return [[...first.shown.data], [...second[0]], [...third.shown.data], [...x]];
+        """,
+    )
+    assert got == [[1, 1], [2, 2], [3, 3], [9, 9]]
+
+
+def test_bytes_may_be_reused_once_they_are_open(page: Any) -> None:
+    """The session has its own: a worker that was killed is started with them again."""
+    got = run(
+        page,
+        """
+        const bytes = await (await fetch('/artifacts/sum.tflite')).arrayBuffer();
+        const session = await open(bytes, { backend: 'wasm' });
+        new Uint8Array(bytes).fill(0);
+        const long = new AbortController();
+        const endless = refusal(() => session.block(zeros(session), 0, 1e9, { signal: long.signal }));
+        long.abort();
+        await endless;
+        const inputs = { x: Float32Array.of(1, 2), before: Float32Array.of(3, 4) };
+        const result = plain(await session.run(inputs));
+        await session.close();
+        return result;
+        """,
+    )
+    assert got["shown"] == [[1, 2], [4, 6]]
+
+
+def test_closing_at_any_moment_is_one_error(page: Any) -> None:
+    got = run(
+        page,
+        """
+        const seen = [];
+        for (let ticks = 0; ticks < 12; ticks++) {
+          const session = await open('/artifacts/sum.tflite', { backend: 'wasm', threads: 1 });
+          const call = refusal(() => session.runRaw(zeros(session)));
+          for (let i = 0; i < ticks; i++) await null;
+          await session.close();
+          seen.push(await call);
+        }
+        return seen;
+        """,
+    )
+    assert got == [["artifact", "the session is closed; open the artifact again"]] * 12
+
+
+def test_a_step_that_waits_is_given_up_at_once(page: Any) -> None:
+    got = run(
+        page,
+        """
+        const session = await open('/artifacts/sum.tflite', { backend: 'wasm' });
+        const x = (value) => ({ x: Float32Array.of(value, value) });
+        const long = new AbortController();
+        const endless = refusal(() => session.block(zeros(session), 0, 1e9, { signal: long.signal }));
+        const first = session.step(x(1));
+        const given_up = new AbortController();
+        const second = refusal(() => session.step(x(10), { signal: given_up.signal }));
+        const third = session.step(x(100));
+        given_up.abort();
+        // while the block before it still runs
+        const late = new Promise((resolve) => setTimeout(resolve, 20_000, ['late']));
+        const early = await Promise.race([second, late]);
+        long.abort();
+        await endless;
+        const values = [...(await first).shown.data, ...(await third).shown.data];
+        await session.close();
+        return { early, values };
+        """,
+    )
+    assert got["early"][0] == "AbortError"
+    first, third = got["values"][0], got["values"][2]
+    assert third - first == 100, "the step that was given up is not in the state"
+
+
 def test_calls_stand_in_line(page: Any) -> None:
     got = run(
         page,
@@ -367,6 +457,50 @@ def test_a_png_becomes_pythons_input(page: Any, site: Site) -> None:
         """,
     )
     assert got == expected.reshape(-1).tolist()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("value", [1, 6, 7])
+def test_an_image_lies_as_in_the_file_unless_it_is_to_stand(
+    page: Any, site: Site, kind: str, value: int
+) -> None:
+    image = np.repeat(np.arange(0, 240, 10, dtype=np.uint8), 3).reshape(4, 6, 3)
+    exif = Image.Exif()
+    exif[ORIENTATION] = value
+    content = io.BytesIO()
+    options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {"lossless": True}
+    Image.fromarray(image).save(content, kind, exif=exif, **options)
+    site.files["/photo"] = content.getvalue()
+    as_it_lies, upright = run(
+        page,
+        """
+        const photo = await (await fetch('/photo')).blob();
+        const images = [await lib.loadImage(photo), await lib.loadImage(photo, { upright: true })];
+        return images.map(({ width, height, data }) => [width, height, [...data]]);
+        """,
+    )
+    assert as_it_lies[:2] == [6, 4]
+    pixels = np.array(as_it_lies[2]).reshape(4, 6, 4)
+    assert np.abs(pixels[..., :3] - image.astype(int)).max() <= (2 if kind == "JPEG" else 0)
+    assert upright[:2] == ([4, 6] if value >= 5 and kind != "WEBP" else [6, 4])
+
+
+def test_translucent_colours_are_those_of_the_file(page: Any, site: Site) -> None:
+    """Wider than a tile of the way that does not premultiply, and with pixels that are wholly transparent."""
+    image = np.random.default_rng(5).integers(0, 256, (3, 2100, 4)).astype(np.uint8)
+    image[0, :, 3] = 0
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "PNG")
+    site.files["/photo.png"] = content.getvalue()
+    got = run(
+        page,
+        """
+        const { width, height, data } = await lib.loadImage(await (await fetch('/photo.png')).blob());
+        return [width, height, [...data]];
+        """,
+    )
+    assert got[:2] == [2100, 3]
+    np.testing.assert_array_equal(np.array(got[2]).reshape(image.shape), image)
 
 
 def test_an_image_that_is_none_is_refused(page: Any) -> None:

@@ -30,11 +30,15 @@ export async function compressAll(out, { packed, cache }) {
 async function compress(path, packed, cache) {
   const content = await readFile(path);
   if (content.length < LEAST_BYTES) return;
+  let forms = 0;
   for (const [suffix, form] of Object.entries(FORMS)) {
     const small = await cached(content, suffix, form, cache);
-    if (small.length < content.length) await writeFile(`${path}.${suffix}`, small);
+    if (small.length >= content.length) continue;
+    await writeFile(`${path}.${suffix}`, small);
+    forms++;
   }
-  if (packed && content.length > PACKED_BYTES) await rm(path);
+  const whole = forms === Object.keys(FORMS).length; // a client that takes no other form is sent the gzip's content
+  if (packed && whole && content.length > PACKED_BYTES) await rm(path);
 }
 
 async function cached(content, suffix, form, cache) {

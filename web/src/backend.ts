@@ -7,7 +7,7 @@ import type { Signature } from './signature';
 import type { Backend } from './worker/protocol';
 
 /** More than this many seldom pays: phones have four fast cores at most. */
-const DEFAULT_THREADS = 4;
+export const DEFAULT_THREADS = 4;
 const MAX_THREADS = 64;
 
 export interface Wanted {

@@ -1,18 +1,18 @@
 /** Which way of computing a network is fastest is found by trying, on the device itself. */
 
-import type { Wanted } from './backend';
+import { DEFAULT_THREADS, type Wanted } from './backend';
 import { PocketpressError } from './errors';
+import { median } from './median';
 import { gpuAdapter, hasThreads } from './probe';
 import { open, type OpenOptions, type RuntimeInfo, type Session } from './session';
 import { elements, type TensorSpec } from './signature';
-import type { Source } from './source';
+import { fetchArtifact, type Source } from './source';
 import { allocate, type TypedArray } from './tensors';
 import { time, type TimingPlan } from './time';
 
 const PLAN: TimingPlan = { warmup: 10, block: 2, minRounds: 3, maxRounds: 20, budgetS: 3 };
 /** Largest error of a float result, by its norm over the reference's; float32 on a GPU is at a thousandth of it. */
 const MAX_ERROR = 0.01;
-const MAX_THREADS = 4;
 
 export interface FastestOptions extends Omit<OpenOptions, 'backend' | 'threads' | 'runtime' | 'sha256'> {
   readonly plan?: Partial<TimingPlan>;
@@ -51,8 +51,9 @@ export async function openFastest(
   try {
     for (const [source, given] of sources.entries()) {
       let reference: TypedArray[] | null = null;
+      const bytes = fetchArtifact(given, options.signal); // once, however many ways there are
       for (const wanted of ways) {
-        const [way, results] = await tryOne(source, given, wanted, reference, options);
+        const [way, results] = await tryOne(source, bytes, wanted, reference, options);
         found.push(way);
         reference ??= results;
       }
@@ -67,15 +68,15 @@ export async function openFastest(
 /** Open one way and run it once; a way that is out of the question is closed. */
 async function tryOne(
   source: number,
-  given: Source,
+  bytes: Promise<Uint8Array<ArrayBuffer>>,
   wanted: Wanted,
   reference: TypedArray[] | null,
   options: OpenOptions,
 ): Promise<[Candidate, TypedArray[] | null]> {
   let session: Session | null = null;
   try {
-    session = await open(given, { ...options, ...wanted });
-    const results = await session.runRaw(feedsFor(session.signature.inputs), pick(options.signal));
+    session = await open(await bytes, { ...options, ...wanted });
+    const results = await session.runRaw(feedsFor(session.signature.inputs), { signal: options.signal });
     if (reference !== null && !agree(results, reference)) {
       throw new PocketpressError('device', 'this way computes something else');
     }
@@ -105,7 +106,7 @@ async function fastestOf(
   if (running.length === 0)
     throw found[0]?.error ?? new PocketpressError('artifact', 'no artifact was given');
   const pairs = running.map((session) => [session, feedsFor(session.signature.inputs)] as const);
-  const { seconds } = await time(pairs, plan, pick(signal));
+  const { seconds } = await time(pairs, plan, { signal });
   const medians = new Map(running.map((session, i) => [session, median((seconds[i] ?? []).flat())]));
   const [best] = [...medians].reduce((a, b) => (b[1] < a[1] ? b : a));
   await Promise.all(running.filter((session) => session !== best).map((session) => session.close()));
@@ -119,7 +120,7 @@ async function fastestOf(
 /** WebGPU is tried for every network here: measured, it cannot do harm. */
 async function waysHere(): Promise<Wanted[]> {
   const ways: Wanted[] = [{ backend: 'wasm', threads: 1 }];
-  const threads = Math.min(MAX_THREADS, navigator.hardwareConcurrency || 1);
+  const threads = Math.min(DEFAULT_THREADS, navigator.hardwareConcurrency || 1);
   if (hasThreads() && threads > 1) ways.push({ backend: 'wasm', threads });
   if ((await gpuAdapter())?.fallback === false) ways.push({ backend: 'webgpu' });
   return ways;
@@ -154,15 +155,4 @@ export function agree(results: readonly TypedArray[], reference: readonly TypedA
     }
     return Math.sqrt(error) <= MAX_ERROR * Math.sqrt(norm);
   });
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] as number;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] as number) + upper) / 2;
-}
-
-function pick(signal: AbortSignal | undefined): { signal?: AbortSignal } {
-  return signal === undefined ? {} : { signal };
 }

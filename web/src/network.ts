@@ -1,5 +1,6 @@
 /** The worker of a session: calls stand in line, and a worker that was killed is started again. */
 
+import { orAborted } from './abort';
 import { Channel } from './channel';
 import { PocketpressError } from './errors';
 import type { Opened, OpenRequest } from './worker/protocol';
@@ -7,31 +8,27 @@ import type { Opened, OpenRequest } from './worker/protocol';
 /** An inference that was given up is let finish for this long before its worker is killed. */
 const GRACE_MS = 250;
 
+/** A worker that has loaded the network. */
+interface Running {
+  readonly channel: Channel;
+  readonly opened: Opened;
+}
+
 export class Network {
   private channel: Channel | null = null;
-  private opened: Promise<Opened> | null = null;
+  private running: Running | null = null;
   private line: Promise<unknown> = Promise.resolve();
   private closed = false;
 
   constructor(private readonly request: OpenRequest) {}
 
   /** Start the worker if there is none. */
-  async ready(): Promise<Opened> {
-    if (this.closed) throw closedError();
-    if (this.opened === null || this.channel?.alive !== true) {
-      this.channel = new Channel();
-      this.opened = this.channel.ask(this.request);
-    }
-    try {
-      return await this.opened;
-    } catch (error) {
-      this.kill();
-      throw error;
-    }
+  open(signal?: AbortSignal): Promise<Opened> {
+    return this.call(async (_, opened) => opened, signal);
   }
 
   /** Take a turn: `action` runs when those before it are done. */
-  async call<T>(action: (channel: Channel) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async call<T>(action: (channel: Channel, opened: Opened) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const before = this.line;
     let finished!: () => void;
     this.line = new Promise<void>((resolve) => {
@@ -40,9 +37,9 @@ export class Network {
     const turn = async (): Promise<T> => {
       await before;
       signal?.throwIfAborted();
-      await this.ready();
+      const { channel, opened } = await this.ready();
       try {
-        return await action(this.channel as Channel);
+        return await action(channel, opened);
       } catch (error) {
         if (isBroken(error)) this.kill();
         throw error;
@@ -58,31 +55,34 @@ export class Network {
     this.kill(closedError());
   }
 
+  /** A worker with the network in it.  Only `call` comes here, so two never start one at a time. */
+  private async ready(): Promise<Running> {
+    if (this.closed) throw closedError();
+    if (this.running?.channel.alive === true) return this.running;
+    const channel = (this.channel = new Channel());
+    try {
+      return (this.running = { channel, opened: await channel.ask(this.request) });
+    } catch (error) {
+      this.kill();
+      throw error;
+    }
+  }
+
   /** `work`, given up at once when `signal` says so; its worker is killed if it does not end soon. */
   private abandonable<T>(work: Promise<T>, before: Promise<unknown>, signal: AbortSignal): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const give = (): void => {
-        reject(signal.reason);
-        void before.then(() => {
-          const timer = setTimeout(() => this.kill(), GRACE_MS);
-          const stop = (): void => clearTimeout(timer);
-          work.then(stop, stop);
-        });
-      };
-      if (signal.aborted) give();
-      else signal.addEventListener('abort', give, { once: true });
-      const done = (): void => signal.removeEventListener('abort', give);
-      work.then(
-        (value) => (done(), resolve(value)),
-        (error: unknown) => (done(), reject(error)),
-      );
+    const given = orAborted(work, signal);
+    given.catch(async () => {
+      await before;
+      const timer = setTimeout(() => this.kill(), GRACE_MS);
+      const stop = (): void => clearTimeout(timer);
+      work.then(stop, stop);
     });
+    return given;
   }
 
   private kill(reason = new PocketpressError('device', 'the inference was given up')): void {
     this.channel?.end(reason);
-    this.channel = null;
-    this.opened = null;
+    this.channel = this.running = null;
   }
 }
 

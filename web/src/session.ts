@@ -1,5 +1,6 @@
 /** A loaded artifact as a function from named arrays to named arrays, in real values. */
 
+import { orAborted } from './abort';
 import { readArtifact, type RuntimeName } from './artifact/read';
 import { chooseBackend, type Chosen, type Wanted } from './backend';
 import { PocketpressError } from './errors';
@@ -15,7 +16,7 @@ import type { Backend, BlockRequest, Opened, RunRequest } from './worker/protoco
 export interface OpenOptions extends Wanted {
   /** Refuse an artifact for the other runtime. */
   readonly runtime?: RuntimeName;
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Hexadecimal digest that the artifact must have. */
   readonly sha256?: string;
   /** Address of the folder that holds `runtimes/`; by default that of this library. */
@@ -23,7 +24,7 @@ export interface OpenOptions extends Wanted {
 }
 
 export interface CallOptions {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface RuntimeInfo {
@@ -69,7 +70,7 @@ export async function open(source: Source, options: OpenOptions = {}): Promise<S
 
 async function connect(network: Network, signal?: AbortSignal): Promise<[Network, Opened]> {
   try {
-    return [network, await network.call(() => network.ready(), signal)];
+    return [network, await network.open(signal)];
   } catch (error) {
     network.close();
     throw error;
@@ -94,7 +95,7 @@ export class Session {
   /**
    * One inference in real values.
    *
-   * @param inputs one array per input name, row by row.
+   * @param inputs one array per input name, row by row; they may be reused as soon as this has returned.
    * @returns one tensor per output name.
    * @throws PocketpressError: an input does not fit (`artifact`), or the runtime fails (`device`); the reason of
    *   `signal` when that is aborted.
@@ -129,7 +130,7 @@ export class Session {
     const feeds = new Map(toFeeds(given, inputs).map((feed, i) => [given[i]?.name as string, feed]));
     const work = this.stepping.then(() => this.stepOn(feeds, options));
     this.stepping = work.catch(() => undefined);
-    return work;
+    return orAborted(work, options.signal);
   }
 
   /** Start a new sequence: every state gets its initial value, or the real values given for it. */
@@ -156,10 +157,8 @@ export class Session {
     options: CallOptions = {},
   ): Promise<number[]> {
     checkFeeds(this.signature.inputs, feeds);
-    return this.network.call(async (channel) => {
-      const request: BlockRequest = { op: 'block', feeds, untimed, timed };
-      return channel.ask(request);
-    }, options.signal);
+    const request: BlockRequest = { op: 'block', feeds, untimed, timed };
+    return this.network.call((channel) => channel.ask(request), options.signal);
   }
 
   /** Release the runtime's memory; calls after that are refused. */
@@ -186,10 +185,10 @@ export class Session {
     );
   }
 
+  /** The arrays are the caller's, who may write to them while the call stands in line: a copy goes. */
   private infer(feeds: readonly TypedArray[], { signal }: CallOptions): Promise<TypedArray[]> {
-    return this.network.call((channel) => {
-      const request: RunRequest = { op: 'run', feeds };
-      return channel.ask(request);
-    }, signal);
+    const request: RunRequest = { op: 'run', feeds: feeds.map((feed) => feed.slice()) };
+    const buffers = request.feeds.map((feed) => feed.buffer as ArrayBuffer);
+    return this.network.call((channel) => channel.ask(request, buffers), signal);
   }
 }

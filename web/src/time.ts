@@ -39,7 +39,7 @@ export interface Times {
 }
 
 export interface TimeOptions {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Called after every round with the seconds of its blocks, (sessions, block). */
   readonly onRound?: (seconds: readonly number[][]) => void;
 }
@@ -96,7 +96,7 @@ async function warmUp(
   let onceS = 0;
   while (done < plan.warmup && (done === 0 || now() - start + onceS <= plan.budgetS / 4)) {
     onceS = 0;
-    for (const [session, feeds] of pairs) onceS += sum(await session.block(feeds, 0, 1, pick(options)));
+    for (const [session, feeds] of pairs) onceS += sum(await session.block(feeds, 0, 1, options));
     done++;
   }
   return { done, onceS };
@@ -116,12 +116,8 @@ async function oneRound(
   const times: number[][] = pairs.map(() => []);
   const order = [...pairs.entries()];
   if (backwards) order.reverse();
-  for (const [i, [session, feeds]] of order) times[i] = await session.block(feeds, 1, block, pick(options));
+  for (const [i, [session, feeds]] of order) times[i] = await session.block(feeds, 1, block, options);
   return times;
-}
-
-function pick({ signal }: TimeOptions): { signal?: AbortSignal } {
-  return signal === undefined ? {} : { signal };
 }
 
 function now(): number {

@@ -44,6 +44,37 @@ function edited(bytes: Uint8Array, from: string, to: string): Uint8Array {
   return Uint8Array.from(Buffer.from(text.replace(from, to), 'latin1'));
 }
 
+/** A .tflite file of `count` subgraphs, all of them one, of `count` tensors, all of them one. */
+function repeating(count: number): Uint8Array {
+  const graph = 60 + 4 * count;
+  const tensor = graph + 20 + 4 * count;
+  const view = new DataView(new ArrayBuffer(tensor + 8));
+  const shorts = (at: number, ...values: number[]): void =>
+    values.forEach((value, i) => view.setUint16(at + 2 * i, value, true));
+  const set = (at: number, value: number): void => view.setUint32(at, value, true);
+  const point = (at: number, to: number): void => set(at, to - at);
+  const vector = (at: number, length: number, to: number): void => {
+    set(at, length);
+    for (let i = 1; i <= length; i++) point(at + 4 * i, to);
+  };
+  set(0, 32);
+  new Uint8Array(view.buffer).set(Buffer.from('TFL3'), 4);
+  shorts(8, 18, 16, 4, 0, 8, 0, 12, 0, 0); // where the model has its version, subgraphs and buffers
+  set(32, 24);
+  set(36, 3);
+  point(40, 56);
+  point(44, 48);
+  vector(48, 1, tensor + 4);
+  vector(56, count, graph + 8);
+  shorts(graph, 6, 8, 4);
+  set(graph + 8, 8);
+  point(graph + 12, graph + 16);
+  vector(graph + 16, count, tensor + 4);
+  shorts(tensor, 4, 4);
+  set(tensor + 4, 4);
+  return new Uint8Array(view.buffer);
+}
+
 /** A field of a protocol buffer that has a length. */
 function field(id: number, ...parts: (number[] | Uint8Array | string)[]): number[] {
   const bytes = parts.flatMap((part) => [...(typeof part === 'string' ? Buffer.from(part) : part)]);
@@ -190,4 +221,14 @@ it('refuses what is neither', () => {
     'not an artifact for a browser: got 135 bytes, beginning with 3c 21 64 6f 63 74 79 70; allowed: .tflite, .onnx; ' +
       'press the network with --target web',
   );
+});
+
+describe('a file whose parts are all the same', () => {
+  it('is read while it is small', () => {
+    expect(() => readArtifact(repeating(10))).toThrow('carries no Pocketpress signature');
+  });
+
+  it('is refused before it takes for ever', () => {
+    expect(() => readArtifact(repeating(2000))).toThrow('too many elements');
+  }, 30_000);
 });

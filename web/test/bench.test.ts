@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { duration } from '../src/bench/duration';
 import { Comparison, readSamples } from '../src/bench/golden';
 import { fromUserAgent, phone } from '../src/bench/identity';
 import type { Golden } from '../src/bench/protocol';
@@ -126,4 +127,19 @@ describe('the identity of a phone', () => {
       expect(phone(cookies)).not.toBe('0123456789abcdef');
     },
   );
+});
+
+describe('duration', () => {
+  it.each([
+    [0.000_072_5, '72.5 µs'],
+    [0.000_17, '170 µs'],
+    [0.000_999_6, '1 ms'],
+    [0.001_234_5, '1.23 ms'],
+    [0.9994, '999 ms'],
+    [0.9996, '1 s'],
+    [2.345, '2.35 s'],
+    [0, '0 µs'],
+  ])('of %d s is %s, as Python writes it', (seconds, text) => {
+    expect(duration(seconds)).toBe(text);
+  });
 });

@@ -133,7 +133,8 @@ class Page:
         try:
             return str(self._handle.evaluate(script, arguments))
         except Exception as error:
-            if self.crashed or self._handle.is_closed():
+            if self.crashed or self._handle.is_closed():  # closed without a crash: the whole browser is gone
+                self.crashed = True
                 raise DeviceError("the page has crashed", next_step="is there enough memory?") from error
             raise DeviceError("the browser does not answer", got=_first_line(error)) from error
 

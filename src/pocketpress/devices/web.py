@@ -76,8 +76,9 @@ class WebRunner:
         except PageError as error:
             raise DeviceError(f"in the browser: {error.text}") from error
         self._fed = feeds
-        if len(times) != count:
-            raise DeviceError("the page answers nonsense", got=f"{len(times)} times", allowed=count)
+        numbers = isinstance(times, list) and all(isinstance(value, int | float) for value in times)
+        if not numbers or len(times) != count:
+            raise DeviceError("the page answers nonsense", got=str(times)[:100], allowed=f"{count} times")
         return [float(milliseconds) / 1000 for milliseconds in times]
 
     def resident_bytes(self) -> tuple[int, int]:
@@ -201,7 +202,10 @@ def unpacked(result: Mapping[str, Any], dtype: str, shape: tuple[int, ...]) -> A
     text = result.get("data") if isinstance(result, dict) else None
     if not isinstance(text, str) or result.get("dtype") != dtype or len(text) > MAX_OUTPUT_BYTES * 4 // 3:
         raise DeviceError("the page answers nonsense", allowed=dtype)
-    content = base64.b64decode(text)
+    try:
+        content = base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise DeviceError("the page answers nonsense", allowed="base64") from error
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     if len(content) != size:
         raise DeviceError(

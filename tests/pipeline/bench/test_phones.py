@@ -209,6 +209,24 @@ def test_two_tabs(browser: Any, pressed: Path) -> None:
     assert len(found.views) == 1 and len(found.entries) == 1
 
 
+def test_a_page_that_comes_back_measures_once(browser: Any, pressed: Path) -> None:
+    """Browsers keep a page that is left and show it again with its work still going on."""
+    plan = {"warmup": 10, "block": 2, "repeats": 3, "rounds": 1000, "repeat_s": 1.5}
+    with Bench([pressed / "net.tflite"], wait=1, plan=plan) as bench:
+        page = phone(browser, "Pixel 7").new_page()
+        sent: list[str] = []
+        page.on("request", lambda request: sent.append(request.url.rpartition("/")[2]))
+        page.goto(bench.address)
+        until(lambda: "measuring" in page.inner_text("#cards"), 60, page)
+        for _ in range(2):
+            page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+        until(lambda: "Done" in status(page) or "ended" in status(page), 180, page)
+        assert page.locator("#trouble").is_hidden()
+        page.wait_for_timeout(3000)
+        found = bench.end()
+    assert len(found.entries) == 1 and sent.count("result") == 1
+
+
 def test_a_lost_network(browser: Any, pressed: Path) -> None:
     """What was measured meanwhile is kept on the phone, and sent when the network is back."""
     plan = {"warmup": 10, "block": 2, "repeats": 4, "rounds": 1000, "repeat_s": 1.5}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from pocketpress.core.signature import signature_of
 from pocketpress.core.target import BlockTimer, Resident, TargetSpec
 from pocketpress.core.targets import target_of
 from pocketpress.core.timing import TimingPlan
+from pocketpress.devices import web
+from pocketpress.devices.chromium import Browser
 from pocketpress.devices.isolated import Child
 from pocketpress.devices.web import close_browser, packed, unpacked
 from pocketpress.testing import all_cases, check_target, keeps_promise
@@ -175,6 +179,41 @@ def test_what_the_runtime_refuses_leaves_a_page_that_works(tmp_path: Path) -> No
         np.testing.assert_array_equal(
             next(iter(session(x=x).values())), next(iter(interpret(program, {"x": x}).values()))
         )
+
+
+def test_a_browser_that_is_gone_is_started_again(tmp_path: Path) -> None:
+    spec, program = card("litert_web"), convolutions(16)
+    path, x = lowered(spec, program, tmp_path), pictures(program, 1)[0]
+    expected = next(iter(interpret(program, {"x": x}).values()))
+    with Session(spec.open_runner(path)) as session:
+        browser = web._places[0].browser
+        os.kill(browser.perform(lambda: browser_process(browser)), signal.SIGKILL)
+        with pytest.raises(DeviceError):
+            session(x=x)
+    with Session(spec.open_runner(path)) as session:
+        np.testing.assert_array_equal(next(iter(session(x=x).values())), expected)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        {},
+        {"dtype": "float32", "data": 5},
+        {"dtype": "int8", "data": ""},
+        {"dtype": "float32", "data": "?" * 12},
+        {"dtype": "float32", "data": "AAAA"},
+    ],
+)
+def test_what_a_page_answers_is_checked(result: dict[str, object]) -> None:
+    """A malicious file may have taken its runtime over."""
+    with pytest.raises(DeviceError):
+        unpacked(result, "float32", (1, 2))
+
+
+def browser_process(browser: Browser) -> int:
+    processes = browser._chromium.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    return next(int(process["id"]) for process in processes if process["type"] == "browser")
 
 
 def _with_a_wrong_weight(path: Path) -> bytes:

@@ -5,6 +5,12 @@
 /** Thrown for every offset or length that leads out of the bytes. */
 export class Damaged extends Error {}
 
+/**
+ * Elements of vectors that are read from one file.  Tables may share a vector, so a small file can be made to look
+ * endless; the largest networks have some hundred thousand elements.
+ */
+const MAX_ELEMENTS = 1 << 21;
+
 /** A table: where it is and where its fields are. */
 export class Table {
   private readonly vtable: number;
@@ -13,6 +19,7 @@ export class Table {
   constructor(
     private readonly view: DataView,
     private readonly at: number,
+    private readonly left = { elements: MAX_ELEMENTS },
   ) {
     this.vtable = at - int32(view, at);
     const sizeBytes = uint16(view, this.vtable);
@@ -52,18 +59,24 @@ export class Table {
   int32s(field: number, most: number): number[] {
     const vector = this.vector(field, 4);
     if (vector === null) return [];
-    if (vector.length > most) throw new Damaged('vector too long');
+    this.take(vector.length, most);
     return Array.from({ length: vector.length }, (_, i) => int32(this.view, vector.at + 4 * i));
   }
 
   tables(field: number, most: number): Table[] {
     const vector = this.vector(field, 4);
     if (vector === null) return [];
-    if (vector.length > most) throw new Damaged('vector too long');
+    this.take(vector.length, most);
     return Array.from({ length: vector.length }, (_, i) => {
       const at = vector.at + 4 * i;
-      return new Table(this.view, at + uint32(this.view, at));
+      return new Table(this.view, at + uint32(this.view, at), this.left);
     });
+  }
+
+  private take(elements: number, most: number): void {
+    if (elements > most) throw new Damaged('vector too long');
+    this.left.elements -= elements;
+    if (this.left.elements < 0) throw new Damaged('too many elements');
   }
 
   private field(field: number): number | null {

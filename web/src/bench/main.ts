@@ -90,20 +90,25 @@ function yieldTo(text: string): void {
   })();
 }
 
+let attempts = 0;
+
+/** Ask whether this tab may measure, and do; of several that ask at a time, the last one goes on. */
 async function begin(takeOver: boolean): Promise<void> {
+  const mine = ++attempts;
   try {
     const answer = await hello(takeOver);
-    if (over) return;
+    if (over || mine !== attempts) return;
     if (!answer.lease) {
       if (!work.signal.aborted) yieldTo('Another tab of this phone measures already.');
       return;
     }
     view.offer(null);
+    work.abort(new Error('begun again'));
     work = new AbortController();
     await workOff(await jobComing, new Set(answer.done ?? []), work.signal);
   } catch (error) {
     if (error instanceof Refused) fatal(error);
-    else if (!work.signal.aborted && !over) view.trouble(String(error));
+    else if (mine === attempts && !work.signal.aborted && !over) view.trouble(String(error));
   }
 }
 
@@ -118,10 +123,13 @@ async function workOff(job: Job, done: Set<string>, signal: AbortSignal): Promis
     outbox.add(result);
     view.live(task, result.outcome === 'measured' ? 'sending' : (result.reason ?? ''), null);
     lastSaid = { task: null, doing: '', share: 0, median_s: null };
-    void flush(signal);
+    void outbox.flush(signal);
   }
-  await flush(signal);
-  while (outbox.tasks.length > 0 && !signal.aborted) await pause(AGAIN_MS);
+  await outbox.flush(signal);
+  while (outbox.tasks.length > 0 && !signal.aborted) {
+    await pause(AGAIN_MS);
+    await outbox.flush(signal);
+  }
   await judged(signal);
   if (signal.aborted) return;
   view.progress(null);
@@ -142,34 +150,27 @@ async function judged(signal: AbortSignal): Promise<void> {
   }
 }
 
-let flushing: Promise<void> | null = null;
-
-/** One sender at a time. */
-async function flush(signal: AbortSignal): Promise<void> {
-  await flushing;
-  flushing = outbox.flush(signal);
-  await flushing;
-}
-
 function told(
   task: Task,
   index: number,
   count: number,
 ): (doing: string, share: number, medianS?: number) => void {
+  let last: number | null = null;
   return (doing, share, medianS) => {
-    lastSaid = { task: task.task, doing, share, median_s: medianS ?? null };
+    last = medianS ?? last;
+    lastSaid = { task: task.task, doing, share, median_s: last };
     view.progress((index + share) / count);
-    view.live(task, doing, medianS ?? null);
+    view.live(task, doing, last);
   };
 }
 
-function fatal(error: Refused): void {
+function fatal(error: Refused, again = (): void => void begin(false)): void {
   over = error.status === 403;
   work.abort(error);
   view.progress(null);
   view.say('Stopped.');
   view.trouble(error.message);
-  if (!over) view.offer('Try again', () => void begin(false));
+  if (!over) view.offer('Try again', again);
 }
 
 view.nodes.naming.addEventListener('submit', (event) => {
@@ -208,6 +209,6 @@ async function start(): Promise<void> {
 }
 
 start().catch((error: unknown) => {
-  if (error instanceof Refused) fatal(error);
+  if (error instanceof Refused) fatal(error, () => location.reload());
   else view.trouble(String(error));
 });

@@ -1,10 +1,12 @@
 /** One task: fetch, check, load, compare, time. */
 
 import { PocketpressError, firstLine } from '../errors';
+import { feedsFor } from '../fastest';
+import { median } from '../median';
 import { open, type Session } from '../session';
 import { sha256 } from '../sha256';
-import { elements, type TensorSpec } from '../signature';
-import { allocate, fileToReal, toFeed, type TypedArray } from '../tensors';
+import type { TensorSpec } from '../signature';
+import { fileToReal, toFeed, type TypedArray } from '../tensors';
 import { time, type Timed } from '../time';
 import { Comparison, readSamples, type Sample } from './golden';
 import type { Agreement, Job, Outcome, Result, Sustained, Task, Timings } from './protocol';
@@ -42,12 +44,17 @@ export async function measure(task: Task, context: Context): Promise<Result> {
       outcome: outcomeOf(error),
       reason: firstLine(error).slice(0, 900),
     };
-    if (task.backend !== 'auto' || !opened.some((session) => session.runtime.backend === 'webgpu'))
-      return failed;
+    const onGpu = opened.some((session) => session.runtime.backend === 'webgpu');
+    if (task.backend !== 'auto' || !onGpu) return failed;
+    await closeAll(opened); // before others are opened: memory is short on phones
     return await measureWithout(task, context, firstLine(error));
   } finally {
-    for (const session of opened) void session.close();
+    await closeAll(opened);
   }
+}
+
+async function closeAll(sessions: readonly Session[]): Promise<void> {
+  await Promise.all(sessions.map((session) => session.close()));
 }
 
 /** A GPU that was chosen and does not do it costs the phone its fastest way, and not its answer. */
@@ -71,6 +78,7 @@ async function measured(task: Task, context: Context, opened: Session[]): Promis
   progress('downloading', 0);
   const begun = performance.now();
   const samplesComing = fetchSamples(task, signal);
+  samplesComing.catch(() => undefined); // looked at below, unless something else fails first
   const bytes = await checkedBytes(task.sha256, task.artifact, signal);
   const downloadS = (performance.now() - begun) / 1000;
   progress('loading', 0.05);
@@ -80,7 +88,7 @@ async function measured(task: Task, context: Context, opened: Session[]): Promis
   const samples = await samplesComing;
   progress('comparing', 0.1);
   const agreement = task.golden === null ? null : await compared(session, task, samples, context);
-  const feeds = samples[0]?.feeds ?? session.signature.inputs.map(randomFeed);
+  const feeds = samples[0]?.feeds ?? feedsFor(session.signature.inputs);
   const firstNumberS = await firstNumber(session, feeds, context);
   const notes: string[] = [];
   const floats = await floatSession(task, session, context, notes);
@@ -168,18 +176,6 @@ function converted(feeds: readonly TypedArray[], from: Session, to: Session): Ty
     const real = fileToReal(feeds[i] as TypedArray, from.signature.inputs[i] as TensorSpec);
     return toFeed(spec, real);
   });
-}
-
-function randomFeed(spec: TensorSpec): TypedArray {
-  const length = elements(spec.shape);
-  if (spec.rows !== null || spec.dtype === 'int64' || spec.dtype === 'bool')
-    return allocate(spec.dtype, length);
-  if (spec.scale === null && spec.dtype === 'uint8')
-    return Uint8Array.from({ length }, () => 256 * Math.random());
-  return toFeed(
-    spec,
-    Float32Array.from({ length }, () => 2 * Math.random() - 1),
-  );
 }
 
 /** Something to look at while the float original loads; returns seconds since the page was opened. */
@@ -291,11 +287,4 @@ async function memoryBytes(): Promise<number | null> {
 
 function soon<T>(value: Promise<T>): Promise<T | null> {
   return Promise.race([value, new Promise<null>((resolve) => setTimeout(() => resolve(null), MEMORY_MS))]);
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? 0;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? 0) + upper) / 2;
 }

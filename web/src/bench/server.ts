@@ -75,6 +75,7 @@ export function pause(ms: number): Promise<void> {
 /** Results on their way.  They outlive a lost network, and a reload. */
 export class Outbox {
   private readonly waiting: Result[];
+  private sending: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly key: string,
@@ -95,8 +96,18 @@ export class Outbox {
     this.store();
   }
 
-  /** Send all there is, however long it takes; returns when nothing is left, or another tab measures. */
-  async flush(signal: AbortSignal): Promise<void> {
+  /**
+   * Send all there is, however long it takes; returns when nothing is left, or another tab measures.
+   *
+   * One sender at a time: two would both send the first result and drop one more.
+   */
+  flush(signal: AbortSignal): Promise<void> {
+    const sent = this.sending.then(() => this.send(signal));
+    this.sending = sent.catch(() => undefined);
+    return sent;
+  }
+
+  private async send(signal: AbortSignal): Promise<void> {
     while (this.waiting.length > 0 && !signal.aborted) {
       const next = this.waiting[0] as Result;
       try {

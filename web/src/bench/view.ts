@@ -1,5 +1,6 @@
 /** The page: texts only, so that nothing a phone or the command says becomes markup. */
 
+import { duration } from './duration';
 import type { Row, Task } from './protocol';
 
 const VERDICTS: Record<string, string> = {
@@ -51,18 +52,12 @@ export function offer(text: string | null, act?: () => void): void {
   nodes.action.onclick = act ?? null;
 }
 
-/** Milliseconds with three digits. */
-export function shownMs(seconds: number): string {
-  const ms = seconds * 1000;
-  return `${ms >= 100 ? ms.toFixed(0) : ms.toPrecision(3)} ms`;
-}
-
 /** A number while it is still being measured. */
 export function live(task: Task, doing: string, medianS: number | null): void {
   const card = cardOf(label(task));
   card.replaceChildren(
     element('h3', label(task)),
-    element('p', medianS === null ? '…' : shownMs(medianS), 'median'),
+    element('p', medianS === null ? '…' : duration(medianS), 'median'),
     element('p', doing, 'small'),
   );
 }

@@ -39,13 +39,6 @@ void main() {
   result = vec4(floor(colour * 255.0 + 0.5) / 255.0, pixel.a);
 }`;
 
-/** Whether this browser has WebGL2. */
-export function hasWebGl2(): boolean {
-  const gl = context();
-  gl?.getExtension('WEBGL_lose_context')?.loseContext();
-  return gl !== null;
-}
-
 /** Thrown when the graphics processor stopped answering; the pixels given are as they were. */
 export class GpuLost extends Error {}
 

@@ -9,9 +9,6 @@ export interface Levels {
   readonly span: Float32Array;
 }
 
-/** Levels that leave values as they are. */
-export const NO_CHANGE: Levels = { low: new Float32Array(3), span: new Float32Array([1, 1, 1]) };
-
 /** The levels of a thumbnail in [0, 1], channels last. */
 export function levelsOf(thumbnail: Float32Array): Levels {
   const low = new Float32Array([1, 1, 1]);

@@ -1,10 +1,11 @@
 /** The photo page: choose, look, compare, save. */
 
+import { orAborted } from '../abort';
 import { PocketpressError } from '../errors';
-import { type Seen, enhance, see } from './enhance';
+import { type Look, enhance, see } from './enhance';
 import { type Network, loadNetwork } from './network';
 import { watchOffline } from './offline';
-import { type Photo, decode, megapixels, openPhoto, release } from './photo';
+import { type Photo, type Pixels, decode, megapixels, openPhoto, release, shrink } from './photo';
 import { type Format, type Saved, canShare, download, encode, share } from './save';
 import { connectSlider } from './slider';
 
@@ -37,16 +38,14 @@ const ui = {
   format: element<HTMLSelectElement>('format'),
   save: element<HTMLButtonElement>('save'),
   share: element<HTMLButtonElement>('share'),
-  another: element<HTMLInputElement>('another'),
+  choose: element<HTMLInputElement>('choose'),
+  slider: element<HTMLInputElement>('slider'),
 };
-const recentre = connectSlider(element<HTMLInputElement>('slider'), ui.frame, [
-  element('tag-before'),
-  element('tag-after'),
-]);
+const recentre = connectSlider(ui.slider, ui.frame, [element('tag-before'), element('tag-after')]);
 
 interface Shown {
   readonly photo: Photo;
-  readonly seen: Seen;
+  readonly look: Look;
 }
 
 let network: Promise<Network> | null = null;
@@ -81,25 +80,40 @@ async function run(job: (signal: AbortSignal) => Promise<string>, doing: string)
 }
 
 async function take(file: File, signal: AbortSignal): Promise<string> {
-  const photo = await openPhoto(file);
-  const small = await decode(photo, SHOWN_PIXELS);
-  signal.throwIfAborted();
-  showBefore(small.canvas);
-  release(small);
-  const loaded = await theNetwork();
   const started = performance.now();
-  const seen = await see(photo, loaded, SHOWN_PIXELS, { signal, progress: setProgress });
-  copy(seen.preview.canvas, ui.before);
-  const by = await enhance(seen.preview, seen.look, { signal });
-  copy(seen.preview.canvas, ui.after);
-  release(seen.preview);
-  shown = { photo, seen };
+  const photo = await openPhoto(file);
+  signal.throwIfAborted();
+  const { look, by, runtime } = await lookAt(photo, signal);
+  shown = { photo, look };
   ui.format.value = file.type === 'image/png' ? 'png' : 'jpeg';
   recentre();
   const took = ((performance.now() - started) / 1000).toFixed(1);
-  const network = `network ${seen.look.networkMs.toFixed(0)}\u00a0ms in ${loaded.runtime}`;
+  const network = `network ${look.networkMs.toFixed(0)}\u00a0ms in ${runtime}`;
   const pixels = `${megapixels(photo.width * photo.height)}\u00a0megapixels in ${took}\u00a0s`;
   return `${pixels} · ${network} · colours by ${by}`;
+}
+
+/** Decode a photo once, and show it before and after in a size that fits a screen. */
+async function lookAt(
+  photo: Photo,
+  signal: AbortSignal,
+): Promise<{ look: Look; by: string; runtime: string }> {
+  const pixels = await decode(photo);
+  let preview: Pixels | null = null;
+  try {
+    signal.throwIfAborted();
+    preview = shrink(pixels, SHOWN_PIXELS);
+    showBefore(preview.canvas);
+    const network = await orAborted(theNetwork(), signal);
+    const look = await see(pixels, network, { signal, progress: setProgress });
+    release(pixels); // a large photo's memory, before the graphics processor asks for its own
+    const by = await enhance(preview, look, { signal });
+    copy(preview.canvas, ui.after);
+    return { look, by, runtime: network.runtime };
+  } finally {
+    release(pixels);
+    if (preview !== null) release(preview);
+  }
 }
 
 async function finish(
@@ -108,9 +122,9 @@ async function finish(
   hand: (file: File) => Promise<string>,
 ): Promise<string> {
   const format = ui.format.value as Format;
-  const { photo, seen } = what;
+  const { photo, look } = what;
   if (last?.what !== what || last.format !== format) {
-    last = { what, format, saved: await encode(photo, seen.look, format, { signal, progress: setProgress }) };
+    last = { what, format, saved: await encode(photo, look, format, { signal, progress: setProgress }) };
   }
   const { saved } = last;
   const whole = saved.width === photo.width && saved.height === photo.height;
@@ -124,10 +138,8 @@ function showBefore(canvas: HTMLCanvasElement): void {
   copy(canvas, ui.before);
   copy(canvas, ui.after);
   ui.frame.style.setProperty('--ratio', String(canvas.width / canvas.height));
-  ui.start.hidden = true;
-  ui.stage.hidden = false;
-  ui.tools.hidden = false;
   shown = last = null;
+  setStart(false);
   document.body.dataset['view'] = 'busy';
 }
 
@@ -142,16 +154,29 @@ function setBusy(doing: string): void {
   ui.work.hidden = false;
   ui.progress.removeAttribute('value');
   ui.status.textContent = doing;
-  ui.save.disabled = ui.share.disabled = true;
+  setPressable(false);
 }
 
 function setIdle(done: string): void {
   document.body.dataset['view'] = shown === null ? 'start' : 'shown';
   ui.work.hidden = true;
   ui.status.textContent = done;
-  ui.start.hidden = shown !== null;
-  ui.stage.hidden = ui.tools.hidden = shown === null;
-  ui.save.disabled = ui.share.disabled = false;
+  setStart(shown === null);
+  setPressable(true);
+}
+
+/** Show the first view or a photo; a keyboard whose place is gone goes on in the other. */
+function setStart(start: boolean): void {
+  ui.start.hidden = !start;
+  ui.stage.hidden = ui.tools.hidden = start;
+  const focused = document.activeElement;
+  if (focused !== document.body && focused?.getClientRects().length === 0)
+    (start ? ui.choose : ui.slider).focus({ preventScroll: true });
+}
+
+/** Not `disabled`: that would take the focus from the button that was pressed. */
+function setPressable(pressable: boolean): void {
+  for (const button of [ui.save, ui.share]) button.setAttribute('aria-disabled', String(!pressable));
 }
 
 function setProgress(share: number): void {
@@ -194,7 +219,8 @@ function connect(): void {
   }
   const hand = (doing: string, how: (file: File) => Promise<string>) => (): void => {
     const current = shown;
-    if (current !== null) void run((signal) => finish(current, signal, how), doing);
+    if (current !== null && document.body.dataset['view'] === 'shown')
+      void run((signal) => finish(current, signal, how), doing);
   };
   ui.save.addEventListener(
     'click',

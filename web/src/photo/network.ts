@@ -19,15 +19,25 @@ export interface Network {
 
 /** Load both, and the runtime. One thread: the network takes a few milliseconds. */
 export async function loadNetwork(base: URL): Promise<Network> {
-  const [session, tables] = await Promise.all([
-    open(new URL(FILES.encoder, base), { runtime: 'litert', backend: 'wasm', threads: 1 }),
-    loadTables(new URL(FILES.tables, base)),
-  ]);
+  const opening = open(new URL(FILES.encoder, base), { runtime: 'litert', backend: 'wasm', threads: 1 });
+  try {
+    const [session, tables] = await Promise.all([opening, loadTables(new URL(FILES.tables, base))]);
+    return await prepared(session, tables);
+  } catch (error) {
+    opening.then(
+      (session) => session.close(),
+      () => undefined,
+    );
+    throw error;
+  }
+}
+
+async function prepared(session: Session, tables: Saved): Promise<Network> {
   const [input] = session.signature.inputs;
   const [output] = session.signature.outputs;
   if (input === undefined || output === undefined) throw new Error('the network has no input or no output');
   const predict: Network['predict'] = async (thumbnail, signal) => {
-    const answer = await session.run({ [input.name]: thumbnail }, signal ? { signal } : {});
+    const answer = await session.run({ [input.name]: thumbnail }, { signal });
     return Float32Array.from(answer[output.name]?.data as Float32Array);
   };
   await predict(new Float32Array(elements(input.shape))); // the first run is slower: the runtime prepares in it

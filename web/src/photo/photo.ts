@@ -9,6 +9,7 @@ export const LIMITS = { fileBytes: 100 << 20, pixels: 100_000_000 } as const;
 const STRIP_PIXELS = 1 << 18;
 
 const READABLE = 'JPEG, PNG, WebP or AVIF';
+const HEAD_BYTES = 64;
 
 /** A chosen photo; its pixels are decoded when they are needed and not kept. */
 export interface Photo {
@@ -42,12 +43,12 @@ export async function openPhoto(file: File): Promise<Photo> {
   const url = URL.createObjectURL(file);
   try {
     const image = new Image();
-    image.src = url;
-    await image.decode().catch(() => {
-      if (image.naturalWidth === 0) throw unreadable(file);
+    await new Promise<unknown>((done) => {
+      image.onload = image.onerror = done; // not `decode()`, which decodes before its size can be refused
+      image.src = url;
     });
     const { naturalWidth: width, naturalHeight: height } = image;
-    if (width === 0 || height === 0) throw unreadable(file);
+    if (width === 0 || height === 0) throw await unreadable(file);
     checkPixels(width, height);
     return { file, width, height };
   } finally {
@@ -58,16 +59,17 @@ export async function openPhoto(file: File): Promise<Photo> {
 /**
  * Decode a photo onto a canvas: upright as its EXIF data says, colours converted to sRGB, white behind.
  *
- * @param longest the longest side wanted; the photo's own size without it
- * @throws PocketpressError the file cannot be decoded or is no longer there
+ * @throws PocketpressError the file is damaged or no longer there, or there is no memory for it
  */
-export async function decode(photo: Photo, longest = Infinity): Promise<Pixels> {
-  const bitmap = await createImageBitmap(photo.file, { imageOrientation: 'from-image' }).catch(() => {
-    throw unreadable(photo.file);
+export async function decode({ file }: Photo): Promise<Pixels> {
+  const bitmap = await createImageBitmap(file, { imageOrientation: 'from-image' }).catch(() => {
+    throw new PocketpressError('artifact', 'This photo cannot be decoded', {
+      got: file.name,
+      nextStep: 'choose it again; if that does not help it is damaged, or too large for this device',
+    });
   });
   try {
-    const scale = Math.min(1, longest / Math.max(bitmap.width, bitmap.height));
-    return draw(bitmap, bitmap.width * scale, bitmap.height * scale);
+    return draw(bitmap, bitmap.width, bitmap.height);
   } finally {
     bitmap.close();
   }
@@ -105,6 +107,7 @@ export async function eachStrip(
     options.progress?.(Math.min(1, (top + rows) / height));
     await breathe();
   }
+  options.signal?.throwIfAborted();
 }
 
 /** What a canvas can hold differs: 268 million pixels in Chromium, 16.7 million on older iPhones. */
@@ -165,12 +168,25 @@ function checkPixels(width: number, height: number): void {
   });
 }
 
-function unreadable(file: File): PocketpressError {
+async function unreadable(file: File): Promise<PocketpressError> {
+  if (isHeic(new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer()))) {
+    return new PocketpressError('artifact', 'Your browser cannot read HEIC photos', {
+      got: file.name,
+      allowed: READABLE,
+      nextStep: 'let the camera save JPEG (on an iPhone, the format "Most Compatible"), or use Safari',
+    });
+  }
   return new PocketpressError('artifact', 'This file is no photo that your browser can read', {
     got: file.name,
     allowed: READABLE,
     nextStep: 'choose another one',
   });
+}
+
+/** Whether a file begins as HEIC does: its first box names a brand of HEVC images; ISO/IEC 23008-12, annex B. */
+export function isHeic(head: Uint8Array): boolean {
+  const text = String.fromCharCode(...head);
+  return text.slice(4, 8) === 'ftyp' && /hei[cxms]|hev[cxms]/.test(text.slice(8));
 }
 
 /** Millions of pixels for people, as "12.2". */

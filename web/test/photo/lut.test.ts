@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
-import { LEAST_SPAN, levelsOf, NO_CHANGE, stretch } from '../../src/photo/levels';
+import { LEAST_SPAN, type Levels, levelsOf, stretch } from '../../src/photo/levels';
 import { blend, ProcessorLookUp, type Table } from '../../src/photo/lut';
+
+const NO_CHANGE: Levels = { low: new Float32Array(3), span: new Float32Array([1, 1, 1]) };
 
 /** A table of 2 x 2 x 2 colours from a function of the corner. */
 function table(colour: (r: number, g: number, b: number) => [number, number, number]): Table {

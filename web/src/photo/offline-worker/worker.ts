@@ -21,6 +21,10 @@ declare const self: ServiceWorkerGlobalScope;
 const PREFIX = 'pocketpress-photo-';
 const CACHE = PREFIX + VERSION;
 
+/** The server leads from its folder to the page; without it, this worker does. */
+const FOLDER = new URL('.', self.location.href).href;
+const PAGE = new URL('photo.html', FOLDER).href;
+
 /** The smallest module with a relaxed SIMD instruction, as `src/probe.ts` has it. */
 const RELAXED = [
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2,
@@ -42,8 +46,10 @@ self.addEventListener('activate', (event) => {
 self.addEventListener('fetch', (event) => {
   const url = new URL(event.request.url);
   url.search = url.hash = '';
-  if (event.request.method === 'GET' && known.has(url.href))
-    event.respondWith(answer(url.href, event.request));
+  if (event.request.method !== 'GET') return;
+  if (known.has(url.href)) event.respondWith(answer(url.href, event.request));
+  else if (event.request.mode === 'navigate' && url.href === FOLDER)
+    event.respondWith(fetch(event.request).catch(() => Response.redirect(PAGE)));
 });
 
 async function keepAll(): Promise<void> {
