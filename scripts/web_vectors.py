@@ -23,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pocketpress.core.errors import ArtifactError
+from pocketpress.core.labels import largest
 from pocketpress.core.program import Program, ProgramBuilder, State, TensorType, with_states
 from pocketpress.core.signature import Preprocessing, Signature, TensorSpec, signature_of
 from pocketpress.core.target import file_to_real, real_to_file
@@ -64,6 +66,44 @@ PREPROCESSING = {
     "grey": (Preprocessing(14, (12, 12), (0.1307,), (0.3081,)), (21, 30)),
     "translucent": (Preprocessing(14, (12, 12), (0.0,) * 4, (1.0,) * 4), (21, 30)),
 }
+
+
+LABELS: tuple[tuple[list[int] | None, Any, list[int], str], ...] = (
+    (None, ["cat", "dog"], [1, 2], "outputs"),
+    (None, ["cat", "dog"], [1, 2], "inputs"),
+    (None, ["cat", "cat"], [2], "outputs"),
+    (None, ["Zürich", "東京", "🐕", " "], [1, 4, 3, 3], "outputs"),
+    (None, ["a", "b", "c"], [1, 4, 3, 3], "outputs"),
+    (None, ["a", "b"], [1, 3], "outputs"),
+    (None, ["a"], [1, 3], "outputs"),
+    (None, ["a"], [], "outputs"),
+    (None, ["a", "b"], [2, 5], "outputs"),
+    (None, [], [1, 0], "outputs"),
+    (None, None, [1, 2], "outputs"),
+    (None, None, [1, 2], "inputs"),
+    (None, "ab", [1, 2], "outputs"),
+    (None, {"0": "a", "1": "b"}, [1, 2], "outputs"),
+    (None, ["a", 1], [1, 2], "outputs"),
+    (None, ["a", None], [1, 2], "outputs"),
+    (None, [["a"], ["b"]], [1, 2], "outputs"),
+    (None, ["a", ""], [1, 2], "outputs"),
+    (None, ["a", "b\n"], [1, 2], "outputs"),
+    (None, ["a", "\x1b[31m"], [1, 2], "outputs"),
+    (None, ["a", "\x85"], [1, 2], "outputs"),
+    (None, ["a", "\u2028"], [1, 2], "outputs"),
+    (None, ["a", "\ud800"], [1, 2], "outputs"),
+    (None, ["a", "\udc00\ud800"], [1, 2], "outputs"),
+    (None, ["a", "\x00"], [1, 2], "outputs"),
+    (None, ["x" * 256, "é" * 128], [1, 2], "outputs"),
+    (None, ["a", "x" * 257], [1, 2], "outputs"),
+    (None, ["a", "é" * 129], [1, 2], "outputs"),
+    (None, ["a", "🐕" * 65], [1, 2], "outputs"),
+    ([65536], ["x"], [1, 65536], "outputs"),
+    ([65537], ["x"], [1, 65537], "outputs"),
+    ([2048], ["x" * 256], [1, 2048], "outputs"),
+    ([2048, 1], ["x" * 256, "x"], [1, 2049], "outputs"),
+)
+"""Repetitions of each value, the value, the shape of the tensor, and whose it is."""
 
 
 def border_vectors() -> list[dict[str, Any]]:
@@ -124,6 +164,48 @@ def _image_signature(prep: Preprocessing, shape: tuple[int, ...]) -> dict[str, A
     return result
 
 
+def label_vectors() -> list[dict[str, Any]]:
+    """What an output's labels may be; ``runs`` says how often each value of the list is repeated."""
+    return [
+        {"runs": runs, "labels": value, "shape": shape, "of": of, "taken": _is_taken(runs, value, shape, of)}
+        for runs, value, shape, of in LABELS
+    ]
+
+
+def _is_taken(runs: list[int] | None, value: Any, shape: list[int], of: str) -> bool:
+    """Whether Python reads a signature with these labels."""
+    listed = value if runs is None else [v for v, n in zip(value, runs, strict=True) for _ in range(n)]
+    tensor = {"name": "x", "shape": shape, "dtype": "float32"}
+    sides = {side: [{**tensor, "labels": listed} if side == of else tensor] for side in ("inputs", "outputs")}
+    try:
+        Signature.from_json(json.dumps({"format": 1, **sides}))
+    except ArtifactError:
+        return False
+    return True
+
+
+def top_vectors() -> list[dict[str, Any]]:
+    """Scores and the classes of the largest ones; equal scores, infinities and NaN included."""
+    random = np.random.default_rng(SEED)
+    found = []
+    for size, k in ((1, 5), (4, 4), (7, 2), (40, 5)):
+        scores = np.round(random.normal(0, 1, size), 1).astype(np.float32)
+        if size > 4:
+            scores[[0, 1, 2, 3, 5]] = [np.nan, -np.inf, np.inf, np.nan, -0.0]
+        labels = tuple(f"class {i}" for i in range(size))
+        best = largest(scores, labels, k)
+        found.append(
+            {
+                "scores": _base64(scores),
+                "labels": labels,
+                "k": k,
+                "best": [label for label, _ in best],
+                "best_scores": _base64(np.asarray([score for _, score in best], np.float32)),
+            }
+        )
+    return found
+
+
 def image_network() -> Program:
     """A convolution with trained-looking weights, a clamp and an average: image in, two numbers out."""
     random = np.random.default_rng(SEED)
@@ -150,17 +232,19 @@ def running_sum() -> Program:
 
 
 NETWORKS = {
-    "image": (image_network(), Preprocessing(9, (8, 8), (0.5,) * 3, (0.25,) * 3)),
-    "sum": (running_sum(), None),
-}
+    "image": (
+        image_network(), Preprocessing(9, (8, 8), (0.5,) * 3, (0.25,) * 3), {"scores": ("cat", 'Hündin "🐕"')}
+    ),
+    "sum": (running_sum(), None, {}),
+}  # fmt: skip
 
 
 def artifacts(folder: Path) -> dict[str, dict[str, Any]]:
     """Lower the networks; the signature in each file, by the file's name."""
     specs = all_targets()
     found = {}
-    for name, (program, prep) in NETWORKS.items():
-        signature = signature_of(program, precision="fp32", preprocessing=prep)
+    for name, (program, prep, labels) in NETWORKS.items():
+        signature = signature_of(program, precision="fp32", preprocessing=prep, labels=labels)
         for target, suffix in SUFFIXES.items():
             path = folder / f"{name}.{suffix}"
             specs[target].lower(program, signature, path)
@@ -174,6 +258,8 @@ def files(folder: Path) -> dict[Path, bytes]:
     tables = {
         "border": border_vectors(),
         "preprocessing": preprocessing_vectors(),
+        "labels": label_vectors(),
+        "top": top_vectors(),
         "artifacts": described,
     }
     found = {Path("vectors") / f"{name}.json": _json(table) for name, table in tables.items()}

@@ -49,7 +49,8 @@ def press(source: str, **options: Any) -> Record:
 
     if isinstance(options.get("shrink"), dict):
         options["shrink"] = ShrinkOptions(**options["shrink"])
-
+    if isinstance(options.get("labels"), str):
+        options["labels"] = (options["labels"],)
     for name in ("out", "weights", "cache"):
         if isinstance(options.get(name), str):
             options[name] = Path(options[name])

@@ -88,3 +88,34 @@ def test_an_index_that_is_no_row_never_reaches_the_runtime(wrong: int) -> None:
     assert runner.feeds == []
     session(np.asarray([[0, 4]]))
     assert runner.feeds[0].tolist() == [[0, 4]]
+
+
+def test_the_classes_of_the_largest_scores() -> None:
+    runner = Recorder()
+    runner.signature = Signature(INPUTS, OUTPUTS).with_labels({"y": ("cat", "dog")})
+    session = Session(runner)
+    found = session(IMAGE, REAL, INDEX)
+    assert session.signature.outputs[0].labels == ("cat", "dog")
+    assert session.top(found) == [("dog", 32.75), ("cat", 0.0)]
+    assert session.top(found, 1) == session.top(found, 1, output="y") == [("dog", 32.75)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "arguments", "text"),
+    [
+        ({}, {}, "no output has named classes; press the network with --labels"),
+        ({"y": "ab", "z": "c"}, {}, "not an output of named classes; allowed: y, z"),
+        ({"y": "ab"}, {"output": "z"}, "not an output of named classes: got z; allowed: y"),
+        ({"z": "c"}, {}, "output z was not given: got ['y']; allowed: z"),
+        ({"y": "ab"}, {"k": 0}, "k must be positive: got 0; allowed: 1 or more"),
+    ],
+)
+def test_classes_that_cannot_be_told(labels: Any, arguments: dict[str, Any], text: str) -> None:
+    runner = Recorder()
+    runner.signature = Signature(INPUTS, OUTPUTS).with_labels({n: tuple(v) for n, v in labels.items()})
+    with pytest.raises(ArtifactError) as caught:
+        Session(runner).top({"y": np.zeros(2)}, **arguments)
+    assert str(caught.value) == text
+    with pytest.raises(ArtifactError, match=r"is not one score per class: got .3, 2.; allowed: 2"):
+        runner.signature = Signature(INPUTS, OUTPUTS).with_labels({"y": ("a", "b")})
+        Session(runner).top({"y": np.zeros((3, 2))})

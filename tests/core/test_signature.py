@@ -31,6 +31,24 @@ def test_round_trip(signature: Signature) -> None:
     assert Signature.from_json(signature.to_json()).to_json() == signature.to_json()
 
 
+def test_labels_come_back_and_leave_no_trace_where_there_are_none() -> None:
+    names = {"y": ("Zürich", "東京", "🐕", 'a "quoted" one', " ")}
+    named = FULL.with_labels(names)
+    assert named.labels == names and FULL.labels == {}
+    found = Signature.from_json(named.to_json())
+    assert found == named and found.outputs[0].labels == names["y"] and found.outputs[1].labels is None
+    assert found.to_json() == named.to_json()
+    assert '"labels"' not in FULL.to_json(), "artifacts without labels are the bytes they were"
+    assert named.with_labels({}) == FULL
+    with pytest.raises(ValueError, match="4 labels for an output of shape"):
+        FULL.with_labels({"y": ("a", "b", "c", "d")})
+
+
+def test_inputs_have_no_labels() -> None:
+    with pytest.raises(ValueError, match="image has labels, which outputs have"):
+        Signature((TensorSpec("image", (1, 2), "float32", labels=("a", "b")),), ())
+
+
 def edited(**changes: Any) -> str:
     return json.dumps({**json.loads(FULL.to_json()), **changes})
 
@@ -47,6 +65,10 @@ def tensor(**changes: Any) -> list[dict[str, Any]]:
         edited(inputs=tensor(shape=[1 << 20, 1 << 20])), edited(inputs=tensor(shape=[1] * 9)),
         edited(inputs=tensor(shape="abc")), edited(inputs=tensor() * 300), edited(inputs=tensor(scale="big")),
         edited(inputs=[{}]), edited(preprocessing={"mean": [1]}), "[" * 100_000, "x" * (MAX_JSON_BYTES + 1),
+        edited(outputs=tensor(labels="a")), edited(outputs=tensor(labels=["a", "b"])),
+        edited(outputs=tensor(labels=[1])), edited(outputs=tensor(labels={"0": "a"})),
+        edited(outputs=tensor(labels=["\ud800"])), edited(outputs=tensor(labels=["a\n"])),
+        edited(inputs=tensor(labels=["a"])), "é" * (MAX_JSON_BYTES // 2 + 1),
         edited(preprocessing={**json.loads(FULL.to_json())["preprocessing"], "std": [0, 0, 0]}),
     ],
 )  # fmt: skip
@@ -64,7 +86,17 @@ def test_malformed_text_is_an_artifact_error(text: str) -> None:
             st.lists(inner)
             | st.dictionaries(
                 st.sampled_from(
-                    ["format", "inputs", "outputs", "name", "shape", "dtype", "preprocessing", "mean"]
+                    [
+                        "format",
+                        "inputs",
+                        "outputs",
+                        "name",
+                        "shape",
+                        "dtype",
+                        "labels",
+                        "preprocessing",
+                        "mean",
+                    ]
                 ),
                 inner,
             )

@@ -40,18 +40,21 @@ def test_raw_pixels_are_the_images_bytes(tmp_path: Path) -> None:
 def test_whole_number_names_are_the_labels(tmp_path: Path) -> None:
     reader = open_folder(class_folders(tmp_path / "d", ("10", "9", "2"), each=1), 3)
     assert [label for _, label in reader.files] == [10, 2, 9]
+    assert reader.classes == () and reader.labelled, "numbers are no names"
 
 
 def test_classes_file_gives_the_order(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "d", each=1)
     (root / "classes.txt").write_text("dog\nbird\ncat\n")
     assert [label for _, label in open_folder(root, 3).files] == [2, 0]
+    data = load_dataset(str(root), NETWORK)
+    assert data.classes == ("dog", "bird", "cat"), "those without a folder count too"
 
 
 def test_images_without_classes_have_no_labels(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(1))
     data = load_dataset(str(tmp_path), NETWORK)
-    assert not data.labelled and next(data.samples()).target is None
+    assert not data.labelled and next(data.samples()).target is None and data.classes == ()
 
 
 def test_other_files_are_listed_not_lost(tmp_path: Path) -> None:

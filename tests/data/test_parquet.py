@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +98,27 @@ def test_files_that_are_no_parquet(tmp_path: Path) -> None:
         load_dataset(str(path), NETWORK)
     with pytest.raises(DataError, match="no such file"):
         load_dataset(str(tmp_path / "gone.parquet"), NETWORK)
+
+
+@pytest.mark.parametrize(
+    ("feature", "classes"),
+    [
+        ({"names": ["cat", "dog"], "_type": "ClassLabel"}, ("cat", "dog")),
+        ({"dtype": "int64", "_type": "Value"}, ()),
+        ({"names": "cat"}, ()),
+        ({"names": [1, 2]}, ()),
+        (None, ()),
+    ],
+)
+def test_names_of_classes_in_the_metadata(tmp_path: Path, feature: object, classes: tuple[str, ...]) -> None:
+    table = pyarrow.table({"image": images(2), "label": [1, 0]})
+    described = {"info": {"features": {"label": feature, "image": {"_type": "Image"}}}}
+    table = table.replace_schema_metadata({"huggingface": json.dumps(described)})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert load_dataset(str(tmp_path / "a.parquet"), NETWORK).classes == classes
+
+
+def test_metadata_that_is_no_json_names_nothing(tmp_path: Path) -> None:
+    table = pyarrow.table({"image": images(1)}).replace_schema_metadata({"huggingface": "{"})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert load_dataset(str(tmp_path / "a.parquet"), NETWORK).classes == ()

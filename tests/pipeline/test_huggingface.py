@@ -78,6 +78,10 @@ def test_images_are_prepared_as_the_checkpoint_says(pocketpress: Press, tmp_path
     from PIL import Image
 
     vit(tmp_path / "net", image_mean=[0.1, 0.2, 0.3])
+    config = json.loads((tmp_path / "net" / "config.json").read_text())
+    names = ["tench", "hen", "ox", "cat", "dog"]
+    config["id2label"] = dict(enumerate(names))
+    (tmp_path / "net" / "config.json").write_text(json.dumps(config))
     chance = np.random.default_rng(0)
     for index in range(6):
         folder = tmp_path / "images" / str(index % 5)
@@ -90,6 +94,10 @@ def test_images_are_prepared_as_the_checkpoint_says(pocketpress: Press, tmp_path
     assert done.code == 0, done.err
     prep = json.loads((tmp_path / "out" / "record.json").read_text())["signature"]["preprocessing"]
     assert (prep["crop"], prep["mean"], prep["std"]) == ([16, 16], [0.1, 0.2, 0.3], [0.5, 0.5, 0.5])
+    with package.open(tmp_path / "out" / "net.onnx") as session:
+        assert session.signature.labels == {"output": tuple(names)}
+        found = session(pixel_values=np.zeros((1, 3, 16, 16), np.float32))
+        assert session.top(found, 1)[0][0] == names[int(found["output"].argmax())]
 
 
 def test_one_line_for_what_is_not_here(pocketpress: Press, tmp_path: Path) -> None:

@@ -508,6 +508,29 @@ def test_an_image_that_is_none_is_refused(page: Any) -> None:
     assert got[0] == "artifact" and got[1].startswith("the image cannot be decoded")
 
 
+@pytest.mark.parametrize("name", ["image.tflite", "image.onnx"])
+def test_classes_have_the_names_that_python_gave_them(page: Any, name: str) -> None:
+    inputs = inputs_for(ARTIFACTS / name)
+    with pocketpress.open(ARTIFACTS / name) as session:
+        labels, expected = session.signature.outputs[0].labels, session.top(session(**inputs))
+    got = run(
+        page,
+        """
+        const session = await open(`/artifacts/${given.name}`, { backend: 'wasm', threads: 1 });
+        const outputs = await session.run({ image: Float32Array.from(given.image) });
+        const [best] = lib.top(outputs, session.signature, 1);
+        const all = lib.top(outputs, session.signature);
+        await session.close();
+        return { labels: session.signature.outputs[0].labels, best, all };
+        """,
+        {"name": name, "image": inputs["image"].reshape(-1).tolist()},
+    )
+    assert got["labels"] == list(labels or ()) == ["cat", 'Hündin "🐕"']
+    assert [entry["label"] for entry in got["all"]] == [label for label, _ in expected]
+    np.testing.assert_allclose([e["score"] for e in got["all"]], [s for _, s in expected], rtol=1e-5)
+    assert got["best"] == got["all"][0]
+
+
 @pytest.mark.slow
 def test_float_networks_run_on_webgpu(chromium: Any, site: Site) -> None:
     """Computed in software here: what is right is tested, not what is fast."""

@@ -11,5 +11,6 @@ export { open, type CallOptions, type OpenOptions, type RuntimeInfo, type Sessio
 export type { DType, Preprocessing, Signature, State, TensorSpec } from './signature';
 export type { Source } from './source';
 export type { Tensor, TypedArray } from './tensors';
+export { top, type Scored } from './top';
 export { DEFAULT_PLAN, time, type Timed, type TimeOptions, type Times, type TimingPlan } from './time';
 export type { Backend } from './worker/protocol';

@@ -1,6 +1,7 @@
 /** Names, shapes and dtypes at the border of an artifact: the JSON of Python's `core/signature.py`. */
 
 import { PocketpressError } from './errors';
+import { areLabels, MAX_LABELS } from './labels';
 
 export const FORMAT = 1;
 export const MAX_JSON_BYTES = 1 << 20;
@@ -28,6 +29,8 @@ export interface TensorSpec {
   readonly exact: boolean;
   /** Whole numbers from 0 to `rows - 1`; null for no such limit. */
   readonly rows: number | null;
+  /** Names of an output's classes, one per element of its axis of classes; null where they are not known. */
+  readonly labels: readonly string[] | null;
 }
 
 export interface Preprocessing {
@@ -108,6 +111,7 @@ export function parseSignature(bytes: Uint8Array): Signature {
     precision: fields['precision'] === undefined ? 'fp32' : text(fields['precision'], 'precision'),
     states: list(fields['states'] ?? [], MAX_TENSORS, 'states').map(state),
   };
+  if (signature.inputs.some((spec) => spec.labels !== null)) throw malformed('labels of an input');
   checkNames(signature.inputs, 'inputs');
   checkNames(signature.outputs, 'outputs');
   checkStates(signature);
@@ -138,7 +142,14 @@ function tensor(item: unknown): TensorSpec {
     gridZeroPoint: whole(fields['grid_zero_point'] ?? 0, 'grid_zero_point'),
     exact: fields['exact'] === true,
     rows: optional(fields['rows'], whole, 'rows'),
+    labels: optional(fields['labels'], (value) => labels(value, shape), 'labels'),
   };
+}
+
+function labels(value: unknown, shape: readonly number[]): readonly string[] {
+  const items = list(value, MAX_LABELS, 'labels');
+  if (!areLabels(items, shape)) throw malformed('labels');
+  return items;
 }
 
 function prep(item: unknown): Preprocessing {

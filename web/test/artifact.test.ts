@@ -18,6 +18,7 @@ interface PythonSpec {
   readonly grid_zero_point: number;
   readonly exact: boolean;
   readonly rows: number | null;
+  readonly labels: readonly string[] | null;
 }
 
 interface PythonSignature {

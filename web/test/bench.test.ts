@@ -16,6 +16,7 @@ const spec = (name: string, over: Partial<TensorSpec>): TensorSpec => ({
   gridZeroPoint: 0,
   exact: false,
   rows: null,
+  labels: null,
   ...over,
 });
 

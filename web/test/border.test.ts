@@ -25,6 +25,7 @@ function specOf({ dtype, scale, zero_point }: Vector): TensorSpec {
     gridZeroPoint: 0,
     exact: false,
     rows: null,
+    labels: null,
   };
 }
 

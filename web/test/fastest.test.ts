@@ -5,7 +5,7 @@ import type { DType, TensorSpec } from '../src/signature';
 
 function spec(dtype: DType, rows: number | null = null): TensorSpec {
   const none = { scale: null, zeroPoint: 0, gridScale: null, gridZeroPoint: 0, exact: false };
-  return { name: 'x', shape: [10, 20], dtype, rows, ...none };
+  return { name: 'x', shape: [10, 20], dtype, rows, labels: null, ...none };
 }
 
 describe('feedsFor', () => {

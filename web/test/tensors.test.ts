@@ -14,6 +14,7 @@ function spec(changes: Partial<TensorSpec>): TensorSpec {
     gridZeroPoint: 0,
     exact: false,
     rows: null,
+    labels: null,
     ...changes,
   };
 }

@@ -132,6 +132,13 @@ def press(
         str | None,
         typer.Option(help="imagenet, unit, minus1to1, or resize=256,crop=224,mean=..:..:..,std=..:..:.."),
     ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="names of the classes: a text file, one a line, or a .json list; OUTPUT=FILE for one of "
+            "several outputs; none for none"
+        ),
+    ] = None,
     input_uint8: Annotated[
         bool, typer.Option("--input-uint8", help="the artifact takes raw 0-255 pixels")
     ] = False,
@@ -257,6 +264,7 @@ def press(
         estimator=estimator,
         tied=tied_scales,
         preprocess=preprocess,
+        labels=tuple(labels or ()),
         input_uint8=input_uint8,
         calibration_samples=calibration_samples,
         rounding_samples=rounding_samples,

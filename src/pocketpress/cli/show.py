@@ -252,6 +252,7 @@ def plan(job: Job, *, as_json: bool) -> None:
         "multiply_accumulates": multiply_accumulates(job.program),
         "inputs": {s.name: list(s.shape) for s in job.signature.inputs},
         "outputs": {s.name: list(s.shape) for s in job.signature.outputs},
+        "labels": {name: len(labels) for name, labels in job.signature.labels.items()},
         "states": {s.input: s.output for s in job.signature.states},
         "precision": options.precision,
         "estimator": options.estimator if options.precision == "w8a8-static" else None,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 
 import numpy as np
 
 from pocketpress.core.errors import ArtifactError
+from pocketpress.core.labels import largest
 from pocketpress.core.signature import Signature, TensorSpec
 from pocketpress.core.target import Array, Runner, file_to_real, real_to_file
 
@@ -66,6 +68,42 @@ class Session:
             spec.name: file_to_real(results[spec.name], spec.scale, spec.zero_point)
             for spec in self.signature.returned
         }
+
+    def top(
+        self, outputs: Mapping[str, Array], k: int = 5, *, output: str | None = None
+    ) -> list[tuple[str, float]]:
+        """The classes of the largest scores by name, best first; of equal scores the first class.
+
+        Args:
+            outputs: what a call returned.
+            k: how many at most.
+            output: whose scores, where several outputs have labels.
+
+        Raises:
+            ArtifactError: no such output has labels, it is not one score per class, or ``k`` is below 1.
+        """
+        if k < 1:
+            raise ArtifactError("k must be positive", got=k, allowed="1 or more")
+        name, labels = self._classes(output)
+        if name not in outputs:
+            raise ArtifactError(f"output {name} was not given", got=list(outputs), allowed=name)
+        scores = np.asarray(outputs[name])
+        if scores.size != len(labels):
+            raise ArtifactError(
+                f"output {name} is not one score per class", got=scores.shape, allowed=len(labels)
+            )
+        return largest(scores, labels, k)
+
+    def _classes(self, output: str | None) -> tuple[str, tuple[str, ...]]:
+        """An output of named classes: the only one, where none is asked for."""
+        known = self.signature.labels
+        if output is None and len(known) == 1:
+            return next(iter(known.items()))
+        if output is not None and output in known:
+            return output, known[output]
+        if not known:
+            raise ArtifactError("no output has named classes", next_step="press the network with --labels")
+        raise ArtifactError("not an output of named classes", got=output, allowed=list(known))
 
     @property
     def states(self) -> dict[str, Array]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pocketpress.core.errors import ArtifactError
+from pocketpress.core.labels import Labels, check_labels
 from pocketpress.core.program.exact import exact_outputs
 from pocketpress.core.program.ir import Program, TensorType
 from pocketpress.core.program.state import State
@@ -63,6 +64,8 @@ class TensorSpec:
         grid_zero_point: zero point of that grid.
         exact: float values that every runtime computes bit for bit (`core.program.exact`).
         rows: whole numbers from 0 to ``rows - 1``, the rows of a table; None for no such limit.
+        labels: names of an output's classes, one per element of its axis of classes; None where they are
+            not known.
     """
 
     name: str
@@ -74,6 +77,11 @@ class TensorSpec:
     grid_zero_point: int = 0
     exact: bool = False
     rows: int | None = None
+    labels: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels is not None:
+            check_labels(self.labels, self.shape)
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,9 @@ class Signature:
     states: tuple[State, ...] = ()
 
     def __post_init__(self) -> None:
+        for spec in self.inputs:
+            if spec.labels is not None:
+                raise ValueError(f"Signature.inputs: {spec.name} has labels, which outputs have")
         inputs = {spec.name: spec for spec in self.inputs}
         outputs = {spec.name: spec for spec in self.outputs}
         for state in self.states:
@@ -114,12 +125,24 @@ class Signature:
         kept = {state.output for state in self.states}
         return tuple(spec for spec in self.outputs if spec.name not in kept)
 
+    @property
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """Names of classes by output, of the outputs that have them."""
+        return {spec.name: spec.labels for spec in self.outputs if spec.labels is not None}
+
+    def with_labels(self, labels: Labels) -> Signature:
+        """The same with these names of classes, and no others."""
+        return replace(
+            self, outputs=tuple(replace(spec, labels=labels.get(spec.name)) for spec in self.outputs)
+        )
+
     def to_json(self) -> str:
         """Serialise to the JSON text that is embedded in artifacts."""
         described = asdict(self)
         for tensor in (*described["inputs"], *described["outputs"]):
-            if tensor["rows"] is None:
-                del tensor["rows"]
+            for name in ("rows", "labels"):
+                if tensor[name] is None:
+                    del tensor[name]
         if not self.states:  # artifacts without state are the bytes they were
             del described["states"]
         return json.dumps({"format": FORMAT, **described}, sort_keys=True, separators=(",", ":"))
@@ -131,8 +154,9 @@ class Signature:
         Raises:
             ArtifactError: the text is not a signature of this format.
         """
-        if len(text) > MAX_JSON_BYTES:
-            raise ArtifactError("embedded signature too long", got=len(text), allowed=MAX_JSON_BYTES)
+        size = len(text.encode(errors="surrogatepass"))
+        if size > MAX_JSON_BYTES:
+            raise ArtifactError("embedded signature too long", got=size, allowed=MAX_JSON_BYTES)
         try:
             data = json.loads(text)
             if data.get("format") != FORMAT:
@@ -184,7 +208,16 @@ def _tensor(item: Mapping[str, Any]) -> TensorSpec:
         grid_zero_point=int(item.get("grid_zero_point", 0)),
         exact=bool(item.get("exact", False)),
         rows=None if item.get("rows") is None else int(item["rows"]),
+        labels=_labels(item.get("labels")),
     )
+
+
+def _labels(items: object) -> tuple[str, ...] | None:
+    if items is None:
+        return None
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise TypeError("labels are no list of texts")
+    return tuple(items)
 
 
 def _preprocessing(item: Mapping[str, Any]) -> Preprocessing:
@@ -200,7 +233,11 @@ def _preprocessing(item: Mapping[str, Any]) -> Preprocessing:
 
 
 def signature_of(
-    program: Program, *, precision: str, preprocessing: Preprocessing | None = None
+    program: Program,
+    *,
+    precision: str,
+    preprocessing: Preprocessing | None = None,
+    labels: Labels | None = None,
 ) -> Signature:
     """Derive the signature of the artifact that a program lowers to."""
     producers, exact, rows = program.producers(), exact_outputs(program), _rows(program)
@@ -210,7 +247,8 @@ def signature_of(
         grid = None
         if node is not None and node.op == "dequantize":
             grid = program.type(node.inputs[0])
-        return replace(_spec(name, program.type(name), grid), exact=name in exact)
+        named = (labels or {}).get(name)
+        return replace(_spec(name, program.type(name), grid), exact=name in exact, labels=named)
 
     return Signature(
         inputs=tuple(replace(_spec(n, program.type(n), None), rows=rows.get(n)) for n in program.inputs),

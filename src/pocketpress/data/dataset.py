@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -71,6 +71,15 @@ class Reader(Protocol):
         """Samples at ascending ``indices``, or all."""
 
 
+@runtime_checkable
+class Classes(Protocol):
+    """What a reader has as well where the source names its classes."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names by label."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Samples that fit a signature.
@@ -95,6 +104,11 @@ class Dataset:
     def labelled(self) -> bool:
         """Whether samples have targets."""
         return self.reader.labelled
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes by label; empty where the source names none."""
+        return self.reader.classes if isinstance(self.reader, Classes) else ()
 
     @property
     def size(self) -> int | None:

@@ -23,7 +23,9 @@ class FolderReader:
     Attributes:
         files: (path, label) in the order of classes, then names; label -1 without classes.
         channels: of the decoded images.
-        classes: class folder names by label.
+        classes: names of the classes by label: of ``classes.txt``, or of the class folders; none where the
+            folders' names are the labels.
+        labelled: whether there are class folders.
         skipped: files that are no images.
     """
 
@@ -31,11 +33,7 @@ class FolderReader:
     channels: int
     classes: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
-
-    @property
-    def labelled(self) -> bool:
-        """Whether there are class folders."""
-        return bool(self.classes)
+    labelled: bool = True
 
     @property
     def size(self) -> int:
@@ -78,10 +76,10 @@ def open_folder(folder: Path, channels: int) -> FolderReader:
             next_step="move every image into a class folder",
         )
     if loose:
-        return FolderReader(tuple((path, -1) for path in loose), channels, (), tuple(skipped))
-    labels = _labels(folder, tuple(by_class))
+        files = tuple((path, -1) for path in loose)
+        return FolderReader(files, channels, (), tuple(skipped), labelled=False)
+    labels, names = _labels(folder, tuple(by_class))
     files = tuple((path, labels[name]) for name, found in by_class.items() for path in found)
-    names = tuple(sorted(labels, key=lambda name: labels[name]))
     return FolderReader(files, channels, names, tuple(skipped))
 
 
@@ -97,7 +95,8 @@ def _images(folder: Path, skipped: list[tuple[str, str]], *, deep: bool) -> list
     return found
 
 
-def _labels(folder: Path, names: tuple[str, ...]) -> dict[str, int]:
+def _labels(folder: Path, names: tuple[str, ...]) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Labels by the class folder's name, and all classes by label."""
     listing = folder / CLASSES_FILE
     if listing.is_file():
         text = listing.read_text(encoding="utf-8", errors="replace")
@@ -107,7 +106,8 @@ def _labels(folder: Path, names: tuple[str, ...]) -> dict[str, int]:
             raise DataError(
                 f"{listing} lacks a class folder", got=missing[0], next_step="add it in label order"
             )
-        return {name: listed.index(name) for name in names}
+        return {name: listed.index(name) for name in names}, tuple(listed)
     if all(name.isascii() and name.isdigit() and int(name) < MAX_CLASSES for name in names):
-        return {name: int(name) for name in names}
-    return {name: number for number, name in enumerate(sorted(names))}
+        return {name: int(name) for name in names}, ()
+    ordered = tuple(sorted(names))
+    return {name: number for number, name in enumerate(ordered)}, ordered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from pocketpress.data.images import decode
 IMAGE_NAMES = ("image", "img", "images", "picture", "photo", "jpg", "jpeg", "png", "pixels", "bytes")
 LABEL_NAMES = ("label", "labels", "class", "target", "y", "category")
 BATCH_ROWS = 64
+HUGGING_FACE = b"huggingface"
+"""Key of the schema's metadata under which that library describes the columns."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class ParquetReader:
         size: number of rows.
         channels: of the decoded images.
         skipped: columns left alone.
+        classes: names by label, where the label column says them as the data sets of Hugging Face do.
     """
 
     path: Path
@@ -40,6 +44,7 @@ class ParquetReader:
     size: int
     channels: int
     skipped: tuple[tuple[str, str], ...]
+    classes: tuple[str, ...] = ()
 
     @property
     def labelled(self) -> bool:
@@ -131,7 +136,19 @@ def open_parquet(path: Path, channels: int, columns: dict[str, str]) -> ParquetR
     if size == 0:
         raise DataError(f"{path} has no rows", allowed="at least 1")
     skipped = tuple((n, "neither image nor label column") for n in fields if n not in (image, label))
-    return ParquetReader(path, image, label, size, channels, skipped)
+    classes = _classes(schema.metadata or {}, label)
+    return ParquetReader(path, image, label, size, channels, skipped, classes)
+
+
+def _classes(metadata: dict[bytes, bytes], label: str | None) -> tuple[str, ...]:
+    """Names of classes in the schema's metadata: a feature of the kind ``ClassLabel`` has ``names``."""
+    try:
+        features = json.loads(metadata.get(HUGGING_FACE, b"{}"))["info"]["features"]
+        names = features[label]["names"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ()
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return tuple(names) if texts else ()
 
 
 def _find(path: Path, role: str, fields: dict[str, Any], names: tuple[str, ...], fits: Any) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pocketpress.compress.quantize.recurrent import INTEGER_WIDTH
 from pocketpress.core.digest import sha256_of
 from pocketpress.core.errors import DeviceError
+from pocketpress.core.labels import Labels
 from pocketpress.core.precision import parse_precision
 from pocketpress.core.program import Program
 from pocketpress.core.program.arithmetic import stores_recurrent
@@ -63,18 +64,19 @@ def build(
     folder: Path,
     stem: str,
     cache: Cache,
+    labels: Labels | None = None,
 ) -> Built:
     """Lower (or take from the cache) the artifact and its float original into ``folder``."""
     artifact = folder / f"{stem}{spec.suffix}"
     floats = folder / f"float-{stem}{spec.suffix}"
     begin = time.perf_counter()
-    lowered = _lower(spec, prepared.program, preprocessing, precision, artifact, cache)
+    lowered = _lower(spec, prepared.program, preprocessing, precision, artifact, cache, labels)
     notes = lowered.notes
     seconds = time.perf_counter() - begin
     if prepared.float_lowered is prepared.program:
         floats = artifact
     else:
-        _lower(spec, prepared.float_lowered, preprocessing, "fp32", floats, cache)
+        _lower(spec, prepared.float_lowered, preprocessing, "fp32", floats, cache, labels)
     stored = lowered.stored_only or parse_precision(precision).family in spec.stores
     if not stored and stores_recurrent(prepared.program):
         stored, notes = True, (*notes, FLOAT_ARITHMETIC)
@@ -101,9 +103,15 @@ def build(
 
 
 def _lower(
-    spec: TargetSpec, program: Program, prep: Preprocessing | None, precision: str, path: Path, cache: Cache
+    spec: TargetSpec,
+    program: Program,
+    prep: Preprocessing | None,
+    precision: str,
+    path: Path,
+    cache: Cache,
+    labels: Labels | None,
 ) -> Lowered:
-    signature = signature_of(program, precision=precision, preprocessing=prep)
+    signature = signature_of(program, precision=precision, preprocessing=prep, labels=labels)
     key = Cache.key("artifact", spec.name, program_hash(program), signature.to_json())
     hit = cache.get(key)
     if hit is not None:

@@ -37,6 +37,8 @@ class PressOptions:
             8-bit TFLite file.
         tied: scales on which all runtimes round alike.
         preprocess: preprocessing text; None for what the data needs.
+        labels: files with the names of an output's classes, ``FILE`` or ``OUTPUT=FILE`` each; ``none`` alone
+            for no names.  Empty: what the source or a folder of class folders says.
         input_uint8: the artifact takes raw pixels.
         calibration_samples: samples that ranges are found on, at most; None for 512, fewer of large ones.
         qat_epochs: epochs of quantisation-aware training on the data of ``shrink.finetune``.
@@ -69,6 +71,7 @@ class PressOptions:
     estimator: str = "auto"
     tied: bool = True
     preprocess: str | None = None
+    labels: tuple[str, ...] = ()
     input_uint8: bool = False
     calibration_samples: int | None = None
     rounding_samples: int = 1024

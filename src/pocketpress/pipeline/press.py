@@ -70,6 +70,7 @@ from pocketpress.pipeline.evaluate import (
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.feeds import Feeds
 from pocketpress.pipeline.judge import MetricJudge
+from pocketpress.pipeline.labels import check_fits, find_labels
 from pocketpress.pipeline.options import SYNTHESISED, PressOptions
 from pocketpress.pipeline.outputs import Outputs, cached
 from pocketpress.pipeline.prepare import Prepared, prepare, simplified, stored
@@ -140,10 +141,12 @@ def open_job(options: PressOptions, events: Events | None = None) -> Job:
     evaluation = _dataset(options.evaluation, signature, prep, options) or calibration
     metric = None if evaluation is calibration and synthesis else _metric(options, evaluation, signature)
     training = open_training(options, signature, prep)
-    signature = replace(signature, preprocessing=prep)
+    found = find_labels(options.labels, source, signature, (evaluation, calibration, training))
+    signature = replace(signature, preprocessing=prep).with_labels(found.labels)
+    check_fits(signature)
     return Job(
-        options, targets, passed_over, source, program, signature, calibration, evaluation, metric, synthesis,
-        training,
+        options, targets, passed_over + found.skipped, source, program, signature, calibration, evaluation,
+        metric, synthesis, training,
     )  # fmt: skip
 
 
@@ -252,7 +255,10 @@ def _pressed(
     builds = []
     with events.stage("lower", len(job.targets)) as advance:
         for spec in job.targets:
-            built = build(spec, prepared, job.signature.preprocessing, options.precision, folder, stem, cache)
+            built = build(
+                spec, prepared, job.signature.preprocessing, options.precision, folder, stem, cache,
+                job.signature.labels,
+            )  # fmt: skip
             builds.append(built)
             events.target(built.entry)
             advance()
@@ -391,7 +397,10 @@ def _record(
             multiply_accumulates=multiply_accumulates(job.program),
         ),
         signature=signature_of(
-            prepared.program, precision=options.precision, preprocessing=job.signature.preprocessing
+            prepared.program,
+            precision=options.precision,
+            preprocessing=job.signature.preprocessing,
+            labels=job.signature.labels,
         ),
         recipe=RecipeEntry(
             precision=options.precision,

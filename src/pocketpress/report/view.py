@@ -17,6 +17,8 @@ VERDICTS: dict[Verdict, tuple[str, str]] = {
     "not executed here": ("idle", "not executed here"),
     "skipped": ("idle", "skipped"),
 }
+SHOWN_LABELS = 5
+
 EXPLAINED: dict[Verdict, str] = {
     "pass": "Every artifact that runs here keeps what was promised.",
     "fail": "At least one artifact breaks a promise; its card says which.",
@@ -299,8 +301,15 @@ def _network(record: Record) -> tuple[Row, ...]:
     if record.signature is not None:
         for side, specs in (("input", record.signature.inputs), ("output", record.signature.outputs)):
             rows += [(f"{side} {s.name}", f"{' × '.join(map(str, s.shape))} {s.dtype}") for s in specs]
+        rows += [(f"classes of {name}", _named(labels)) for name, labels in record.signature.labels.items()]
         rows += [(f"state {s.input}", f"becomes {s.output} at every step") for s in record.signature.states]
     return _given(rows)
+
+
+def _named(labels: tuple[str, ...]) -> str:
+    """How many, and the first of them."""
+    more = ", …" if len(labels) > SHOWN_LABELS else ""
+    return f"{len(labels):,}: {', '.join(labels[:SHOWN_LABELS])}{more}"
 
 
 def _recipe(record: Record) -> tuple[Row, ...]:

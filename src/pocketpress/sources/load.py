@@ -120,6 +120,7 @@ def _load_checkpoint(spec: str, weights: Path | None, shapes: Shapes | None) -> 
         source,
         skipped=source.skipped + loaded.notes,
         preprocessing=loaded.preprocessing,
+        labels={source.program.outputs[0]: loaded.labels} if loaded.labels else {},
         sha256=loaded.sha256,
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pocketpress.core.given import GivenScales
+from pocketpress.core.labels import Labels
 from pocketpress.core.program.ir import Program
 from pocketpress.core.signature import Preprocessing
 
@@ -27,6 +28,7 @@ class Source:
         exported: the graph the program was translated from.
         given: scales of an 8-bit file.
         preprocessing: how images become its input, where the source says so.
+        labels: names of classes by output, where the source says so.
         sha256: of the weights, where the source is no file that the user named.
         format: of the file, in words; "" where there is nothing to say.
     """
@@ -39,5 +41,6 @@ class Source:
     exported: torch.export.ExportedProgram | None = field(default=None, repr=False, compare=False)
     given: GivenScales | None = None
     preprocessing: Preprocessing | None = None
+    labels: Labels = field(default_factory=dict)
     sha256: str | None = None
     format: str = ""

@@ -15,6 +15,7 @@ from tests.sources.huggingface.checkpoints import BERT, VIT, WHISPER, bert, save
 from pocketpress.core.errors import PocketpressError, SourceError, UnsupportedError
 from pocketpress.core.signature import Preprocessing
 from pocketpress.sources.huggingface.heads import find_head
+from pocketpress.sources.huggingface.labels import class_labels
 from pocketpress.sources.huggingface.load import ENCODER_ALONE, check_numbers, load_checkpoint
 from pocketpress.sources.huggingface.names import parse
 from pocketpress.sources.load import load_source
@@ -113,6 +114,52 @@ def test_an_image_network_brings_its_preprocessing(tmp_path: Path) -> None:
     pixels = torch.randn((1, 3, 16, 16), generator=torch.Generator().manual_seed(1))
     own = transformers.ViTForImageClassification.from_pretrained(tmp_path).eval()
     close(computed(source, pixels)["output"], own(pixels).logits)
+
+
+def test_the_names_of_the_classes_come_along(tmp_path: Path) -> None:
+    names = {0: "tench", 1: "goldfish", 2: "great  white\nshark", 3: "hen", 4: "Fußball"}
+    saved(tmp_path, "ViTForImageClassification", "ViTConfig", **{**VIT, "id2label": names})
+    found = load_source(f"hf:{tmp_path}")
+    assert found.labels == {"output": ("tench", "goldfish", "great white shark", "hen", "Fußball")}
+    edit(tmp_path / "config.json", id2label={str(i): f"LABEL_{i}" for i in range(5)})
+    plain = load_source(f"hf:{tmp_path}")
+    assert plain.labels == {} and plain.skipped == (), "placeholders are no names"
+
+
+def test_heads_without_classes_have_no_names(tmp_path: Path) -> None:
+    bert(tmp_path, "BertForMaskedLM")
+    edit(tmp_path / "config.json", id2label={"0": "no", "1": "yes"})
+    assert load_source(f"hf:{tmp_path}", shapes=((1, 8),)).labels == {}
+    tagger = bert(tmp_path / "tagger", "BertForTokenClassification")
+    edit(tagger / "config.json", id2label={"0": "O", "1": "B-PER"})
+    assert load_source(f"hf:{tagger}", shapes=((1, 8),)).labels == {"output": ("O", "B-PER")}
+
+
+NOT_ALL = "left out: it does not name every class"
+
+
+@pytest.mark.parametrize(
+    ("held", "labels", "note"),
+    [
+        ({"0": "a", "1": "b"}, ("a", "b"), None),
+        ({"1": "b", "0": "a"}, ("a", "b"), None),
+        (["a", "b"], ("a", "b"), None),
+        (["LABEL_0", "LABEL_1"], None, None),
+        ({"0": "LABEL_0", "1": "b"}, ("LABEL_0", "b"), None),
+        (None, None, None),
+        ({}, None, None),
+        ([], None, None),
+        ({"1": "a", "2": "b"}, None, NOT_ALL),
+        ({"a": "0"}, None, NOT_ALL),
+        ({"0": 7}, None, NOT_ALL),
+        ([None], None, NOT_ALL),
+        ("ab", None, NOT_ALL),
+    ],
+)
+def test_names_by_number_or_in_order(held: Any, labels: tuple[str, ...] | None, note: str | None) -> None:
+    found, notes = class_labels({"label_names": held}, "label_names")
+    assert found == labels
+    assert notes == (() if note is None else (("label_names", note),))
 
 
 def test_channels_in_the_other_order(tmp_path: Path) -> None:

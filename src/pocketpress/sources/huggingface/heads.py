@@ -17,24 +17,26 @@ class Head:
         auto: class of transformers that loads it.
         outputs: fields of the network's result, in order.
         encoder: only the encoder of an encoder-decoder network is taken.
+        classes: its first output holds scores of the classes that ``id2label`` names.
     """
 
     auto: str
     outputs: tuple[str, ...] = ("logits",)
     encoder: bool = False
+    classes: bool = False
 
 
 HEADS: dict[str, Head] = {
-    "ForSequenceClassification": Head("AutoModelForSequenceClassification"),
-    "ForTokenClassification": Head("AutoModelForTokenClassification"),
+    "ForSequenceClassification": Head("AutoModelForSequenceClassification", classes=True),
+    "ForTokenClassification": Head("AutoModelForTokenClassification", classes=True),
     "ForMultipleChoice": Head("AutoModelForMultipleChoice"),
     "ForQuestionAnswering": Head("AutoModelForQuestionAnswering", ("start_logits", "end_logits")),
     "ForMaskedLM": Head("AutoModelForMaskedLM"),
-    "ForImageClassification": Head("AutoModelForImageClassification"),
-    "ForSemanticSegmentation": Head("AutoModelForSemanticSegmentation"),
-    "ForObjectDetection": Head("AutoModelForObjectDetection", ("logits", "pred_boxes")),
+    "ForImageClassification": Head("AutoModelForImageClassification", classes=True),
+    "ForSemanticSegmentation": Head("AutoModelForSemanticSegmentation", classes=True),
+    "ForObjectDetection": Head("AutoModelForObjectDetection", ("logits", "pred_boxes"), classes=True),
     "ForDepthEstimation": Head("AutoModelForDepthEstimation", ("predicted_depth",)),
-    "ForAudioClassification": Head("AutoModelForAudioClassification"),
+    "ForAudioClassification": Head("AutoModelForAudioClassification", classes=True),
     "ForCTC": Head("AutoModelForCTC"),
     "ForConditionalGeneration": Head("AutoModel", ("last_hidden_state",), encoder=True),
     "Model": Head("AutoModel", ("last_hidden_state",)),

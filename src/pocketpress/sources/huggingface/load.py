@@ -18,6 +18,7 @@ from pocketpress.core.signature import Preprocessing
 from pocketpress.sources.huggingface.folder import Opened, open_checkpoint, require_package
 from pocketpress.sources.huggingface.heads import Head, find_head
 from pocketpress.sources.huggingface.inputs import Shape, example_inputs, input_names, position_offset
+from pocketpress.sources.huggingface.labels import class_labels
 from pocketpress.sources.huggingface.names import Checkpoint
 from pocketpress.sources.huggingface.network import NETWORKS
 from pocketpress.sources.huggingface.preprocessing import ImageRecipe, image_recipe, with_size
@@ -43,6 +44,7 @@ class Loaded:
         preprocessing: how images become its input, if the checkpoint says so.
         notes: what was left out or is done otherwise, with reasons.
         sha256: of the weights.
+        labels: names of the first output's classes, if the checkpoint says so.
     """
 
     module: torch.nn.Module
@@ -50,6 +52,7 @@ class Loaded:
     preprocessing: Preprocessing | None
     notes: tuple[tuple[str, str], ...]
     sha256: str
+    labels: tuple[str, ...] | None = None
 
 
 def load_checkpoint(checkpoint: Checkpoint, shapes: Sequence[Shape] | None = None) -> Loaded:
@@ -82,9 +85,9 @@ def load_checkpoint(checkpoint: Checkpoint, shapes: Sequence[Shape] | None = Non
     if main == "input_ids":
         extra["offset"] = position_offset(network.config)
     module = NETWORKS[main](network, head.outputs, **extra).eval()
-    return Loaded(
-        module, examples, prep, (*notes, *(recipe.notes if recipe is not None else ())), opened.sha256()
-    )
+    labels, unnamed = class_labels(opened.config, "id2label") if head.classes else (None, ())
+    prepared = recipe.notes if recipe is not None else ()
+    return Loaded(module, examples, prep, (*notes, *prepared, *unnamed), opened.sha256(), labels)
 
 
 def _fitted(prep: Preprocessing, example: torch.Tensor) -> Preprocessing | None:

@@ -13,6 +13,7 @@ from pocketpress.core.errors import SourceError, UnsupportedError
 from pocketpress.core.signature import Preprocessing
 from pocketpress.sources.huggingface.folder import Opened, open_checkpoint, require_package
 from pocketpress.sources.huggingface.inputs import Shape
+from pocketpress.sources.huggingface.labels import class_labels
 from pocketpress.sources.huggingface.load import Loaded
 from pocketpress.sources.huggingface.names import Checkpoint
 from pocketpress.sources.huggingface.preprocessing import image_recipe, number, with_size
@@ -37,7 +38,8 @@ def load_timm(checkpoint: Checkpoint, shapes: Sequence[Shape] | None = None) -> 
         raise SourceError("images have another shape", got=shape, allowed="(1, C, H, W)")
     prep = with_size(prep, shape[2], shape[3]) if prep.crop != shape[2:] else prep
     example = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    return Loaded(module, (example,), prep, (), opened.sha256())
+    labels, notes = class_labels(opened.config, "label_names")
+    return Loaded(module, (example,), prep, notes, opened.sha256(), labels)
 
 
 def _module(opened: Opened, checkpoint: Checkpoint) -> torch.nn.Module:
