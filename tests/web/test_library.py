@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.web.site import ARTIFACTS, LAN, Site, launch
+from tests.web.site import ARTIFACTS, LAN, Site
 
 import pocketpress
 from pocketpress.core.signature import Preprocessing
@@ -529,40 +529,6 @@ def test_classes_have_the_names_that_python_gave_them(page: Any, name: str) -> N
     assert [entry["label"] for entry in got["all"]] == [label for label, _ in expected]
     np.testing.assert_allclose([e["score"] for e in got["all"]], [s for _, s in expected], rtol=1e-5)
     assert got["best"] == got["all"][0]
-
-
-@pytest.mark.slow
-def test_float_networks_run_on_webgpu(chromium: Any, site: Site) -> None:
-    """Computed in software here: what is right is tested, not what is fast."""
-    inputs = inputs_for(ARTIFACTS / "image.tflite")
-    expected = in_python(ARTIFACTS / "image.tflite", inputs)["scores"].reshape(-1)
-    flags = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
-    with launch(chromium.browser_type, *flags, gpu=True) as started:
-        page = started.new_page()
-        page.goto(f"http://127.0.0.1:{site.port}/blank")
-        got = run(
-            page,
-            """
-            const found = { adapter: (await lib.probe()).webgpu };
-            for (const name of ['image.tflite', 'image.onnx']) {
-              const session = await open(`/artifacts/${name}`, { backend: 'webgpu' });
-              const result = await session.run({ image: Float32Array.from(given) });
-              found[name] = [session.runtime.backend, [...result.scores.data]];
-              await session.close();
-              const chosen = await open(`/artifacts/${name}`);
-              found[`${name} by itself`] = chosen.runtime.backend;
-              await chosen.close();
-            }
-            return found;
-            """,
-            inputs["image"].reshape(-1).tolist(),
-        )
-    assert got["adapter"]["fallback"] is True
-    for name in ("image.tflite", "image.onnx"):
-        backend, scores = got[name]
-        assert backend == "webgpu"
-        np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
-        assert got[f"{name} by itself"].startswith("wasm"), "an adapter in software is chosen by itself"
 
 
 @pytest.mark.parametrize("name", ["image.tflite", "image.onnx"])

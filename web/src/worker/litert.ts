@@ -44,7 +44,8 @@ export async function openLiteRt(request: OpenRequest): Promise<Loaded> {
     throw new PocketpressError('artifact', 'LiteRT.js cannot load the artifact', { got: firstLine(error) });
   }
   if (request.backend === 'webgpu' && !model.isFullyAccelerated) {
-    // The rest would need the runtime's build with JSPI; this one throws at the first inference.
+    // The rest would need the runtime's build with JSPI; this one throws at the first inference, which the worker
+    // tries as well: an 8-bit network is said to be fully accelerated where XNNPACK takes the rest.
     throw new PocketpressError('unsupported', 'LiteRT.js cannot run all of the network on WebGPU', {
       nextStep: "open with backend: 'wasm'",
     });

@@ -1,10 +1,11 @@
 /** The worker: one network in one runtime.  Classic, because LiteRT.js loads its glue by `importScripts`. */
 
 import { firstLine, PocketpressError, toPlain } from '../errors';
-import type { TypedArray } from '../tensors';
+import { elements } from '../signature';
+import { allocate, type TypedArray } from '../tensors';
 import { openLiteRt } from './litert';
 import { openOnnxRuntime } from './onnxruntime';
-import type { BlockRequest, Envelope, Loaded, Reply, Request, Result } from './protocol';
+import type { BlockRequest, Envelope, Loaded, OpenRequest, Reply, Request, Result } from './protocol';
 
 /** What of the worker's global scope is used; TypeScript's own types of it clash with the page's. */
 interface Scope {
@@ -36,12 +37,28 @@ async function handle(request: Request): Promise<Result> {
   switch (request.op) {
     case 'open': {
       loaded = await (request.runtime === 'litert' ? openLiteRt : openOnnxRuntime)(request);
+      if (loaded.backend === 'webgpu') await tryOut(loaded, request);
       return { backend: loaded.backend, threads: loaded.threads };
     }
     case 'run':
       return run(request.feeds);
     case 'block':
       return block(request);
+  }
+}
+
+/**
+ * One inference: what a GPU cannot run is told before the network counts as open, while there is a choice.
+ * LiteRT.js compiles 8-bit networks for it, says that all of them is there, and fails when it runs them.
+ */
+async function tryOut(network: Loaded, { inputs }: OpenRequest): Promise<void> {
+  try {
+    await network.run(inputs.map(({ dtype, shape }) => allocate(dtype, elements(shape))));
+  } catch (error) {
+    throw new PocketpressError('unsupported', 'the runtime cannot run the network on WebGPU', {
+      got: firstLine(error),
+      nextStep: "open with backend: 'wasm'",
+    });
   }
 }
 
