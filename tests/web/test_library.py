@@ -144,9 +144,9 @@ def test_damaged_and_foreign_files_are_refused(page: Any, site: Site) -> None:
     whole = site.files["/artifacts/image.tflite"]
     site.files["/short.tflite"] = whole[:-100]
     site.files["/other.tflite"] = whole.replace(b'"format":1', b'"format":7')
-    site.files["/dtype.tflite"] = whole.replace(b'"shape":[1,2]', b'"shape":[2,1]')
+    site.files["/dtype.tflite"] = whole.replace(b'"shape":[1,3,8,8]', b'"shape":[3,1,8,8]')
     site.files["/dtype.onnx"] = site.files["/artifacts/image.onnx"].replace(
-        b'"shape":[1,2]', b'"shape":[2,1]'
+        b'"shape":[1,3,8,8]', b'"shape":[3,1,8,8]'
     )
     site.files["/page.tflite"] = b"<!doctype html>" * 10
     names = ("short.tflite", "other.tflite", "dtype.tflite", "dtype.onnx", "page.tflite", "missing.tflite")
