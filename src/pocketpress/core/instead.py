@@ -106,6 +106,7 @@ FLOAT_INSTEAD: dict[str, str] = {
     "sqrt": "end the network before it, or compare squares",
     "rsqrt": "nn.BatchNorm, whose factors are constants",
     "abs": "nn.ReLU of x and -x",
+    "step": "a mask that the caller gives, or nn.ReLU and clamp of the difference",
     "neg": "the opposite sign in the weights of the layer before",
     "pow": "a product of x with itself",
     "prelu": "nn.LeakyReLU: one slope is a table of 256 integers",

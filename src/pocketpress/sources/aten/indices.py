@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from pocketpress.sources.aten.bound import Bound, axis_of
+from pocketpress.sources.aten.comparisons import compare, emit_not
 from pocketpress.sources.aten.elementwise import emit_binary
 from pocketpress.sources.aten.shapes import emit_slice
 
@@ -67,31 +68,34 @@ def _differs(b: Bound, x: str, number: float, *, last: bool = True) -> str:
     return b.emit("clamp", [size], b.shape(x), last=last, low=None, high=1.0)
 
 
-def _not(b: Bound, truth: str, *, last: bool = True) -> str:
-    return emit_binary(b, "add", emit_binary(b, "mul", truth, -1.0, last=False), 1.0, last=last)
-
-
 def _compared(kind: str) -> Callable[[Bound], str]:
-    """A comparison of whole numbers, exact in float32 below 2^24: a difference, limited to 0 and 1."""
+    """A comparison; of whole numbers, exact in float32 below 2^24, a difference, limited to 0 and 1."""
 
     def handler(b: Bound) -> str:
         left, right = _whole(b, b["self"]), _whole(b, b["other"])
         if left is None or right is None:
-            raise b.refuse("comparison of tensors", "compare whole numbers")
+            return compare(b, kind, _comparable(b, b["self"]), _comparable(b, b["other"]))
         if kind in ("eq", "ne") and isinstance(right, (int, float)):
             differs = _differs(b, b["self"], right, last=kind == "ne")
-            return _not(b, differs) if kind == "eq" else differs
+            return emit_not(b, differs) if kind == "eq" else differs
         first, second = (right, left) if kind in ("lt", "le") else (left, right)
         distance = emit_binary(b, "sub", first, second, last=False)
         if kind in ("eq", "ne"):
             size = b.emit("abs", [distance], b.out_shape, last=False)
             differs = b.emit("clamp", [size], b.out_shape, last=kind == "ne", low=None, high=1.0)
-            return _not(b, differs) if kind == "eq" else differs
+            return emit_not(b, differs) if kind == "eq" else differs
         if kind in ("le", "ge"):
             distance = emit_binary(b, "add", distance, 1.0, last=False)
         return b.emit("clamp", [distance], b.out_shape, low=0.0, high=1.0)
 
     return handler
+
+
+def _comparable(b: Bound, value: Any) -> Any:
+    """A number, or a real tensor."""
+    if isinstance(value, torch.Tensor):
+        return value.item() if value.numel() == 1 else value.float()
+    return _real(b, value, last=False) if isinstance(value, str) else value
 
 
 def _whole(b: Bound, value: Any) -> Any:
@@ -119,7 +123,7 @@ def opposite(b: Bound) -> str:
     """aten::logical_not and ``~`` of a truth value."""
     if not b.is_truth("self"):
         raise b.refuse("bitwise operation on whole numbers")
-    return _not(b, b.activation())
+    return emit_not(b, b.activation())
 
 
 def where(b: Bound) -> str:
@@ -141,7 +145,7 @@ def _select(b: Bound, truth: Any, name: str, chosen: Any, other: Any) -> str:
     terms = []
     for mask, value in ((truth, _finite(b, chosen)), (None, _finite(b, other))):
         if isinstance(value, (str, torch.Tensor)) or value:
-            mask = _not(b, truth, last=False) if mask is None else mask
+            mask = emit_not(b, truth, last=False) if mask is None else mask
             terms.append(emit_binary(b, "mul", mask, value, last=False))
     if len(terms) < 2:
         return _grown(b, terms[0] if terms else emit_binary(b, "mul", truth, 0.0, last=False))
@@ -222,7 +226,7 @@ def write(b: Bound) -> str:
     differs = b.emit("clamp", [size], line, last=False, low=None, high=1.0)
     kept = emit_binary(b, "mul", x, differs, last=False)
     return emit_binary(
-        b, "add", kept, emit_binary(b, "mul", _not(b, differs, last=False), values, last=False)
+        b, "add", kept, emit_binary(b, "mul", emit_not(b, differs, last=False), values, last=False)
     )
 
 
