@@ -21,6 +21,7 @@ from pocketpress.core.program import Program, ProgramBuilder, TensorType
 from pocketpress.core.program.ir import Array
 from pocketpress.sources.aten import (
     attention,
+    composed,
     einsum,
     elementwise,
     indices,
@@ -32,12 +33,14 @@ from pocketpress.sources.aten import (
     shapes,
 )
 from pocketpress.sources.aten.bound import Bound
+from pocketpress.sources.aten.in_place import without_aliases
 
 Handler = Callable[[Bound], Any]
 
 HANDLERS: dict[str, Handler] = {
     **products.HANDLERS,
     **elementwise.HANDLERS,
+    **composed.HANDLERS,
     **normalization.HANDLERS,
     **reductions.HANDLERS,
     **shapes.HANDLERS,
@@ -58,6 +61,7 @@ def to_program(exported: torch.export.ExportedProgram) -> tuple[Program, tuple[t
         UnsupportedError: a dtype outside the vocabulary.
         BlockedError: operators outside the vocabulary, or in a form that is; all of them.
     """
+    exported = without_aliases(exported)
     module = exported.module(check_guards=False)
     builder = ProgramBuilder(reserved=_reserved(module, exported))
     values: dict[torch.fx.Node, Any] = {}
