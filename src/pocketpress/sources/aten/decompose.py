@@ -37,7 +37,7 @@ def parts(node: torch.fx.Node, known: Container[str]) -> torch.fx.GraphModule | 
     if not isinstance(target, torch._ops.OpOverload):
         return None
     target = _functional(target)
-    formula = FORMULAS.get(target.name().partition(".")[0])
+    formula = FORMULAS.get(target._schema.name.partition(".")[0])
     table = _decompositions(known)
     if formula is None and target not in table and not _is_composite(target):
         return None
@@ -84,7 +84,7 @@ def _traced(
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)  # of what a decomposition that does not fit tells its authors
     try:
-        return make_fx(call, decomposition_table=table, tracing_mode="fake")(*values)  # type: ignore[no-any-return]
+        return make_fx(call, decomposition_table=table, tracing_mode="fake")(*values)
     except Exception:  # whatever a decomposition raises, this operator has none
         return None
     finally:
@@ -272,6 +272,24 @@ def _power(x: float, exponent: Tensor) -> Tensor:
     return torch.exp(exponent * math.log(x))
 
 
+def _error_function(x: Tensor) -> Tensor:
+    """Abramowitz and Stegun 7.1.26, whose error is below 1.5e-7."""
+    size = x.abs()
+    t = 1 / (size * 0.3275911 + 1)
+    factors = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
+    polynomial = functools.reduce(lambda sum_, factor: sum_ * t + factor, factors, torch.zeros(()))
+    return torch.sign(x) * (1 - polynomial * t * torch.exp(-size.square()))
+
+
+def _with_mean(spread: Callable[..., Tensor]) -> Callable[..., tuple[Tensor, Tensor]]:
+    def formula(x: Tensor, *args: Any, keepdim: bool = False, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        dims = args[0] if args and not isinstance(args[0], bool) else kwargs.get("dim")
+        dims = dims if dims else list(range(x.ndim))
+        return spread(x, *args, keepdim=keepdim, **kwargs), x.mean(dims, keepdim)
+
+    return formula
+
+
 FORMULAS: dict[str, Callable[..., Any]] = {
     "aten::all": _all,
     "aten::any": _any,
@@ -283,12 +301,16 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "aten::cosine_similarity": _cosine,
     "aten::cumprod": _running_product,
     "aten::cumsum": _running_sum,
+    "aten::erf": _error_function,
+    "aten::hypot": lambda a, b: (a.square() + b.square()).sqrt(),
     "aten::im2col": _windows_to_columns,
     "aten::matmul": _tensor_times_vector,
     "aten::pairwise_distance": _pairwise,
     "aten::pow": _power,
     "aten::prod": _product,
+    "aten::std_mean": _with_mean(torch.std),
     "aten::unfold": _sliding,
+    "aten::var_mean": _with_mean(torch.var),
     "aten::tril": _lower_triangle,
     "aten::triu": _upper_triangle,
 }

@@ -95,21 +95,9 @@ def silu(b: Bound) -> str:
     return emit_binary(b, "mul", x, gate)
 
 
-def mish_refused(b: Bound) -> str:
-    """Operators with no mobile kernel."""
-    raise b.refuse("this activation has no mobile kernel", "use hardswish, SiLU or ReLU6")
-
-
 def leaky_relu(b: Bound) -> str:
     """x or slope * x."""
     return b.emit("leaky_relu", [b.activation()], b.out_shape, slope=float(b["negative_slope"]))
-
-
-def elu(b: Bound) -> str:
-    """aten::elu with unit scales."""
-    if b["scale"] != 1 or b["input_scale"] != 1:
-        raise b.refuse("elu with scales (SELU)")
-    return b.emit("elu", [b.activation()], b.out_shape, alpha=float(b["alpha"]))
 
 
 def gelu(b: Bound) -> str:
@@ -194,17 +182,16 @@ HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::clip": _clamp("min", "max"),
     "aten::silu": silu,
     "aten::silu_": silu,
-    "aten::mish": mish_refused,
     "aten::leaky_relu": leaky_relu,
     "aten::leaky_relu_": leaky_relu,
-    "aten::elu": elu,
-    "aten::elu_": elu,
     "aten::gelu": gelu,
     "aten::prelu": prelu,
     "aten::pow": power,
     "aten::square": square,
     "aten::dropout": dropout,
     "aten::dropout_": dropout,
+    "aten::alpha_dropout": dropout,
+    "aten::feature_alpha_dropout": dropout,
     "aten::feature_dropout": dropout,
     "aten::contiguous": identity,
     "aten::clone": identity,

@@ -6,7 +6,7 @@ are only moved, looked up (`embedding`) or made real (`cast`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,10 @@ import torch
 from pocketpress.sources.aten.bound import Bound, axis_of
 from pocketpress.sources.aten.comparisons import compare, emit_not
 from pocketpress.sources.aten.elementwise import emit_binary
-from pocketpress.sources.aten.shapes import emit_slice
+from pocketpress.sources.aten.shapes import MAX_RUNS, emit_gather, emit_slice, runs_of
 
 MASKED = -1e4
 """What is added to the score of a masked key: its weight is 0 in float32, and float16 holds the number."""
-MAX_RUNS = 32
-"""Slices that one selection may become."""
 LOWEST = float(torch.finfo(torch.float32).min)
 _SOFTMAXES = ("aten::softmax", "aten::_softmax", "aten::scaled_dot_product_attention")
 _ON_THE_WAY = ("aten::add", "aten::view", "aten::reshape", "aten::expand", "aten::unsqueeze", "aten::slice")
@@ -40,9 +38,9 @@ def embedding(b: Bound) -> str:
 
 def to_dtype(b: Bound) -> str:
     """A cast to float32, to a truth value, or to the dtype that the tensor has."""
-    x, wanted = b.activation(), b.args.get("dtype")
+    x, wanted = b.activation(), b.node.meta["val"].dtype
     whole = b.builder.type(x).dtype in _WHOLE
-    if wanted is None or (whole and wanted in _WHOLE_TORCH):
+    if whole and wanted in _WHOLE_TORCH:
         return x
     if wanted is torch.float32:
         return _real(b, x)
@@ -263,26 +261,10 @@ def index_select(b: Bound) -> str:
     if isinstance(chosen, str):
         raise b.refuse("indices that are computed at run time", "use an embedding")
     axis = axis_of(int(b["dim"]), len(b.shape(x)))
-    runs = _runs(chosen.reshape(-1).tolist())
-    if not 1 <= len(runs) <= MAX_RUNS:
+    places = chosen.reshape(-1).tolist()
+    if not 1 <= len(runs_of(places)) <= MAX_RUNS:
         return _picked(b, x, _places(b, x).index_select(axis, chosen))
-    if len(runs) == 1:
-        return emit_slice(b, x, axis, runs[0].start, len(runs[0]), runs[0].step)
-    parts = [emit_slice(b, x, axis, run[0], len(run), run.step, last=False) for run in runs]
-    return b.emit("concat", parts, b.out_shape, axis=axis)
-
-
-def _runs(chosen: Sequence[int]) -> list[range]:
-    """Indices as few ranges of positive steps, from the left."""
-    runs: list[range] = []
-    for index in chosen:
-        last = runs[-1] if runs else range(0)
-        step = index - last[-1] if len(last) else 0
-        if len(last) and step > 0 and (len(last) == 1 or step == last.step):
-            runs[-1] = range(last[0], index + 1, step)
-        else:
-            runs.append(range(index, index + 1))
-    return runs
+    return emit_gather(b, x, axis, places)
 
 
 def _places(b: Bound, x: str) -> torch.Tensor:
@@ -315,6 +297,7 @@ def additive_mask(b: Bound, name: str) -> Any:
 HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::embedding": embedding,
     "aten::to": to_dtype,
+    "aten::type_as": to_dtype,
     "aten::_to_copy": to_dtype,
     **{f"aten::{kind}": _compared(kind) for kind in ("eq", "ne", "lt", "le", "gt", "ge")},
     "aten::__and__": both,

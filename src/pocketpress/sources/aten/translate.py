@@ -22,6 +22,7 @@ from pocketpress.core.program.ir import Array
 from pocketpress.sources.aten import (
     attention,
     comparisons,
+    composed,
     decompose,
     einsum,
     elementwise,
@@ -34,6 +35,7 @@ from pocketpress.sources.aten import (
     shapes,
 )
 from pocketpress.sources.aten.bound import Bound
+from pocketpress.sources.aten.in_place import without_aliases
 
 Handler = Callable[[Bound], Any]
 
@@ -41,6 +43,7 @@ HANDLERS: dict[str, Handler] = {
     **products.HANDLERS,
     **elementwise.HANDLERS,
     **comparisons.HANDLERS,
+    **composed.HANDLERS,
     **normalization.HANDLERS,
     **reductions.HANDLERS,
     **shapes.HANDLERS,
@@ -61,6 +64,7 @@ def to_program(exported: torch.export.ExportedProgram) -> tuple[Program, tuple[t
         UnsupportedError: a dtype outside the vocabulary.
         BlockedError: operators outside the vocabulary, or in a form that is; all of them.
     """
+    exported = without_aliases(exported)
     module = exported.module(check_guards=False)
     builder = ProgramBuilder(reserved=_reserved(module, exported))
     values: dict[torch.fx.Node, Any] = {}
