@@ -125,7 +125,6 @@ REFUSED: dict[str, tuple[Function, str]] = {
     "cast-to-half": (lambda x: x.to(torch.float16).float(), "cast to torch.float16"),
     "cast-back": (lambda x: (x.float() * 2).long().float(), "cast to torch.int64"),
     "real-to-truth": (lambda x: (x.float() * 2).bool().float(), "cast to torch.bool"),
-    "compared-reals": (lambda x: (x.float() * 2 < 3.0).float(), "comparison of tensors"),
     "bits": (lambda x: (x & 1).float(), "bitwise operation on whole numbers"),
     "not-bits": (lambda x: (~x).float(), "bitwise operation on whole numbers"),
     "where-whole": (lambda x: torch.where(x != 0, x, 3), "selection of whole numbers"),

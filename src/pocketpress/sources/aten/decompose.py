@@ -126,13 +126,6 @@ def _running_product(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     return torch.stack(done, dim)
 
 
-def _running_sum(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """A product with a triangle of ones."""
-    size = x.shape[dim]
-    ones = (_ahead(size, size) <= 0).float()
-    return F.linear(x.movedim(dim, -1), ones).movedim(-1, dim)
-
-
 def _ahead(rows: int, columns: int) -> Tensor:
     """Column minus row of every place."""
     return torch.arange(columns)[None, :] - torch.arange(rows)[:, None]
@@ -282,10 +275,19 @@ def _error_function(x: Tensor) -> Tensor:
 
 
 def _with_mean(spread: Callable[..., Tensor]) -> Callable[..., tuple[Tensor, Tensor]]:
-    def formula(x: Tensor, *args: Any, keepdim: bool = False, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        dims = args[0] if args and not isinstance(args[0], bool) else kwargs.get("dim")
-        dims = dims if dims else list(range(x.ndim))
-        return spread(x, *args, keepdim=keepdim, **kwargs), x.mean(dims, keepdim)
+    def formula(
+        x: Tensor,
+        dim: list[int] | bool | None = None,
+        unbiased: bool = True,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        if isinstance(dim, bool):
+            dim, unbiased = None, dim
+        dims = dim or list(range(x.ndim))
+        less = (1 if unbiased else 0) if correction is None else correction
+        return spread(x, dims, correction=less, keepdim=keepdim), x.mean(dims, keepdim)
 
     return formula
 
@@ -300,7 +302,6 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "aten::col2im": _columns_to_windows,
     "aten::cosine_similarity": _cosine,
     "aten::cumprod": _running_product,
-    "aten::cumsum": _running_sum,
     "aten::erf": _error_function,
     "aten::hypot": lambda a, b: (a.square() + b.square()).sqrt(),
     "aten::im2col": _windows_to_columns,
