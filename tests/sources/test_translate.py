@@ -136,6 +136,7 @@ CASES: dict[str, tuple[Function | nn.Module, tuple[tuple[int, ...], ...]]] = {
     "rsub-alpha": (lambda x: torch.rsub(x, 2.0, alpha=3), (IMAGE,)),
     "constant-minus": (lambda x: parameter(4, 1, 1) - x, (IMAGE,)),
     "mul": (lambda x, y: x * y, (IMAGE, (1, 4, 1, 1))),
+    "whole-constants": (lambda x: (x * torch.arange(6) + torch.tensor(2) + torch.eye(6).bool(),), (IMAGE,)),
     "mul-constant": (lambda x: x * 0.3, (IMAGE,)),
     "div": (lambda x, y: x / (y.abs() + 1), (IMAGE, IMAGE)),
     "div-constant": (lambda x: x / 7, (IMAGE,)),

@@ -27,6 +27,7 @@ def _scaled(b: Bound, value: str, factor: float) -> str:
 
 def emit_binary(b: Bound, op: str, left: Any, right: Any, *, last: bool = True) -> str:
     """Append a binary operator; a constant left operand of add and mul moves to the right."""
+    left, right = _promoted(b, left, right), _promoted(b, right, left)
     if op in ("add", "mul") and not isinstance(left, str):
         left, right = right, left
     if op == "div" and not isinstance(right, str):
@@ -39,6 +40,14 @@ def emit_binary(b: Bound, op: str, left: Any, right: Any, *, last: bool = True) 
     shape = np.broadcast_shapes(b.shape(inputs[0]), b.shape(inputs[1]))
     attrs = {"clamp": None} if op in ("add", "sub", "mul") else {}
     return b.emit(op, inputs, shape, last=last, **attrs)
+
+
+def _promoted(b: Bound, value: Any, other: Any) -> Any:
+    """A constant of whole numbers beside a real tensor is real."""
+    constant = isinstance(value, torch.Tensor) and not value.is_floating_point()
+    if constant and isinstance(other, str) and b.builder.type(other).dtype == "float32":
+        return value.float()
+    return value
 
 
 def div(b: Bound) -> str:

@@ -294,12 +294,17 @@ def additive_mask(b: Bound, name: str) -> Any:
     return emit_binary(b, "mul", hidden, -MASKED, last=False)
 
 
+_OTHER_NAMES = {
+    "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+}  # fmt: skip
+
 HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::embedding": embedding,
     "aten::to": to_dtype,
     "aten::type_as": to_dtype,
     "aten::_to_copy": to_dtype,
     **{f"aten::{kind}": _compared(kind) for kind in ("eq", "ne", "lt", "le", "gt", "ge")},
+    **{f"aten::{name}": _compared(kind) for name, kind in _OTHER_NAMES.items()},
     "aten::__and__": both,
     "aten::bitwise_and": both,
     "aten::logical_and": both,

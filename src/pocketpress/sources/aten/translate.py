@@ -28,11 +28,13 @@ from pocketpress.sources.aten import (
     elementwise,
     indices,
     normalization,
+    pooling,
     products,
     recurrent,
     reductions,
     resampling,
     shapes,
+    writes,
 )
 from pocketpress.sources.aten.bound import Bound
 from pocketpress.sources.aten.in_place import without_aliases
@@ -45,8 +47,10 @@ HANDLERS: dict[str, Handler] = {
     **comparisons.HANDLERS,
     **composed.HANDLERS,
     **normalization.HANDLERS,
+    **pooling.HANDLERS,
     **reductions.HANDLERS,
     **shapes.HANDLERS,
+    **writes.HANDLERS,
     **resampling.HANDLERS,
     **attention.HANDLERS,
     **einsum.HANDLERS,
