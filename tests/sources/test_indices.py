@@ -68,6 +68,11 @@ CASES: dict[str, Function] = {
     "to-bool": lambda x: x.to(torch.bool).float(),
     "not-equal": lambda x: (x != 2).float(),
     "equal": lambda x: (x == 3).float(),
+    "type-as": lambda x: x.type_as(SCORES) * 2,
+    **{
+        f"named-{name}": lambda x, name=name: getattr(x, name)(2).float()
+        for name in ("not_equal", "less", "less_equal", "greater", "greater_equal")
+    },
     "not": lambda x: (~(x == 0)).float(),
     "logical-not": lambda x: torch.logical_not(x != 0).float(),
     "and": lambda x: ((x != 0) & (x != 3)).float(),

@@ -207,28 +207,12 @@ def _mean_of_slices(
     return functools.reduce(torch.add, slices) / size
 
 
-def _cosine(a: Tensor, b: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    sizes = [v.square().sum(dim).sqrt().clamp_min(eps) for v in (a, b)]
-    return (a * b).sum(dim) / (sizes[0] * sizes[1])
-
-
-def _distance(a: Tensor, b: Tensor) -> Tensor:
-    return (a - b).square().sum(-1).sqrt()
-
-
 def _distances(a: Tensor, b: Tensor, p: float = 2.0, compute_mode: int | None = None) -> Tensor:
     """torch.cdist of order 2 and 1."""
     apart = a.unsqueeze(-2) - b.unsqueeze(-3)
     if p not in (1.0, 2.0):
         raise ValueError("no formula")
     return apart.abs().sum(-1) if p == 1 else apart.square().sum(-1).sqrt()
-
-
-def _pairwise(a: Tensor, b: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
-    apart = a - b + eps
-    if p not in (1.0, 2.0):
-        raise ValueError("no formula")
-    return apart.abs().sum(-1, keepdim) if p == 1 else apart.square().sum(-1, keepdim).sqrt()
 
 
 def _clamp(x: Tensor, min: Tensor | None = None, max: Tensor | None = None) -> Tensor:
@@ -277,7 +261,7 @@ def _error_function(x: Tensor) -> Tensor:
 def _with_mean(spread: Callable[..., Tensor]) -> Callable[..., tuple[Tensor, Tensor]]:
     def formula(
         x: Tensor,
-        dim: list[int] | bool | None = None,
+        dim: Any = None,
         unbiased: bool = True,
         keepdim: bool = False,
         *,
@@ -297,16 +281,13 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "aten::any": _any,
     "aten::avg_pool3d": _mean_of_slices,
     "aten::cdist": _distances,
-    "aten::_cdist_forward": _distances,
     "aten::clamp": _clamp,
     "aten::col2im": _columns_to_windows,
-    "aten::cosine_similarity": _cosine,
     "aten::cumprod": _running_product,
     "aten::erf": _error_function,
     "aten::hypot": lambda a, b: (a.square() + b.square()).sqrt(),
     "aten::im2col": _windows_to_columns,
     "aten::matmul": _tensor_times_vector,
-    "aten::pairwise_distance": _pairwise,
     "aten::pow": _power,
     "aten::prod": _product,
     "aten::std_mean": _with_mean(torch.std),
