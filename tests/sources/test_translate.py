@@ -168,6 +168,13 @@ CASES: dict[str, tuple[Function | nn.Module, tuple[tuple[int, ...], ...]]] = {
     "gelu": (nn.GELU(), (IMAGE,)),
     "gelu-tanh": (nn.GELU(approximate="tanh"), (IMAGE,)),
     "prelu": (nn.PReLU(4), (IMAGE,)),
+    "prelu-written-out": (
+        lambda x: (
+            torch.where(x > 0, x, parameter(4, 1, 1) * x),
+            torch.where(torch.greater(x, torch.tensor(0.0)), x, 0.2 * x),
+        ),
+        (IMAGE,),
+    ),
     "prelu-shared": (nn.PReLU(), (IMAGE,)),
     "exp": (lambda x: torch.exp(x), (IMAGE,)),
     "log-sqrt-rsqrt": (
@@ -525,6 +532,11 @@ REFUSED: dict[str, tuple[Function, tuple[tuple[int, ...], ...], str]] = {
     "unbatched": (lambda x: F.conv2d(x, W), ((4, 6, 6),), "without a batch axis; add a batch axis of one"),
     "uneven-maxima": (lambda x: F.adaptive_max_pool2d(x, 4), (IMAGE,), "6x6 to 4x4 has uneven windows"),
     "indices-of-maxima": (lambda x: x.max(1)[1], (IMAGE,), "indices of maxima, which no runtime has"),
+    "sign": (
+        lambda x: torch.where(x > 0, x, x.exp()), (IMAGE,),
+        "selection by the sign of a real number; use nn.PReLU",
+    ),
+    "real-comparison": (lambda x: torch.where(x > 0.5, x, 2 * x), (IMAGE,), "comparison of tensors"),
     "jump": (lambda x: F.threshold(x, 0.1, 0.0), (IMAGE,), "threshold with a jump; use nn.ReLU"),
     "soft-threshold": (lambda x: F.softplus(x, 1, 5), (IMAGE,), "softplus with threshold 5; use at least 10"),
     "norm-of-three": (lambda x: x.norm(3), (IMAGE,), "a norm of order 3; use 1, 2 or infinity"),

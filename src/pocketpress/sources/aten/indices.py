@@ -74,6 +74,8 @@ def _compared(kind: str) -> Callable[[Bound], str]:
 
     def handler(b: Bound) -> str:
         left, right = _whole(b, b["self"]), _whole(b, b["other"])
+        if kind == "gt" and _tells_a_slope(b.node) and _number(b, b["other"]) == 0:
+            return b.activation()  # stands for the sign, which only `where` reads
         if left is None or right is None:
             raise b.refuse("comparison of tensors", "compare whole numbers")
         if kind in ("eq", "ne") and isinstance(right, (int, float)):
@@ -122,7 +124,40 @@ def opposite(b: Bound) -> str:
 
 def where(b: Bound) -> str:
     """aten::where: mask * a + (1 - mask) * b; minus infinity is `MASKED` before a softmax."""
+    condition = b.node.args[0]
+    if isinstance(condition, torch.fx.Node) and _tells_a_slope(condition):
+        return _sloped(b)
     return _select(b, b["condition"], "condition", b["self"], b["other"])
+
+
+def _tells_a_slope(node: torch.fx.Node) -> bool:
+    """Whether a node is ``x > ...`` of a real x, read by nothing but ``where(x > ..., x, ...)``."""
+    name = getattr(getattr(node.target, "_schema", None), "name", "")
+    x = node.args[0] if node.args else None
+    if name not in ("aten::gt", "aten::greater") or not isinstance(x, torch.fx.Node):
+        return False
+    real = getattr(x.meta.get("val"), "dtype", None) is torch.float32
+    chosen = (
+        getattr(getattr(user.target, "_schema", None), "name", "") == "aten::where"
+        and user.args[:2] == (node, x)
+        for user in node.users
+    )
+    return real and all(chosen)
+
+
+def _sloped(b: Bound) -> str:
+    """``where(x > 0, x, slope * x)``, as exporters write PReLU: max(x, 0) + slope * min(x, 0)."""
+    x, other = b["self"], b["other"]
+    product = b.builder.producer(other) if isinstance(other, str) else None
+    if product is None or product.op != "mul" or product.inputs[0] != x or product.attrs["clamp"]:
+        raise b.refuse("selection by the sign of a real number", "use nn.PReLU, nn.LeakyReLU, relu or clamp")
+    slope = b.builder.constant_value(product.inputs[1])
+    if slope is None:
+        raise b.refuse("selection by the sign of a real number", "use nn.PReLU, nn.LeakyReLU, relu or clamp")
+    positive = b.emit("clamp", [x], b.out_shape, last=False, low=0.0, high=None)
+    negative = b.emit("clamp", [x], b.out_shape, last=False, low=None, high=0.0)
+    scaled = emit_binary(b, "mul", negative, torch.from_numpy(slope.copy()), last=False)
+    return emit_binary(b, "add", positive, scaled)
 
 
 def masked_fill(b: Bound) -> str:
