@@ -168,6 +168,7 @@ CASES: dict[str, tuple[Function | nn.Module, tuple[tuple[int, ...], ...]]] = {
     "gelu": (nn.GELU(), (IMAGE,)),
     "gelu-tanh": (nn.GELU(approximate="tanh"), (IMAGE,)),
     "prelu": (nn.PReLU(4), (IMAGE,)),
+    "softplus-of-one-tensor": (lambda x: (lambda y: torch.where(y > 20, y, F.softplus(y)))(x * 9), (IMAGE,)),
     "prelu-written-out": (
         lambda x: (
             torch.where(x > 0, x, parameter(4, 1, 1) * x),
@@ -536,6 +537,7 @@ REFUSED: dict[str, tuple[Function, tuple[tuple[int, ...], ...], str]] = {
         lambda x: torch.where(x > 0, x, x.exp()), (IMAGE,),
         "selection by the sign of a real number; use nn.PReLU",
     ),
+    "size": (lambda x: torch.where(x > 20, x, x.exp()), (IMAGE,), "selection by the size of a real number"),
     "real-comparison": (lambda x: torch.where(x > 0.5, x, 2 * x), (IMAGE,), "comparison of tensors"),
     "jump": (lambda x: F.threshold(x, 0.1, 0.0), (IMAGE,), "threshold with a jump; use nn.ReLU"),
     "soft-threshold": (lambda x: F.softplus(x, 1, 5), (IMAGE,), "softplus with threshold 5; use at least 10"),

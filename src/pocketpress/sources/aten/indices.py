@@ -12,12 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from pocketpress.core.program import Node
 from pocketpress.sources.aten.bound import Bound, axis_of
+from pocketpress.sources.aten.composed import LEAST_THRESHOLD
 from pocketpress.sources.aten.elementwise import emit_binary
 from pocketpress.sources.aten.shapes import MAX_RUNS, emit_gather, emit_slice, runs_of
 
 MASKED = -1e4
 """What is added to the score of a masked key: its weight is 0 in float32, and float16 holds the number."""
+_SOFTPLUS = (("log",), ("add", 1.0), ("exp",), ("mul", -1.0), ("abs",))
+"""From its end on, what `composed.softplus` adds to max(x, 0)."""
+_LIMIT = "pocketpress_limit"
+"""In the notes of a comparison: the number that a real one is compared with."""
 LOWEST = float(torch.finfo(torch.float32).min)
 _SOFTMAXES = ("aten::softmax", "aten::_softmax", "aten::scaled_dot_product_attention")
 _ON_THE_WAY = ("aten::add", "aten::view", "aten::reshape", "aten::expand", "aten::unsqueeze", "aten::slice")
@@ -74,8 +80,10 @@ def _compared(kind: str) -> Callable[[Bound], str]:
 
     def handler(b: Bound) -> str:
         left, right = _whole(b, b["self"]), _whole(b, b["other"])
-        if kind == "gt" and _tells_a_slope(b.node) and _number(b, b["other"]) == 0:
-            return b.activation()  # stands for the sign, which only `where` reads
+        limit = _number(b, b["other"]) if kind == "gt" and _tells_a_slope(b.node) else None
+        if limit is not None and (limit == 0 or limit >= LEAST_THRESHOLD):
+            b.node.meta[_LIMIT] = limit
+            return b.activation()  # stands for the truth value, which only `where` reads
         if left is None or right is None:
             raise b.refuse("comparison of tensors", "compare whole numbers")
         if kind in ("eq", "ne") and isinstance(right, (int, float)):
@@ -149,6 +157,8 @@ def _sloped(b: Bound) -> str:
     """``where(x > 0, x, slope * x)``, as exporters write PReLU: max(x, 0) + slope * min(x, 0)."""
     x, other = b["self"], b["other"]
     product = b.builder.producer(other) if isinstance(other, str) else None
+    if b.node.args[0].meta[_LIMIT]:  # type: ignore[union-attr]
+        return _softplus(b, x, product)
     if product is None or product.op != "mul" or product.inputs[0] != x or product.attrs["clamp"]:
         raise b.refuse("selection by the sign of a real number", "use nn.PReLU, nn.LeakyReLU, relu or clamp")
     slope = b.builder.constant_value(product.inputs[1])
@@ -158,6 +168,21 @@ def _sloped(b: Bound) -> str:
     negative = b.emit("clamp", [x], b.out_shape, last=False, low=None, high=0.0)
     scaled = emit_binary(b, "mul", negative, torch.from_numpy(slope.copy()), last=False)
     return emit_binary(b, "add", positive, scaled)
+
+
+def _softplus(b: Bound, x: Any, made: Node | None) -> str:
+    """``where(x > 20, x, softplus(x))``, as exporters write it: the two are the same there."""
+    positive = b.builder.producer(made.inputs[0]) if made is not None and made.op == "add" else None
+    if made is None or positive is None or positive.op != "clamp" or positive.inputs[0] != x:
+        raise b.refuse("selection by the size of a real number", "use F.softplus, relu or clamp")
+    chain, at = [], made.inputs[1]
+    while (node := b.builder.producer(at)) is not None and len(chain) < len(_SOFTPLUS):
+        constants = [b.builder.constant_value(name) for name in node.inputs[1:]]
+        chain.append((node.op, *(float(c.reshape(-1)[0]) for c in constants if c is not None)))
+        at = node.inputs[0]
+    if tuple(chain) != _SOFTPLUS or at != x or positive.attrs != {"low": 0.0, "high": None}:
+        raise b.refuse("selection by the size of a real number", "use F.softplus, relu or clamp")
+    return made.outputs[0]
 
 
 def masked_fill(b: Bound) -> str:
