@@ -175,7 +175,8 @@ def _softplus(b: Bound, x: Any, made: Node | None) -> str:
     positive = b.builder.producer(made.inputs[0]) if made is not None and made.op == "add" else None
     if made is None or positive is None or positive.op != "clamp" or positive.inputs[0] != x:
         raise b.refuse("selection by the size of a real number", "use F.softplus, relu or clamp")
-    chain, at = [], made.inputs[1]
+    chain: list[tuple[str | float, ...]] = []
+    at = made.inputs[1]
     while (node := b.builder.producer(at)) is not None and len(chain) < len(_SOFTPLUS):
         constants = [b.builder.constant_value(name) for name in node.inputs[1:]]
         chain.append((node.op, *(float(c.reshape(-1)[0]) for c in constants if c is not None)))
