@@ -15,7 +15,7 @@ from torch import nn
 
 from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.program import Program
-from pocketpress.sources.aten import indices
+from pocketpress.sources.aten import indices, selection
 from pocketpress.sources.aten.translate import HANDLERS, to_program
 from pocketpress.sources.onnx.graph import parse
 from pocketpress.sources.onnx.operators.table import OPERATORS
@@ -159,7 +159,8 @@ def test_what_is_refused_names_the_line(function: Function, message: str) -> Non
 
 def test_the_table_reaches_every_handler(monkeypatch: pytest.MonkeyPatch) -> None:
     reached: set[str] = set()
-    for name in indices.HANDLERS:
+    whole = {**indices.HANDLERS, **selection.HANDLERS}
+    for name in whole:
 
         def noted(b: Any, name: str = name, handler: Any = HANDLERS[name]) -> Any:
             reached.add(name)
@@ -168,7 +169,7 @@ def test_the_table_reaches_every_handler(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setitem(HANDLERS, name, noted)
     for function in CASES.values():
         translated(function, torch.zeros(1, 5, dtype=torch.int64))
-    assert reached == set(indices.HANDLERS)
+    assert reached == set(whole)
 
 
 def test_a_masked_key_has_no_weight() -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from pocketpress.core.errors import BlockedError, UnsupportedError
 from pocketpress.core.program import Program
-from pocketpress.sources.aten import comparisons, indices, recurrent
+from pocketpress.sources.aten import comparisons, indices, recurrent, selection
 from pocketpress.sources.aten.translate import HANDLERS, to_program
 from pocketpress.verify.reference import interpret
 
@@ -168,6 +168,14 @@ CASES: dict[str, tuple[Function | nn.Module, tuple[tuple[int, ...], ...]]] = {
     "gelu": (nn.GELU(), (IMAGE,)),
     "gelu-tanh": (nn.GELU(approximate="tanh"), (IMAGE,)),
     "prelu": (nn.PReLU(4), (IMAGE,)),
+    "softplus-of-one-tensor": (lambda x: (lambda y: torch.where(y > 20, y, F.softplus(y)))(x * 9), (IMAGE,)),
+    "prelu-written-out": (
+        lambda x: (
+            torch.where(x > 0, x, parameter(4, 1, 1) * x),
+            torch.where(torch.greater(x, torch.tensor(0.0)), x, 0.2 * x),
+        ),
+        (IMAGE,),
+    ),
     "prelu-shared": (nn.PReLU(), (IMAGE,)),
     "exp": (lambda x: torch.exp(x), (IMAGE,)),
     "log-sqrt-rsqrt": (
@@ -465,7 +473,12 @@ def test_the_table_reaches_every_handler(monkeypatch: pytest.MonkeyPatch) -> Non
     for function, shapes in CASES.values():
         module = function if isinstance(function, nn.Module) else Wrapped(function)
         translated(module, *[torch.ones(shape) for shape in shapes])
-    elsewhere = {**indices.HANDLERS, **recurrent.HANDLERS, **comparisons.HANDLERS}
+    elsewhere = {
+        **indices.HANDLERS,
+        **recurrent.HANDLERS,
+        **comparisons.HANDLERS,
+        **selection.HANDLERS,
+    }
     missing = {n.removeprefix("aten::").rstrip("_") for n in HANDLERS if n not in elsewhere} - {
         n.removeprefix("aten::").rstrip("_") for n in reached
     }

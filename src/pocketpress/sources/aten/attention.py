@@ -8,7 +8,7 @@ import torch
 
 from pocketpress.sources.aten.bound import Bound
 from pocketpress.sources.aten.elementwise import emit_binary
-from pocketpress.sources.aten.indices import MASKED, additive_mask
+from pocketpress.sources.aten.selection import MASKED, additive_mask
 from pocketpress.sources.aten.shapes import emit_permute
 
 

@@ -33,6 +33,7 @@ from pocketpress.sources.aten import (
     recurrent,
     reductions,
     resampling,
+    selection,
     shapes,
     writes,
 )
@@ -54,6 +55,7 @@ HANDLERS: dict[str, Handler] = {
     **resampling.HANDLERS,
     **attention.HANDLERS,
     **einsum.HANDLERS,
+    **selection.HANDLERS,
     **indices.HANDLERS,
     **recurrent.HANDLERS,
 }
