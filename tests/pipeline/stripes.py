@@ -88,7 +88,7 @@ def branching():
 
 class Unsupported(nn.Module):
     def forward(self, image):
-        return torch.cumsum(image, 1)
+        return torch.floor(image)
 
 
 def unsupported():

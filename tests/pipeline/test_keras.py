@@ -51,10 +51,10 @@ def test_inspect(pocketpress: Press, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_leaves_nothing(pocketpress: Press, tmp_path: Path) -> None:
-    path = saved(tmp_path, keras.Sequential([layers.Input((4, 2)), layers.TimeDistributed(layers.Dense(3))]))
+    path = saved(tmp_path, keras.Sequential([layers.Input((5, 6, 3)), layers.ConvLSTM1D(4, 3)]))
     done = pocketpress("press", path, "--precision", "fp32", "--target", "litert", "--out", tmp_path / "out")
     assert done.code == 2 and not (tmp_path / "out").exists()
-    assert "a layer that cannot be read: got TimeDistributed; use " in done.line
+    assert "a layer that cannot be read: got ConvLSTM1D; use " in done.line
 
 
 def test_pruning_asks_for_the_live_network(pocketpress: Press, tmp_path: Path) -> None:

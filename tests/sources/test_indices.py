@@ -15,7 +15,7 @@ from torch import nn
 
 from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.program import Program
-from pocketpress.sources.aten import indices
+from pocketpress.sources.aten import indices, selection
 from pocketpress.sources.aten.translate import HANDLERS, to_program
 from pocketpress.sources.onnx.graph import parse
 from pocketpress.sources.onnx.operators.table import OPERATORS
@@ -68,6 +68,11 @@ CASES: dict[str, Function] = {
     "to-bool": lambda x: x.to(torch.bool).float(),
     "not-equal": lambda x: (x != 2).float(),
     "equal": lambda x: (x == 3).float(),
+    "type-as": lambda x: x.type_as(SCORES) * 2,
+    **{
+        f"named-{name}": lambda x, name=name: getattr(x, name)(2).float()
+        for name in ("not_equal", "less", "less_equal", "greater", "greater_equal")
+    },
     "not": lambda x: (~(x == 0)).float(),
     "logical-not": lambda x: torch.logical_not(x != 0).float(),
     "and": lambda x: ((x != 0) & (x != 3)).float(),
@@ -125,7 +130,6 @@ REFUSED: dict[str, tuple[Function, str]] = {
     "cast-to-half": (lambda x: x.to(torch.float16).float(), "cast to torch.float16"),
     "cast-back": (lambda x: (x.float() * 2).long().float(), "cast to torch.int64"),
     "real-to-truth": (lambda x: (x.float() * 2).bool().float(), "cast to torch.bool"),
-    "compared-reals": (lambda x: (x.float() * 2 < 3.0).float(), "comparison of tensors"),
     "bits": (lambda x: (x & 1).float(), "bitwise operation on whole numbers"),
     "not-bits": (lambda x: (~x).float(), "bitwise operation on whole numbers"),
     "where-whole": (lambda x: torch.where(x != 0, x, 3), "selection of whole numbers"),
@@ -155,7 +159,8 @@ def test_what_is_refused_names_the_line(function: Function, message: str) -> Non
 
 def test_the_table_reaches_every_handler(monkeypatch: pytest.MonkeyPatch) -> None:
     reached: set[str] = set()
-    for name in indices.HANDLERS:
+    whole = {**indices.HANDLERS, **selection.HANDLERS}
+    for name in whole:
 
         def noted(b: Any, name: str = name, handler: Any = HANDLERS[name]) -> Any:
             reached.add(name)
@@ -164,7 +169,7 @@ def test_the_table_reaches_every_handler(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setitem(HANDLERS, name, noted)
     for function in CASES.values():
         translated(function, torch.zeros(1, 5, dtype=torch.int64))
-    assert reached == set(indices.HANDLERS)
+    assert reached == set(whole)
 
 
 def test_a_masked_key_has_no_weight() -> None:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from pocketpress.core.errors import SourceError
-from pocketpress.sources.pytorch import find_factory, load_pytorch, user_line
+from pocketpress.sources.pytorch import _check_finite, find_factory, load_pytorch, user_line
 from pocketpress.verify.reference import interpret
 
 CODE = """
@@ -152,3 +152,26 @@ def test_a_file_that_does_not_import(tmp_path: Path) -> None:
 
 def test_an_error_without_user_code_points_to_the_traceback() -> None:
     assert user_line(ValueError("x")) == "the traceback (-v)"
+
+
+class Masked(torch.nn.Module):
+    """Scores with a mask of minus infinity, as `generate_square_subsequent_mask` makes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.full((4, 4), float("-inf")).triu(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(x + self.mask, -1)
+
+
+def test_a_mask_may_hold_minus_infinity_and_a_weight_may_not() -> None:
+    module = Masked()
+    _check_finite(module)
+    module.weight = torch.nn.Parameter(torch.tensor([1.0, float("-inf")]))
+    with pytest.raises(SourceError, match="weight weight holds NaN or infinity"):
+        _check_finite(module)
+    del module.weight
+    module.mask[0, 0] = float("nan")
+    with pytest.raises(SourceError, match="weight mask holds NaN or infinity: got 1 of 16"):
+        _check_finite(module)

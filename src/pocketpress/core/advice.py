@@ -103,7 +103,7 @@ def has_rank_above_five(program: Program, node: Node) -> bool:
     return any(len(program.type(name).shape) > 5 for name in (*node.inputs, *node.outputs))
 
 
-NON_NEGATIVE = frozenset({"sigmoid", "hardsigmoid", "softmax", "exp", "sqrt", "rsqrt", "abs"})
+NON_NEGATIVE = frozenset({"sigmoid", "hardsigmoid", "softmax", "exp", "sqrt", "rsqrt", "abs", "step"})
 _MOVES = frozenset({"concat", "reshape", "permute", "slice", "max_pool2d", "resize_nearest"})
 
 

@@ -9,12 +9,6 @@ _POOL_3D = "pool depth and image one after the other by reshaping, or use a 2-D 
 _CONTROL = "trace the network for one branch: torch.where, or a fixed number of repetitions"
 
 INSTEAD: dict[str, str] = {
-    "mish": "nn.Hardswish, nn.SiLU or nn.ReLU6",
-    "selu": "nn.ELU, or nn.SiLU",
-    "celu": "nn.ELU",
-    "softplus": "torch.exp of the same output, or nn.ReLU",
-    "softsign": "nn.Hardtanh or torch.tanh",
-    "logsigmoid": "torch.log(torch.sigmoid(x))",
     "thresholdedrelu": "nn.ReLU",
     "sin": "make it a buffer where it does not depend on the input",
     "cos": "make it a buffer where it does not depend on the input",
@@ -22,9 +16,6 @@ INSTEAD: dict[str, str] = {
     "ceil": "leave rounding to what reads the output",
     "round": "leave rounding to what reads the output",
     "sign": "x / (abs(x) + eps)",
-    "cumsum": "torch.matmul with a constant triangle of ones",
-    "roll": "torch.cat of two slices",
-    "flip": "torch.cat of slices, or flip outside the network",
     "gather": "index with constants (slices), or nn.Embedding of an input",
     "index": "index with constants that are evenly spaced (slices)",
     "indexput": "torch.cat of the parts",
@@ -61,7 +52,6 @@ INSTEAD: dict[str, str] = {
     "avgpool3d": _POOL_3D,
     "adaptiveavgpool3d": _POOL_3D,
     "adaptivemaxpool3d": _POOL_3D,
-    "adaptivemaxpool2d": "nn.MaxPool2d with a fixed kernel, or torch.amax over the image",
     "upsampletrilinear3d": "resize frame by frame",
     "localresponsenorm": "nn.BatchNorm2d",
     "lrn": "nn.BatchNorm2d",
@@ -106,6 +96,7 @@ FLOAT_INSTEAD: dict[str, str] = {
     "sqrt": "end the network before it, or compare squares",
     "rsqrt": "nn.BatchNorm, whose factors are constants",
     "abs": "nn.ReLU of x and -x",
+    "step": "a mask that the caller gives, or nn.ReLU and clamp of the difference",
     "neg": "the opposite sign in the weights of the layer before",
     "pow": "a product of x with itself",
     "prelu": "nn.LeakyReLU: one slope is a table of 256 integers",

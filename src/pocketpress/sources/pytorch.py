@@ -248,9 +248,16 @@ def _check_eval(module: torch.nn.Module, spec: str) -> None:
 
 
 def _check_finite(module: torch.nn.Module) -> None:
+    """No NaN and no infinity; -inf only outside of parameters, where it is an attention mask."""
+    parameters = {name for name, _ in module.named_parameters()}
     for name, value in module.state_dict().items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            bad = int((~torch.isfinite(value)).sum())
+        if not value.is_floating_point():
+            continue
+        wrong = ~torch.isfinite(value)
+        if name not in parameters:
+            wrong &= ~torch.isneginf(value)
+        if bool(wrong.any()):
+            bad = int(wrong.sum())
             raise SourceError(
                 f"weight {name} holds NaN or infinity",
                 got=f"{bad} of {value.numel()} values",

@@ -211,7 +211,7 @@ _case("gelu", "tanh", lambda h: h.apply([h.input(_IMAGE)], approximate="tanh"))
 _case("exp", "image", lambda h: h.apply([h.input(_IMAGE, scale=0.02)]))
 for _op in ("log", "sqrt", "rsqrt"):
     _case(_op, "image", lambda h: h.apply([h.positive(_IMAGE)]))
-for _op in ("abs", "neg"):
+for _op in ("abs", "neg", "step"):
     _case(_op, "image", lambda h: h.apply([h.input(_IMAGE)]))
 _case(
     "prelu", "image", lambda h: h.apply([h.input(_IMAGE), h.constant(h.rng.uniform(0.05, 0.4, 6))]), half=True

@@ -189,12 +189,59 @@ def test_a_mean_with_a_wide_border_is_that_of_tensorflow(tmp_path: Path) -> None
     np.testing.assert_allclose(found.reshape(-1), [2.0, 2.5, 3.0, 3.5])
 
 
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_an_embedding_takes_whole_numbers(dtype: str, tmp_path: Path) -> None:
+    """A mean leaves masked steps out; an input that an embedding alone reads is whole, whatever it says."""
+    model = randomised(
+        keras.Sequential(
+            [
+                layers.Input((6,), dtype=dtype, name="words"),
+                layers.Embedding(9, 4, mask_zero=True),
+                layers.GlobalAveragePooling1D(),
+                layers.Dense(2),
+            ]
+        )
+    )
+    words = np.array([[3, 8, 1, 7, 0, 0]])
+    path = saved(tmp_path, model)
+    wanted = computed(model, words.astype(dtype))[0]
+    program = program_of(path)
+    assert program.type("words").dtype == "int32"
+    got = interpret(program, {"words": words.astype(np.int32)})
+    np.testing.assert_allclose(got[program.outputs[0]], wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_layer_at_every_step(tmp_path: Path) -> None:
+    inner = chain((6, 6, 2), layers.Conv2D(3, 3), layers.GlobalMaxPooling2D())
+    model = chain((4, 6, 6, 2), layers.TimeDistributed(inner), layers.TimeDistributed(layers.Dense(2)))
+    found = ops(check(tmp_path, randomised(model), "net.keras"))
+    assert found.count("conv2d") == found.count("linear") == 1
+
+
+def test_a_layer_at_every_step_takes_no_mask(tmp_path: Path) -> None:
+    steps = (layers.Masking(), layers.TimeDistributed(layers.LayerNormalization(name="norm"), name="each"))
+    with pytest.raises(UnsupportedError, match=r"layer each \(TimeDistributed\) in a network with masks"):
+        load_source(str(saved(tmp_path, chain((4, 2), *steps))))
+
+
+def test_activations_by_name(tmp_path: Path) -> None:
+    names = ("selu", "softplus", "mish", "softsign", "log_sigmoid", "celu", "squareplus", "soft_shrink")
+    check(
+        tmp_path,
+        randomised(
+            joined((5,), lambda x: layers.Concatenate()([layers.Dense(3, activation=n)(x) for n in names]))
+        ),
+        "net.keras",
+    )
+
+
 def test_other_recurrent_layers_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="got ConvLSTM1D; use GRU, LSTM"):
         load_source(str(saved(tmp_path, chain((5, 6, 3), layers.ConvLSTM1D(4, 3)))))
 
 
 def test_an_operator_that_no_runtime_has_names_its_layer(tmp_path: Path) -> None:
-    model = chain(I4, layers.Conv2D(4, 1, name="first"), layers.Activation("mish", name="strange"))
-    with pytest.raises(UnsupportedError, match=r"^node strange \(Activation\): operator aten::softplus"):
+    strange = layers.Conv2DTranspose(2, 3, dilation_rate=2, name="strange")
+    model = chain(I4, layers.Conv2D(4, 1, name="first"), strange)
+    with pytest.raises(UnsupportedError, match=r"^node strange \(Conv2DTranspose\): transposed convolution"):
         load_source(str(saved(tmp_path, model)))

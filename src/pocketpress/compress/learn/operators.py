@@ -106,6 +106,7 @@ _UNCLAMPED: dict[str, Operator] = {
     "rsqrt": lambda i, a: torch.rsqrt(i[0]),
     "abs": lambda i, a: torch.abs(i[0]),
     "neg": lambda i, a: torch.neg(i[0]),
+    "step": lambda i, a: torch.gt(i[0], 0).float(),
     "prelu": lambda i, a: F.prelu(i[0], i[1]),
     **recurrent.OPERATORS,
     "embedding": lambda i, a: F.embedding(i[0], i[1]),

@@ -12,7 +12,7 @@ from pocketpress.core.target import Skipped
 BINARY = ("add", "sub", "mul")
 PRODUCTS = ("conv2d", "conv_transpose2d", "linear")
 WHOLE = ("embedding", "cast")
-MASK_OPS = ("add", "sub", "mul", "neg", "abs", "clamp", "reshape", "permute", "slice", "concat")
+MASK_OPS = ("add", "sub", "mul", "neg", "abs", "step", "clamp", "reshape", "permute", "slice", "concat")
 """What makes a mask of what the caller gives."""
 
 

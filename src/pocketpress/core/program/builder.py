@@ -41,6 +41,10 @@ class ProgramBuilder:
         """The value of ``name`` when it is a constant."""
         return self._constants.get(name)
 
+    def producer(self, name: str) -> Node | None:
+        """The node that computes ``name``; None of an input or a constant."""
+        return next((node for node in self._nodes if name in node.outputs), None)
+
     def input(self, name: str, type_: TensorType) -> str:
         """Declare a program input."""
         name = self.unique(name)

@@ -63,6 +63,7 @@ ELEMENTWISE_OPS = frozenset(
         "rsqrt",
         "abs",
         "neg",
+        "step",
     }
 )
 _AXIS_OPS = frozenset({"concat", "mean", "softmax", "pad", "slice"})

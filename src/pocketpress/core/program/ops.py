@@ -80,6 +80,7 @@ OPS: dict[str, OpSpec] = {
     "rsqrt": OpSpec((1, 1), (), "float", "1 / square root"),
     "abs": OpSpec((1, 1), (), "float", "absolute value"),
     "neg": OpSpec((1, 1), (), "float", "-x"),
+    "step": OpSpec((1, 1), (), "float", "1 if x > 0 else 0: what comparisons of reals are made of"),
     "prelu": OpSpec((2, 2), (), "float", "x if x > 0 else slope[c] * x, slope of shape (C,)"),
     # over time (`recurrent` has the step of each; the sequence is the first axis)
     "gru": OpSpec(

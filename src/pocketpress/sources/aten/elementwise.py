@@ -27,6 +27,7 @@ def _scaled(b: Bound, value: str, factor: float) -> str:
 
 def emit_binary(b: Bound, op: str, left: Any, right: Any, *, last: bool = True) -> str:
     """Append a binary operator; a constant left operand of add and mul moves to the right."""
+    left, right = _promoted(b, left, right), _promoted(b, right, left)
     if op in ("add", "mul") and not isinstance(left, str):
         left, right = right, left
     if op == "div" and not isinstance(right, str):
@@ -39,6 +40,14 @@ def emit_binary(b: Bound, op: str, left: Any, right: Any, *, last: bool = True) 
     shape = np.broadcast_shapes(b.shape(inputs[0]), b.shape(inputs[1]))
     attrs = {"clamp": None} if op in ("add", "sub", "mul") else {}
     return b.emit(op, inputs, shape, last=last, **attrs)
+
+
+def _promoted(b: Bound, value: Any, other: Any) -> Any:
+    """A constant of whole numbers beside a real tensor is real."""
+    constant = isinstance(value, torch.Tensor) and not value.is_floating_point()
+    if constant and isinstance(other, str) and b.builder.type(other).dtype == "float32":
+        return value.float()
+    return value
 
 
 def div(b: Bound) -> str:
@@ -95,21 +104,9 @@ def silu(b: Bound) -> str:
     return emit_binary(b, "mul", x, gate)
 
 
-def mish_refused(b: Bound) -> str:
-    """Operators with no mobile kernel."""
-    raise b.refuse("this activation has no mobile kernel", "use hardswish, SiLU or ReLU6")
-
-
 def leaky_relu(b: Bound) -> str:
     """x or slope * x."""
     return b.emit("leaky_relu", [b.activation()], b.out_shape, slope=float(b["negative_slope"]))
-
-
-def elu(b: Bound) -> str:
-    """aten::elu with unit scales."""
-    if b["scale"] != 1 or b["input_scale"] != 1:
-        raise b.refuse("elu with scales (SELU)")
-    return b.emit("elu", [b.activation()], b.out_shape, alpha=float(b["alpha"]))
 
 
 def gelu(b: Bound) -> str:
@@ -194,17 +191,16 @@ HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::clip": _clamp("min", "max"),
     "aten::silu": silu,
     "aten::silu_": silu,
-    "aten::mish": mish_refused,
     "aten::leaky_relu": leaky_relu,
     "aten::leaky_relu_": leaky_relu,
-    "aten::elu": elu,
-    "aten::elu_": elu,
     "aten::gelu": gelu,
     "aten::prelu": prelu,
     "aten::pow": power,
     "aten::square": square,
     "aten::dropout": dropout,
     "aten::dropout_": dropout,
+    "aten::alpha_dropout": dropout,
+    "aten::feature_alpha_dropout": dropout,
     "aten::feature_dropout": dropout,
     "aten::contiguous": identity,
     "aten::clone": identity,

@@ -6,23 +6,17 @@ are only moved, looked up (`embedding`) or made real (`cast`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
 from pocketpress.sources.aten.bound import Bound, axis_of
+from pocketpress.sources.aten.comparisons import compare, emit_not
 from pocketpress.sources.aten.elementwise import emit_binary
-from pocketpress.sources.aten.shapes import emit_slice
+from pocketpress.sources.aten.shapes import MAX_RUNS, emit_gather, emit_slice, runs_of
 
-MASKED = -1e4
-"""What is added to the score of a masked key: its weight is 0 in float32, and float16 holds the number."""
-MAX_RUNS = 32
-"""Slices that one selection may become."""
-LOWEST = float(torch.finfo(torch.float32).min)
-_SOFTMAXES = ("aten::softmax", "aten::_softmax", "aten::scaled_dot_product_attention")
-_ON_THE_WAY = ("aten::add", "aten::view", "aten::reshape", "aten::expand", "aten::unsqueeze", "aten::slice")
 _WHOLE = ("int32", "int64")
 _WHOLE_TORCH = (torch.int32, torch.int64)
 
@@ -39,9 +33,9 @@ def embedding(b: Bound) -> str:
 
 def to_dtype(b: Bound) -> str:
     """A cast to float32, to a truth value, or to the dtype that the tensor has."""
-    x, wanted = b.activation(), b.args.get("dtype")
+    x, wanted = b.activation(), b.node.meta["val"].dtype
     whole = b.builder.type(x).dtype in _WHOLE
-    if wanted is None or (whole and wanted in _WHOLE_TORCH):
+    if whole and wanted in _WHOLE_TORCH:
         return x
     if wanted is torch.float32:
         return _real(b, x)
@@ -67,31 +61,34 @@ def _differs(b: Bound, x: str, number: float, *, last: bool = True) -> str:
     return b.emit("clamp", [size], b.shape(x), last=last, low=None, high=1.0)
 
 
-def _not(b: Bound, truth: str, *, last: bool = True) -> str:
-    return emit_binary(b, "add", emit_binary(b, "mul", truth, -1.0, last=False), 1.0, last=last)
-
-
 def _compared(kind: str) -> Callable[[Bound], str]:
-    """A comparison of whole numbers, exact in float32 below 2^24: a difference, limited to 0 and 1."""
+    """A comparison; of whole numbers, exact in float32 below 2^24, a difference, limited to 0 and 1."""
 
     def handler(b: Bound) -> str:
         left, right = _whole(b, b["self"]), _whole(b, b["other"])
         if left is None or right is None:
-            raise b.refuse("comparison of tensors", "compare whole numbers")
+            return compare(b, kind, _comparable(b, b["self"]), _comparable(b, b["other"]))
         if kind in ("eq", "ne") and isinstance(right, (int, float)):
             differs = _differs(b, b["self"], right, last=kind == "ne")
-            return _not(b, differs) if kind == "eq" else differs
+            return emit_not(b, differs) if kind == "eq" else differs
         first, second = (right, left) if kind in ("lt", "le") else (left, right)
         distance = emit_binary(b, "sub", first, second, last=False)
         if kind in ("eq", "ne"):
             size = b.emit("abs", [distance], b.out_shape, last=False)
             differs = b.emit("clamp", [size], b.out_shape, last=kind == "ne", low=None, high=1.0)
-            return _not(b, differs) if kind == "eq" else differs
+            return emit_not(b, differs) if kind == "eq" else differs
         if kind in ("le", "ge"):
             distance = emit_binary(b, "add", distance, 1.0, last=False)
         return b.emit("clamp", [distance], b.out_shape, low=0.0, high=1.0)
 
     return handler
+
+
+def _comparable(b: Bound, value: Any) -> Any:
+    """A number, or a real tensor."""
+    if isinstance(value, torch.Tensor):
+        return value.item() if value.numel() == 1 else value.float()
+    return _real(b, value, last=False) if isinstance(value, str) else value
 
 
 def _whole(b: Bound, value: Any) -> Any:
@@ -101,105 +98,6 @@ def _whole(b: Bound, value: Any) -> Any:
     if isinstance(value, str):
         return _real(b, value, last=False) if b.builder.type(value).dtype in _WHOLE else None
     return value if isinstance(value, int) else None
-
-
-def both(b: Bound) -> str:
-    """aten::logical_and and ``&`` of truth values: their product."""
-    if not (b.is_truth("self") and b.is_truth("other")):
-        raise b.refuse("bitwise operation on whole numbers")
-    known = next((v for v in (b["self"], b["other"]) if isinstance(v, torch.Tensor)), None)
-    held = next(v for v in (b["self"], b["other"]) if isinstance(v, str))
-    if known is not None and bool(known.all()) and b.shape(held) == b.out_shape:
-        return held
-    left, right = (v if isinstance(v, str) else v.float() for v in (b["self"], b["other"]))
-    return emit_binary(b, "mul", left, right)
-
-
-def opposite(b: Bound) -> str:
-    """aten::logical_not and ``~`` of a truth value."""
-    if not b.is_truth("self"):
-        raise b.refuse("bitwise operation on whole numbers")
-    return _not(b, b.activation())
-
-
-def where(b: Bound) -> str:
-    """aten::where: mask * a + (1 - mask) * b; minus infinity is `MASKED` before a softmax."""
-    return _select(b, b["condition"], "condition", b["self"], b["other"])
-
-
-def masked_fill(b: Bound) -> str:
-    """aten::masked_fill: ``where(mask, value, self)``."""
-    return _select(b, b["mask"], "mask", b["value"], b["self"])
-
-
-def _select(b: Bound, truth: Any, name: str, chosen: Any, other: Any) -> str:
-    """``truth * chosen + (1 - truth) * other``, which is exact for finite numbers."""
-    if isinstance(truth, torch.Tensor) and truth.dtype is torch.bool:
-        return _select_by_constant(b, truth, _finite(b, chosen), _finite(b, other))
-    if not isinstance(truth, str) or not b.is_truth(name):
-        raise b.refuse("selection by numbers", "compare whole numbers to get the condition")
-    terms = []
-    for mask, value in ((truth, _finite(b, chosen)), (None, _finite(b, other))):
-        if isinstance(value, (str, torch.Tensor)) or value:
-            mask = _not(b, truth, last=False) if mask is None else mask
-            terms.append(emit_binary(b, "mul", mask, value, last=False))
-    if len(terms) < 2:
-        return _grown(b, terms[0] if terms else emit_binary(b, "mul", truth, 0.0, last=False))
-    return emit_binary(b, "add", *terms)
-
-
-def _select_by_constant(b: Bound, truth: torch.Tensor, chosen: Any, other: Any) -> str:
-    """Activations times their part of the mask, plus one constant; for masked scores the sum alone."""
-    parts = [(truth, chosen), (~truth, other)]
-    terms = [(mask, value) for mask, value in parts if isinstance(value, str)]
-    constant = torch.zeros(())
-    for mask, value in parts:
-        if not isinstance(value, str):
-            constant = constant + torch.where(mask, value, 0.0)
-    if not terms:
-        raise b.refuse("selection among constants", "make the result a buffer of the network")
-    hidden = constant == MASKED
-    if len(terms) == 1 and bool((hidden | (constant == 0)).all()) and _masks_scores(b.node):
-        return emit_binary(b, "add", terms[0][1], constant)
-    products = [emit_binary(b, "mul", value, mask.float(), last=False) for mask, value in terms]
-    if len(products) == 2:
-        return emit_binary(b, "add", *products)
-    if bool((constant != 0).any()):
-        return emit_binary(b, "add", products[0], constant)
-    return _grown(b, products[0])
-
-
-def _grown(b: Bound, term: str) -> str:
-    """The term in the shape of the result, which the other one, of zeros, would have given it."""
-    if b.shape(term) == b.out_shape:
-        return term
-    return emit_binary(b, "add", term, torch.zeros(b.out_shape))
-
-
-def _finite(b: Bound, value: Any) -> Any:
-    """A number, a constant or a computed tensor that selection by a product can take."""
-    number = _number(b, value)
-    if number is not None:
-        return number
-    if isinstance(value, str) and b.builder.type(value).dtype == "float32":
-        return value
-    if isinstance(value, torch.Tensor) and value.dtype is torch.float32:
-        if _masks_scores(b.node):
-            value = torch.where(value <= LOWEST, MASKED, value)
-        if bool(torch.isfinite(value).all()):
-            return value
-    raise b.refuse("selection of whole numbers or of infinite ones", "select finite real numbers")
-
-
-def _number(b: Bound, value: Any) -> float | None:
-    """A number, or the one number of a constant; None if there is none, or an infinite one."""
-    if isinstance(value, torch.Tensor) and value.numel() == 1:
-        value = value.item()
-    if not isinstance(value, (int, float)):
-        return None
-    if value <= LOWEST and _masks_scores(b.node):
-        return MASKED
-    return float(value) if np.isfinite(value) else None
 
 
 def write(b: Bound) -> str:
@@ -222,7 +120,7 @@ def write(b: Bound) -> str:
     differs = b.emit("clamp", [size], line, last=False, low=None, high=1.0)
     kept = emit_binary(b, "mul", x, differs, last=False)
     return emit_binary(
-        b, "add", kept, emit_binary(b, "mul", _not(b, differs, last=False), values, last=False)
+        b, "add", kept, emit_binary(b, "mul", emit_not(b, differs, last=False), values, last=False)
     )
 
 
@@ -234,14 +132,6 @@ def _place(b: Bound) -> tuple[int, Any]:
     if len(given) != 1:
         raise b.refuse("writing at indices of several axes", "write along one axis")
     return given[0]
-
-
-def _masks_scores(node: torch.fx.Node) -> bool:
-    """Whether everything that reads a tensor is a move, a sum or a softmax, which ends the way."""
-    names = {user: getattr(getattr(user.target, "_schema", None), "name", "") for user in node.users}
-    return bool(names) and all(
-        name in _SOFTMAXES or (name in _ON_THE_WAY and _masks_scores(user)) for user, name in names.items()
-    )
 
 
 def index(b: Bound) -> str:
@@ -259,26 +149,10 @@ def index_select(b: Bound) -> str:
     if isinstance(chosen, str):
         raise b.refuse("indices that are computed at run time", "use an embedding")
     axis = axis_of(int(b["dim"]), len(b.shape(x)))
-    runs = _runs(chosen.reshape(-1).tolist())
-    if not 1 <= len(runs) <= MAX_RUNS:
+    places = chosen.reshape(-1).tolist()
+    if not 1 <= len(runs_of(places)) <= MAX_RUNS:
         return _picked(b, x, _places(b, x).index_select(axis, chosen))
-    if len(runs) == 1:
-        return emit_slice(b, x, axis, runs[0].start, len(runs[0]), runs[0].step)
-    parts = [emit_slice(b, x, axis, run[0], len(run), run.step, last=False) for run in runs]
-    return b.emit("concat", parts, b.out_shape, axis=axis)
-
-
-def _runs(chosen: Sequence[int]) -> list[range]:
-    """Indices as few ranges of positive steps, from the left."""
-    runs: list[range] = []
-    for index in chosen:
-        last = runs[-1] if runs else range(0)
-        step = index - last[-1] if len(last) else 0
-        if len(last) and step > 0 and (len(last) == 1 or step == last.step):
-            runs[-1] = range(last[0], index + 1, step)
-        else:
-            runs.append(range(index, index + 1))
-    return runs
+    return emit_gather(b, x, axis, places)
 
 
 def _places(b: Bound, x: str) -> torch.Tensor:
@@ -297,29 +171,17 @@ def _picked(b: Bound, x: str, places: torch.Tensor) -> str:
     return b.emit("reshape", [x], b.out_shape, shape=b.out_shape)
 
 
-def additive_mask(b: Bound, name: str) -> Any:
-    """Argument ``name`` as what is added to scores: 0 where true, else `MASKED`; None for nothing."""
-    mask = b[name]
-    if mask is None or not b.is_truth(name):
-        return mask
-    if isinstance(mask, torch.Tensor):
-        return None if bool(mask.all()) else torch.where(mask, 0.0, MASKED)
-    hidden = emit_binary(b, "add", mask, -1.0, last=False)
-    return emit_binary(b, "mul", hidden, -MASKED, last=False)
-
+_OTHER_NAMES = {
+    "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+}  # fmt: skip
 
 HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::embedding": embedding,
     "aten::to": to_dtype,
+    "aten::type_as": to_dtype,
     "aten::_to_copy": to_dtype,
     **{f"aten::{kind}": _compared(kind) for kind in ("eq", "ne", "lt", "le", "gt", "ge")},
-    "aten::__and__": both,
-    "aten::bitwise_and": both,
-    "aten::logical_and": both,
-    "aten::bitwise_not": opposite,
-    "aten::logical_not": opposite,
-    "aten::where": where,
-    "aten::masked_fill": masked_fill,
+    **{f"aten::{name}": _compared(kind) for name, kind in _OTHER_NAMES.items()},
     **{f"aten::{name}": write for name in ("index_copy", "index_copy_", "index_put", "index_put_")},
     "aten::index": index,
     "aten::index_select": index_select,

@@ -53,11 +53,13 @@ def _conv2d(b: Bound, x: str, weight: Any, bias: Any, pads: tuple[int, int, int,
 def conv1d(b: Bound) -> str:
     """aten::conv1d as a 2-D convolution over height one."""
     x, weight = b.activation("input"), b["weight"]
-    if isinstance(weight, str) or isinstance(b["padding"], str):
-        raise b.refuse("conv1d with a computed weight or named padding")
+    if isinstance(weight, str):
+        raise b.refuse("convolution with a computed weight")
+    if len(b.shape(x)) != 3:
+        raise b.refuse("convolution without a batch axis", "add a batch axis of one")
     n, c, length = b.shape(x)
     image = b.emit("reshape", [x], (n, c, 1, length), last=False, shape=(n, c, 1, length))
-    pad = int(b["padding"][0])
+    left, right = _line_pads(b, weight)
     out = b.out_shape
     y = b.emit(
         "conv2d",
@@ -65,8 +67,40 @@ def conv1d(b: Bound) -> str:
         (out[0], out[1], 1, out[2]),
         last=False,
         stride=(1, int(b["stride"][0])),
-        pads=(0, pad, 0, pad),
+        pads=(0, left, 0, right),
         dilation=(1, int(b["dilation"][0])),
+        groups=int(b["groups"]),
+        clamp=None,
+    )
+    return b.emit("reshape", [y], out, shape=out)
+
+
+def _line_pads(b: Bound, weight: torch.Tensor) -> tuple[int, int]:
+    if not isinstance(b["padding"], str):
+        return (int(b["padding"][0]),) * 2
+    total = 0 if b["padding"] == "valid" else int(b["dilation"][0]) * (weight.shape[2] - 1)
+    return total // 2, total - total // 2
+
+
+def conv_transpose1d(b: Bound) -> str:
+    """aten::conv_transpose1d as a 2-D one over height one."""
+    x, weight = b.activation("input"), b["weight"]
+    if isinstance(weight, str):
+        raise b.refuse("transposed convolution with a computed weight")
+    if int(b["dilation"][0]) != 1:
+        raise b.refuse("transposed convolution with dilation")
+    if len(b.shape(x)) != 3:
+        raise b.refuse("convolution without a batch axis", "add a batch axis of one")
+    shape, pad, out = (*b.shape(x)[:2], 1, b.shape(x)[2]), int(b["padding"][0]), b.out_shape
+    image = b.emit("reshape", [x], shape, last=False, shape=shape)
+    y = b.emit(
+        "conv_transpose2d",
+        [image, *_weights(b, weight.unsqueeze(2), b["bias"])],
+        (*out[:2], 1, out[2]),
+        last=False,
+        stride=(1, int(b["stride"][0])),
+        pads=(0, pad, 0, pad),
+        output_padding=(0, int(b["output_padding"][0])),
         groups=int(b["groups"]),
         clamp=None,
     )
@@ -135,6 +169,7 @@ def matmul(b: Bound) -> str:
 HANDLERS = {
     "aten::conv2d": conv2d,
     "aten::conv1d": conv1d,
+    "aten::conv_transpose1d": conv_transpose1d,
     "aten::conv_transpose2d": conv_transpose2d,
     "aten::convolution": convolution,
     "aten::linear": linear,

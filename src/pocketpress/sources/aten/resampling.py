@@ -88,6 +88,31 @@ def bilinear(b: Bound) -> str:
     return b.emit("resize_bilinear", [x], b.out_shape, size=size, align_corners=corners)
 
 
+def _lengthened(b: Bound) -> str:
+    """Sequences (N, C, L), as linear products with what torch does to the unit sequences."""
+    x = _image(b)
+    have, want = b.shape(x)[-1], b.out_shape[-1]
+    unit = torch.eye(have)[None]
+    given = b.args.get("scale_factors") or [b.args.get("scales")]
+    more = [bool(b["align_corners"])] if "align_corners" in b.args else []
+    op = torch.ops.aten.upsample_linear1d if more else torch.ops.aten.upsample_nearest1d
+    matrix = op(unit, [want], *more, given[0])[0].T
+    return _times(b, x, matrix, b.out_shape, last=True)
+
+
+def nearest1d(b: Bound) -> str:
+    """Nearest neighbour of sequences: of an image of height one where positions follow from the sizes."""
+    x = _image(b)
+    n, c, have = b.shape(x)
+    want = b.out_shape[-1]
+    given = (b.args.get("scale_factors") or [b.args.get("scales")])[0]
+    if given is not None and abs(have * given - want) >= 1e-6 * want:
+        return _lengthened(b)
+    image = b.emit("reshape", [x], (n, c, 1, have), last=False, shape=(n, c, 1, have))
+    made = b.emit("resize_nearest", [image], (n, c, 1, want), last=False, size=(1, want))
+    return b.emit("reshape", [made], b.out_shape, shape=b.out_shape)
+
+
 def _by_matrix(op: Any) -> Callable[[Bound], str]:
     def handler(b: Bound) -> str:
         return _resampled(b, _image(b), op, bool(b["align_corners"]))
@@ -100,10 +125,10 @@ def _resampled(b: Bound, x: str, op: Any, *more: Any) -> str:
     (height, width), out, scales = b.shape(x)[2:], b.out_shape[2:], _scales(b)
     rows = op(torch.eye(width)[None, None], [width, out[1]], *more, None, scales[1])
     columns = op(torch.eye(height)[None, None], [out[0], height], *more, scales[0], None)
-    return _separable(b, x, rows[0, 0].T, columns[0, 0])
+    return separable(b, x, rows[0, 0].T, columns[0, 0])
 
 
-def _separable(b: Bound, x: str, along_width: torch.Tensor, along_height: torch.Tensor) -> str:
+def separable(b: Bound, x: str, along_width: torch.Tensor, along_height: torch.Tensor) -> str:
     """``along_height @ image @ along_width.T`` for every channel; matrices of shape (out, in)."""
     n, c, height, _ = b.shape(x)
     rows = _times(b, x, along_width, (n, c, height, len(along_width)))
@@ -134,7 +159,7 @@ def grid_sampler(b: Bound) -> str:
     options = (int(b["interpolation_mode"]), int(b["padding_mode"]), corners)
     matrices = _aligned(grid, b.shape(x)[2:], options) if mode == "bilinear" else None
     if matrices is not None:
-        return _separable(b, x, *matrices)
+        return separable(b, x, *matrices)
     return _constant_grid(b, x, grid, options)
 
 
@@ -201,6 +226,19 @@ def _computed_grid(b: Bound, x: str, grid: str, mode: str, padding: str, corners
     return b.emit("reshape", [taken], b.out_shape, shape=b.out_shape)
 
 
+def affine_grid(b: Bound) -> str:
+    """aten::affine_grid_generator: the places (x, y, 1) of all pixels times a computed matrix."""
+    theta, size = b.activation("theta"), [int(n) for n in b["size"]]
+    if len(size) != 4 or size[0] != 1:
+        raise b.refuse("affine_grid of volumes or of several images", "warp one image at a time")
+    plain = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+    places = torch.affine_grid_generator(plain, size, bool(b["align_corners"])).reshape(1, -1, 2)
+    places = torch.cat([places, torch.ones(1, places.shape[1], 1)], -1)
+    turned = emit_permute(b, theta, (0, 2, 1), last=False)
+    grid = b.emit("matmul", [b.tensor(places, "places"), turned], (1, places.shape[1], 2), last=False)
+    return b.emit("reshape", [grid], b.out_shape, shape=b.out_shape)
+
+
 def _hats(b: Bound, grid: str, which: int, size: int, corners: bool, border: bool) -> str:
     """How near every place is to each pixel of an axis, 1 to 0 at a distance of 1: (places, size)."""
     places = b.builder.type(grid).elements // 2
@@ -217,12 +255,15 @@ def _hats(b: Bound, grid: str, which: int, size: int, corners: bool, border: boo
 
 
 HANDLERS: dict[str, Callable[[Bound], Any]] = {
+    "aten::upsample_nearest1d": nearest1d,
+    "aten::upsample_linear1d": _lengthened,
     "aten::upsample_nearest2d": nearest,
     "aten::_upsample_nearest_exact2d": nearest_exact,
     "aten::upsample_bilinear2d": bilinear,
     "aten::upsample_bicubic2d": _by_matrix(torch.ops.aten.upsample_bicubic2d),
     "aten::_upsample_bicubic2d_aa": _by_matrix(torch.ops.aten._upsample_bicubic2d_aa),
     "aten::_upsample_bilinear2d_aa": _by_matrix(torch.ops.aten._upsample_bilinear2d_aa),
+    "aten::affine_grid_generator": affine_grid,
     "aten::grid_sampler": grid_sampler,
     "aten::grid_sampler_2d": grid_sampler,
 }

@@ -21,29 +21,41 @@ from pocketpress.core.program import Program, ProgramBuilder, TensorType
 from pocketpress.core.program.ir import Array
 from pocketpress.sources.aten import (
     attention,
+    comparisons,
+    composed,
+    decompose,
     einsum,
     elementwise,
     indices,
     normalization,
+    pooling,
     products,
     recurrent,
     reductions,
     resampling,
+    selection,
     shapes,
+    writes,
 )
 from pocketpress.sources.aten.bound import Bound
+from pocketpress.sources.aten.in_place import without_aliases
 
 Handler = Callable[[Bound], Any]
 
 HANDLERS: dict[str, Handler] = {
     **products.HANDLERS,
     **elementwise.HANDLERS,
+    **comparisons.HANDLERS,
+    **composed.HANDLERS,
     **normalization.HANDLERS,
+    **pooling.HANDLERS,
     **reductions.HANDLERS,
     **shapes.HANDLERS,
+    **writes.HANDLERS,
     **resampling.HANDLERS,
     **attention.HANDLERS,
     **einsum.HANDLERS,
+    **selection.HANDLERS,
     **indices.HANDLERS,
     **recurrent.HANDLERS,
 }
@@ -58,6 +70,7 @@ def to_program(exported: torch.export.ExportedProgram) -> tuple[Program, tuple[t
         UnsupportedError: a dtype outside the vocabulary.
         BlockedError: operators outside the vocabulary, or in a form that is; all of them.
     """
+    exported = without_aliases(exported)
     module = exported.module(check_guards=False)
     builder = ProgramBuilder(reserved=_reserved(module, exported))
     values: dict[torch.fx.Node, Any] = {}
@@ -187,6 +200,16 @@ def _call(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: Progra
     if not any(_is_computed(values[n]) for n in node.all_input_nodes):
         assert callable(node.target)
         return node.target(*args, **kwargs)
+    try:
+        return _handled(node, args, kwargs, builder)
+    except UnsupportedError:
+        found = _by_parts(node, values, builder)
+        if found is None:
+            raise
+        return found
+
+
+def _handled(node: torch.fx.Node, args: Any, kwargs: Any, builder: ProgramBuilder) -> Any:
     schema = getattr(node.target, "_schema", None)
     name = _operator(node)
     handler = HANDLERS.get(name)
@@ -196,6 +219,28 @@ def _call(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: Progra
             next_step=instead_of(name) or "replace it by supported operators (docs/support.md)",
         )
     return handler(Bound.of(node, schema, args, kwargs, builder, source_line(node)))
+
+
+def _by_parts(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: ProgramBuilder) -> Any:
+    """A call as calls that are supported; None where it has no such parts."""
+    graph = decompose.parts(node, HANDLERS)
+    if graph is None:
+        return None
+    inner: dict[torch.fx.Node, Any] = {}
+    given = iter([values[tensor] for tensor in decompose.tensors_of(node)])
+    try:
+        for part in graph.graph.nodes:
+            if part.op == "placeholder":
+                inner[part] = next(given)
+            elif part.op == "get_attr":
+                inner[part] = _attribute(graph, str(part.target))
+            elif part.op == "call_function":
+                inner[part] = _call(part, inner, builder)
+            elif part.op == "output":
+                return torch.fx.node.map_arg(part.args[0], lambda n: inner[n])
+    except (UnsupportedError, KeyError, IndexError, TypeError, ValueError):
+        return None
+    return None
 
 
 def _is_computed(value: Any) -> bool:

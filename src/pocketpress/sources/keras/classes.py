@@ -32,6 +32,7 @@ LAYERS = _names(
         GroupedQueryAttention UpSampling1D UpSampling2D ZeroPadding1D ZeroPadding2D Cropping1D
         Cropping2D Rescaling Resizing CenterCrop RandomFlip RandomRotation RandomZoom RandomContrast
         RandomBrightness RandomTranslation RandomCrop GRU LSTM SimpleRNN Bidirectional
+        TimeDistributed
     """
 )
 """Layers of ``keras.layers`` that compute from their configuration and their weights alone."""
@@ -45,9 +46,9 @@ REFUSED = {
         ("TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"), "it wraps a network of another library"
     ),
     **dict.fromkeys(
-        ("RNN", "ConvLSTM1D", "ConvLSTM2D", "TimeDistributed", "LSTMCell", "GRUCell", "SimpleRNNCell",
+        ("RNN", "ConvLSTM1D", "ConvLSTM2D", "LSTMCell", "GRUCell", "SimpleRNNCell",
          "StackedRNNCells"),
-        "use GRU, LSTM, SimpleRNN or Bidirectional, and Dense instead of TimeDistributed",
+        "use GRU, LSTM, SimpleRNN or Bidirectional",
     ),
 }  # fmt: skip
 """Why some well-known classes cannot be read."""
@@ -55,7 +56,8 @@ REFUSED = {
 ACTIVATIONS = _names(
     """
         linear relu relu6 elu selu gelu sigmoid hard_sigmoid tanh hard_tanh silu swish hard_silu
-        hard_swish softmax log_softmax leaky_relu exponential softplus softsign mish log_sigmoid
+        celu squareplus tanh_shrink
+        soft_shrink hard_swish softmax log_softmax leaky_relu exponential softplus softsign mish log_sigmoid
     """
 )
 
@@ -66,7 +68,7 @@ OPERATIONS = {
         Absolute Abs Add Subtract Multiply Divide TrueDivide Negative Maximum Minimum Power Square
         Sqrt Exp Log Reciprocal Clip Mean Sum Max Min Reshape Squeeze ExpandDims Transpose Swapaxes
         Moveaxis Concatenate Stack Split Pad GetItem Matmul Tanh BroadcastTo Repeat Tile Einsum
-        Tensordot Dot
+        Tensordot Dot Var Std Flip Roll Cumsum
         """
         ),
         "keras.src.ops.numpy",

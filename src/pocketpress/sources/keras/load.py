@@ -11,6 +11,7 @@ import torch
 from pocketpress.core.errors import SourceError, UnsupportedError
 from pocketpress.sources.keras.backend import import_keras
 from pocketpress.sources.keras.build import build
+from pocketpress.sources.keras.look_up import take_indices
 from pocketpress.sources.keras.network import KerasNetwork
 from pocketpress.sources.keras.read import read_keras
 
@@ -37,6 +38,7 @@ def load_keras(path: Path, shapes: Shapes | None = None) -> tuple[KerasNetwork, 
     """
     keras = import_keras()
     model = build(read_keras(path), str(path))
+    take_indices(model)
     with keras.device("cpu"):
         examples = _examples(model, shapes, path)
         return KerasNetwork(model).eval(), examples

@@ -9,10 +9,16 @@ from typing import Any
 from torch import Tensor, nn
 from torch.fx.traceback import annotate
 
-from pocketpress.sources.keras import pooling, recurrent, resizing
+from pocketpress.sources.keras import look_up, pooling, recurrent, resizing, time_distributed
 from pocketpress.sources.named import ANNOTATION, with_parameters
 
-CALLS: dict[str, Callable[..., Any]] = {**pooling.CALLS, **recurrent.CALLS, **resizing.CALLS}
+CALLS: dict[str, Callable[..., Any]] = {
+    **look_up.CALLS,
+    **pooling.CALLS,
+    **recurrent.CALLS,
+    **resizing.CALLS,
+    **time_distributed.CALLS,
+}
 """What replaces a layer's own call, which would not export or not be exact, by the layer's class."""
 
 
@@ -29,6 +35,7 @@ class KerasNetwork(nn.Module):
         self.names = _unique([str(tensor._keras_history.operation.name) for tensor in model.outputs])
         layers = list(model._flatten_layers(include_self=False))
         recurrent.check(layers)
+        time_distributed.check(layers)
         for layer in layers:
             _prepare(layer)
         self.forward = with_parameters(self.run, [str(tensor.name) for tensor in model.inputs])

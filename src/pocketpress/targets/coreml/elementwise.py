@@ -71,6 +71,12 @@ def neg(e: Emission, node: Node) -> Value:
     return e.graph.op("mul", e.shape(node), x=e.x(node), y=-1.0)
 
 
+def step(e: Emission, node: Node) -> Value:
+    """``greater`` than 0, then ``cast``."""
+    above = e.graph.op("greater", e.shape(node), "bool", x=e.x(node), y=0.0)
+    return e.graph.op("cast", e.shape(node), x=above, dtype="fp32")
+
+
 def prelu(e: Emission, node: Node) -> Value:
     """``prelu``; without image axes, ``max(x, 0) + slope * min(x, 0)``."""
     x, slope, shape = e.x(node), e.x(node, 1), e.shape(node)
@@ -109,5 +115,6 @@ HANDLERS: dict[str, Handler] = {
     "rsqrt": _unary("rsqrt", epsilon=_TINY),
     "abs": _unary("abs"),
     "neg": neg,
+    "step": step,
     "prelu": prelu,
 }

@@ -66,6 +66,13 @@ def _elu(e: Emission, node: Node, source: int, out: int) -> None:
     e.graph.operator("LEAKY_RELU", [curve], [out], schema.LeakyReluOptionsT(alpha=alpha))
 
 
+def _step(e: Emission, node: Node, source: int, out: int) -> None:
+    """GREATER than 0, then CAST: a product that is limited to 1 would overflow in half precision."""
+    truth = TensorType(e.graph.type(source).shape, "bool")
+    above = e.step("GREATER", [source, e.number(0.0)], "above", truth)
+    e.graph.operator("CAST", [above], [out])
+
+
 def _pow(e: Emission, node: Node, source: int, out: int) -> None:
     """SQUARE, SQRT, RSQRT and small products where they are the power, else POW."""
     exponent, like = float(node.attrs["exponent"]), e.graph.type(source)
@@ -104,6 +111,7 @@ FLOAT_UNARY: dict[str, Callable[[Emission, Node, int, int], None]] = {
     "rsqrt": _unary("RSQRT"),
     "abs": _unary("ABS"),
     "neg": _unary("NEG"),
+    "step": _step,
     "pow": _pow,
 }
 

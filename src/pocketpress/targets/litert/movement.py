@@ -16,7 +16,7 @@ from pocketpress.targets.litert.emission import Emission
 from pocketpress.targets.litert.padding import Window, padded
 
 MOST_CONCAT_INPUTS = 5
-_NON_NEGATIVE_OPS = frozenset({"sigmoid", "hardsigmoid", "exp", "sqrt", "abs", "softmax"})
+_NON_NEGATIVE_OPS = frozenset({"sigmoid", "hardsigmoid", "exp", "sqrt", "abs", "softmax", "step"})
 
 
 def concat(e: Emission, node: Node) -> None:

@@ -65,6 +65,7 @@ REMARKS: dict[str, str] = {
             "rsqrt",
             "abs",
             "neg",
+            "step",
             "prelu",
             "avg_pool2d",
             "softmax",

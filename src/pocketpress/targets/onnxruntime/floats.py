@@ -68,6 +68,13 @@ def cast(w: GraphWriter, node: Node) -> None:
     w.emit("Cast", [w.value(node.inputs[0])], name=out, out=w.value(out), to=TensorProto.FLOAT)
 
 
+def step(w: GraphWriter, node: Node) -> None:
+    """Greater than 0, cast to float32."""
+    out = node.outputs[0]
+    above = w.emit("Greater", [w.value(node.inputs[0]), w.shared("zero", np.float32(0))], name=out)
+    w.emit("Cast", [above], name=out, out=w.value(out), to=TensorProto.FLOAT)
+
+
 def avg_pool2d(w: GraphWriter, node: Node) -> None:
     """AveragePool."""
     a, out = node.attrs, node.outputs[0]

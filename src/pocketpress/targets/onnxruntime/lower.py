@@ -68,6 +68,7 @@ _TRANSLATE: dict[str, Callable[[GraphWriter, Node], None]] = {
     "sqrt": floats.simple("Sqrt"),
     "abs": floats.simple("Abs"),
     "neg": floats.simple("Neg"),
+    "step": floats.step,
     "rsqrt": floats.rsqrt,
     "pow": floats.pow_,
     "gelu": floats.gelu,

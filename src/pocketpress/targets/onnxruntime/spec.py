@@ -11,8 +11,8 @@ _INTEGER = (
 )
 _FLOAT = (
     "conv2d conv_transpose2d linear matmul add sub mul div minimum maximum pow clamp sigmoid tanh hardswish "
-    "hardsigmoid leaky_relu elu gelu exp log sqrt rsqrt abs neg prelu max_pool2d avg_pool2d mean softmax "
-    "layer_norm concat reshape permute slice pad resize_nearest resize_bilinear dynamic_conv2d "
+    "hardsigmoid leaky_relu elu gelu exp log sqrt rsqrt abs neg step prelu max_pool2d avg_pool2d mean "
+    "softmax layer_norm concat reshape permute slice pad resize_nearest resize_bilinear dynamic_conv2d "
     "dynamic_linear embedding cast gru lstm rnn"
 )
 

@@ -163,6 +163,7 @@ OPERATORS: dict[str, Operator] = {
     "rsqrt": _unary(torch.rsqrt),
     "abs": _unary(torch.abs),
     "neg": _unary(torch.neg),
+    "step": lambda inputs, _: torch.gt(inputs[0], 0).float(),
     "prelu": lambda inputs, _: F.prelu(inputs[0], inputs[1]),
     "embedding": lambda inputs, _: F.embedding(inputs[0], inputs[1]),
     "cast": lambda inputs, _: inputs[0].float(),

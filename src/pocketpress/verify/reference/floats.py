@@ -167,6 +167,7 @@ KERNELS: dict[str, Callable[[Context], Array]] = {
     "rsqrt": _unary(lambda x, a: torch.rsqrt(x)),
     "abs": _unary(lambda x, a: torch.abs(x)),
     "neg": _unary(lambda x, a: torch.neg(x)),
+    "step": _unary(lambda x, a: torch.gt(x, 0).float()),
     "prelu": prelu,
     "embedding": embedding,
     "cast": cast,

@@ -87,6 +87,14 @@ def gelu(site: Site) -> None:
     site.binary("XNNMultiply", half, gate, real, site.out)
 
 
+def step(site: Site) -> None:
+    """``clip(x * largest, 0, 1)``: 1 for every normal number above 0, for XNNPACK has no comparisons."""
+    largest = site.graph.scalar(float(np.finfo(np.float32).max))
+    site.graph.node(
+        "XNNMultiply", limits=(0.0, 1.0), input1_id=site.value(0), input2_id=largest, output_id=site.out
+    )
+
+
 def pow_(site: Site) -> None:
     """Squares and roots are nodes, small integers products, all other powers ``exp(exponent * log(x))``."""
     exponent, x, real = float(site.attr("exponent")), site.value(0), site.out_type
@@ -203,5 +211,6 @@ EMITTERS: dict[str, Emitter] = {
     "rsqrt": _function("XNNReciprocalSquareRoot"),
     "abs": _function("XNNAbs"),
     "neg": _function("XNNNegate"),
+    "step": step,
     "prelu": prelu,
 }
