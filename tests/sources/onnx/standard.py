@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -10,11 +10,13 @@ import numpy as np
 import torch
 
 from pocketpress.core.errors import PocketpressError
+from pocketpress.sources.aten.translate import to_program
 from pocketpress.sources.onnx.graph import parse
 from pocketpress.sources.onnx.operators.table import OPERATORS
 from pocketpress.sources.onnx.read import check_version
 from pocketpress.sources.steps.graph import Graph
 from pocketpress.sources.steps.network import StepNetwork
+from pocketpress.verify.reference import interpret
 
 Answer = Literal["passes", "refused", "wrong"]
 OPERANDS = frozenset(
@@ -67,12 +69,16 @@ class NodeTest:
         operators: in its model.
         answer: outcome.
         reason: why it was refused, or what differs.
+        program: outcome of its program, run by the reference; None if that was not asked for.
+        program_reason: likewise.
     """
 
     name: str
     operators: frozenset[str]
     answer: Answer
     reason: str = ""
+    program: Answer | None = None
+    program_reason: str = ""
 
     @property
     def is_known(self) -> bool:
@@ -85,8 +91,12 @@ class NodeTest:
         return self.operators <= MOBILE | {"Constant"}
 
 
-def node_tests() -> Iterator[NodeTest]:
-    """Run every test on numbers, of operators in the importer's table or of `MOBILE`, in order."""
+def node_tests(*, programs: bool = False) -> Iterator[NodeTest]:
+    """Run every test on numbers, of operators in the importer's table or of `MOBILE`, in order.
+
+    Args:
+        programs: also translate what was read into programs (a minute), as a press does.
+    """
     from onnx.backend.test.case.node import collect_testcases
 
     for case in collect_testcases(None):
@@ -100,11 +110,11 @@ def node_tests() -> Iterator[NodeTest]:
             continue  # sequences
         inputs, outputs = ([np.asarray(v) for v in values] for values in case.data_sets[0])
         if all(value.dtype.name in DTYPES for value in (*inputs, *outputs)):
-            yield _answered(case.name, operators, case.model, inputs, outputs)
+            yield _answered(case.name, operators, case.model, inputs, outputs, programs)
 
 
 def _answered(
-    name: str, operators: frozenset[str], model: Any, inputs: list[Any], outputs: list[Any]
+    name: str, operators: frozenset[str], model: Any, inputs: list[Any], outputs: list[Any], programs: bool
 ) -> NodeTest:
     import onnx_ir
 
@@ -116,13 +126,40 @@ def _answered(
         with torch.no_grad():
             found = network(*examples)
     except PocketpressError as error:
-        return NodeTest(name, operators, "refused", str(error))
+        return NodeTest(name, operators, "refused", str(error), "refused" if programs else None, str(error))
+    numbers = {key: value.numpy() for key, value in found.items()}
+    difference = _difference(graph, numbers, outputs)
+    if difference:
+        return NodeTest(name, operators, "wrong", difference, "wrong" if programs else None, difference)
+    if not programs:
+        return NodeTest(name, operators, "passes")
+    return NodeTest(name, operators, "passes", "", *_as_program(graph, network, examples, outputs))
+
+
+def _as_program(
+    graph: Graph, network: StepNetwork, examples: list[torch.Tensor], outputs: list[Any]
+) -> tuple[Answer, str]:
+    """Exported, translated and run by the reference, as a press would."""
+    if not examples:
+        return "passes", ""  # a constant
+    try:
+        program = to_program(torch.export.export(network.eval(), tuple(examples)))[0]
+        held = (np.float32 if e.dtype is torch.bool else None for e in examples)
+        values = [np.asarray(e.numpy(), dtype) for e, dtype in zip(examples, held, strict=True)]
+        found = interpret(program, dict(zip(program.inputs, values, strict=True)))
+    except PocketpressError as error:
+        return "refused", str(error)
+    difference = _difference(graph, found, outputs)
+    return ("wrong", difference) if difference else ("passes", "")
+
+
+def _difference(graph: Graph, found: Mapping[str, Any], outputs: list[Any]) -> str:
     for key, wanted in zip(graph.outputs, outputs, strict=True):
-        got = found[key].numpy()
+        got = found[key]
         close = got.shape == wanted.shape and np.allclose(got, wanted, RELATIVE, ABSOLUTE, equal_nan=True)
         if not close:
-            return NodeTest(name, operators, "wrong", f"{key}: {got.shape} against {wanted.shape}")
-    return NodeTest(name, operators, "passes")
+            return f"{key}: {got.shape} against {wanted.shape}"
+    return ""
 
 
 def _with_constants(graph: Graph, inputs: list[Any]) -> tuple[Graph, list[torch.Tensor]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 
 import pytest
@@ -41,3 +42,14 @@ def test_a_refusal_is_one_line_that_names_the_node(answers: list[NodeTest]) -> N
         if test.answer == "refused" and test.is_known:
             assert "\n" not in test.reason and len(test.reason) < 400, test.name
             assert test.reason.startswith(("node ", "test_", "the graph")), test.reason
+
+
+@pytest.mark.slow
+def test_no_program_is_wrong() -> None:
+    """What is read becomes a program that computes the standard's numbers, or is refused."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tests = list(node_tests(programs=True))
+    assert [(t.name, t.program_reason) for t in tests if t.program == "wrong"] == []
+    for chosen in ([t for t in tests if t.is_known], [t for t in tests if t.is_mobile]):
+        assert sum(t.program == "passes" for t in chosen) >= 0.7 * len(chosen)

@@ -181,6 +181,7 @@ def _check_indices(b: Bound) -> None:
 
 def emit_max(b: Bound, x: str, axes: Sequence[int], *, least: bool = False) -> str:
     """Append the largest (or least) number over ``axes``, as one max pooling; axes stay, of size one."""
+    check_filled(b, x)
     shape = b.shape(x)
     kept = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
     if least:
@@ -229,6 +230,16 @@ def _max_or_maximum(*, least: bool) -> Callable[[Bound], Any]:
         return b.emit("reshape", [found], b.out_shape, shape=b.out_shape), None
 
     return handler
+
+
+def check_filled(b: Bound, x: str) -> None:
+    """Refuse a reduction of no numbers: there is no mean and no maximum of them.
+
+    Raises:
+        UnsupportedError: an axis of ``x`` has size 0.
+    """
+    if not b.builder.type(x).elements:
+        raise b.refuse(f"a reduction of an empty tensor, of shape {b.shape(x)}", "leave it out")
 
 
 def check_real(b: Bound, x: str) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from pocketpress.sources.aten.bound import Bound, axis_of
 from pocketpress.sources.aten.elementwise import emit_binary
-from pocketpress.sources.aten.pooling import check_real, emit_max
+from pocketpress.sources.aten.pooling import check_filled, check_real, emit_max
 from pocketpress.sources.aten.shapes import emit_permute
 
 MAX_TRIANGLE = 1024
@@ -25,6 +25,7 @@ def mean(b: Bound) -> str:
     dims = b.args.get("dim")
     dims = dims if dims else list(range(rank))
     axes = tuple(sorted(axis_of(d, rank) for d in dims))
+    check_filled(b, x)
     return b.emit("mean", [x], b.out_shape, axes=axes, keepdims=bool(b.args.get("keepdim")))
 
 
@@ -35,6 +36,7 @@ def sum_(b: Bound) -> str:
     dims = b.args.get("dim")
     dims = dims if dims else list(range(len(shape)))
     axes = tuple(sorted(axis_of(d, len(shape)) for d in dims))
+    check_filled(b, x)
     average = b.emit("mean", [x], b.out_shape, last=False, axes=axes, keepdims=bool(b.args.get("keepdim")))
     return emit_binary(b, "mul", average, float(np.prod([shape[a] for a in axes])))
 

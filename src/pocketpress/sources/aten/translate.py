@@ -102,7 +102,8 @@ def _type_of(node: torch.fx.Node) -> TensorType:
             got=tuple(value.shape),
             next_step="export with static shapes (batch of one)",
         )
-    return TensorType(tuple(value.shape), _dtype(value.dtype, str(node.target)))
+    dtype = torch.float32 if value.dtype is torch.bool else value.dtype  # a mask of 1.0 and 0.0
+    return TensorType(tuple(value.shape), _dtype(dtype, str(node.target)))
 
 
 def _dtype(dtype: torch.dtype, what: str) -> str:
