@@ -9,7 +9,7 @@ import pytest
 from pocketpress.core.errors import SourceError
 from pocketpress.core.signature import Preprocessing
 from pocketpress.sources.huggingface.preprocessing import image_recipe, with_size
-from pocketpress.sources.huggingface.timm_network import timm_preprocessing
+from pocketpress.sources.huggingface.timm_network import architecture_arguments, timm_preprocessing
 
 MEAN, STD = [0.1, 0.2, 0.3], [0.4, 0.5, 0.6]
 NORMAL = {"do_normalize": True, "image_mean": MEAN, "image_std": STD}
@@ -82,3 +82,11 @@ def test_timm() -> None:
     for changed in ({"input_size": [3]}, {"crop_pct": 0}, {"crop_pct": None}, {"mean": 3}):
         with pytest.raises(SourceError, match="malformed"):
             timm_preprocessing({"pretrained_cfg": {**config["pretrained_cfg"], **changed}})
+
+
+def test_arguments_of_a_timm_network_are_of_its_form_only() -> None:
+    given = {"img_size": 256, "in_chans": 1, "checkpoint_path": "x.pth", "pretrained": True, "num_classes": 3}
+    assert architecture_arguments({"model_args": given}) == {"img_size": 256, "in_chans": 1}
+    assert architecture_arguments({}) == {}
+    with pytest.raises(SourceError, match="img_size of model_args"):
+        architecture_arguments({"model_args": {"img_size": "256"}})

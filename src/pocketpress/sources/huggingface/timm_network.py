@@ -19,6 +19,9 @@ from pocketpress.sources.huggingface.names import Checkpoint
 from pocketpress.sources.huggingface.preprocessing import image_recipe, number, with_size
 from pocketpress.sources.safe_load import load_weights
 
+_ARGUMENTS: dict[str, type | tuple[type, ...]] = {
+    "global_pool": str, "img_size": (int, list), "in_chans": int, "patch_size": int,
+}  # fmt: skip
 _ARCHITECTURE = re.compile(r"[a-z0-9_]{1,100}")
 
 
@@ -50,7 +53,9 @@ def _module(opened: Opened, checkpoint: Checkpoint) -> torch.nn.Module:
         raise UnsupportedError(f"timm {timm.__version__} has no such network", got=name)
     if not isinstance(classes, int) or not 0 <= classes <= 1 << 20:
         raise SourceError("num_classes of config.json is malformed", got=classes)
-    module: torch.nn.Module = timm.create_model(name, pretrained=False, num_classes=classes)
+    module: torch.nn.Module = timm.create_model(
+        name, pretrained=False, num_classes=classes, **architecture_arguments(opened.config)
+    )
     if len(opened.weights) != 1:
         raise SourceError(f"{checkpoint.spec} is in several files", got=len(opened.weights), allowed=1)
     try:
@@ -59,6 +64,20 @@ def _module(opened: Opened, checkpoint: Checkpoint) -> torch.nn.Module:
         first = str(error).strip().splitlines()[-1].strip()[:200]
         raise SourceError(f"the weights do not fit {checkpoint.spec}", got=first) from error
     return module.eval()
+
+
+def architecture_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``model_args`` says of the network's form; arguments that name files or download are left out.
+
+    Raises:
+        SourceError: malformed.
+    """
+    given = config.get("model_args")
+    given = given if isinstance(given, Mapping) else {}
+    for key, allowed in _ARGUMENTS.items():
+        if key in given and not isinstance(given[key], allowed):
+            raise SourceError(f"{key} of model_args in config.json is malformed", got=given[key])
+    return {key: given[key] for key in _ARGUMENTS if key in given}
 
 
 def timm_preprocessing(config: Mapping[str, Any]) -> tuple[Preprocessing, tuple[int, int, int]]:
