@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pocketpress.measure.interval import wilson
+from pocketpress.zoo.fit import image_order
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def fit(network: nn.Module, split: Split, recipe: Recipe, checkpoint: Path) -> N
     padded = nn.functional.pad(torch.from_numpy(split.images).float(), padding, mode="reflect").byte()
     labels = torch.from_numpy(split.labels)
     size, steps = split.images.shape[-1], len(labels) // recipe.batch
-    network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    network.to(memory_format=image_order(torch.device("cpu"))).train()  # type: ignore[call-overload]
     optimiser = torch.optim.SGD(
         network.parameters(), momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
     )

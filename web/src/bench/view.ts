@@ -7,7 +7,7 @@ const VERDICTS: Record<string, string> = {
   pass: 'same numbers',
   fail: 'fails',
   vacuous: 'proves nothing',
-  skipped: 'cannot run here',
+  skipped: 'not measured here',
   pending: 'waiting',
 };
 
