@@ -573,6 +573,42 @@ def test_everything_unsupported_is_listed_at_once() -> None:
     assert "aten::floor (" in str(caught.value) and ", ...)" in str(caught.value)
 
 
+class Blocks(nn.Module):
+    """``with`` statements, as in rotary embeddings and attention of other people's networks."""
+
+    def __init__(self, last: Function) -> None:
+        super().__init__()
+        self.linear = nn.Linear(5, 5)
+        self.last = last
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", enabled=False):
+            relu = x.float().relu()
+            parts = relu, self.linear(relu)
+        with torch.no_grad():
+            scale = torch.arange(5).float() / 5
+            y = parts[0] * scale + parts[1]
+        return y.relu() + self.last(x)  # type: ignore[no-any-return]
+
+
+def test_blocks_of_with_statements_are_read() -> None:
+    torch.manual_seed(0)
+    network, x = Blocks(torch.abs), torch.randn(2, 5)
+    program = translated(network, x)
+    (found,) = interpret(program, {program.inputs[0]: x.numpy()}).values()
+    np.testing.assert_allclose(found, network(x).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_not_supported_in_a_block_is_refused() -> None:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            y = x.sort()[0]
+        return y + 1
+
+    with pytest.raises(BlockedError, match="aten::sort is not supported"):
+        translated(Wrapped(function), torch.ones(2, 5))
+
+
 def test_names_of_inputs_and_outputs() -> None:
     class Two(nn.Module):
         def forward(self, left: torch.Tensor, right: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,11 @@ HANDLERS: dict[str, Handler] = {
     **indices.HANDLERS,
     **recurrent.HANDLERS,
 }
+BLOCKS = {"wrap_with_autocast": 4, "wrap_with_set_grad_enabled": 1}
+"""``with torch.autocast(...)`` and ``with torch.no_grad()``: the place of their block among the arguments.
+
+The block is computed in float32 whatever autocast says, as the rest of a program is.
+"""
 IGNORED_MODULES = ("_guards_fn",)
 _DTYPES = {torch.float32: "float32", torch.int64: "int64", torch.int32: "int32", torch.bool: "bool"}
 
@@ -116,11 +121,12 @@ def _dtype(dtype: torch.dtype, what: str) -> str:
     return _DTYPES[dtype]
 
 
-def _attribute(module: torch.nn.Module, path: str) -> torch.Tensor:
+def _attribute(module: torch.nn.Module, path: str) -> Any:
+    """A constant, or the block of a ``with`` statement."""
     value: Any = module
     for part in path.split("."):
         value = getattr(value, part)
-    return value.detach()  # type: ignore[no-any-return]
+    return value.detach() if isinstance(value, torch.Tensor) else value
 
 
 OWN = str(Path(__file__).parents[1])
@@ -194,13 +200,16 @@ def _stand_in(value: Any, name: str, builder: ProgramBuilder) -> Any:
 
 
 def _call(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: ProgramBuilder) -> Any:
-    args = torch.fx.node.map_arg(node.args, lambda n: values[n])
+    args: Any = torch.fx.node.map_arg(node.args, lambda n: values[n])
     kwargs = torch.fx.node.map_arg(node.kwargs, lambda n: values[n])
     if node.target is operator.getitem:
-        return args[0][args[1]] if node.users else None  # type: ignore[index]
+        return args[0][args[1]] if node.users else None
     if not any(_is_computed(values[n]) for n in node.all_input_nodes):
         assert callable(node.target)
         return node.target(*args, **kwargs)
+    block = BLOCKS.get(_operator(node))
+    if block is not None:
+        return _run(args[block], args[block + 1 :], builder)
     try:
         return _handled(node, args, kwargs, builder)
     except UnsupportedError:
@@ -227,21 +236,31 @@ def _by_parts(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: Pr
     graph = decompose.parts(node, HANDLERS)
     if graph is None:
         return None
-    inner: dict[torch.fx.Node, Any] = {}
-    given = iter([values[tensor] for tensor in decompose.tensors_of(node)])
+    given = [values[tensor] for tensor in decompose.tensors_of(node)]
     try:
-        for part in graph.graph.nodes:
-            if part.op == "placeholder":
-                inner[part] = next(given)
-            elif part.op == "get_attr":
-                inner[part] = _attribute(graph, str(part.target))
-            elif part.op == "call_function":
-                inner[part] = _call(part, inner, builder)
-            elif part.op == "output":
-                return torch.fx.node.map_arg(part.args[0], lambda n: inner[n])
+        return _run(graph, given, builder)
     except (UnsupportedError, KeyError, IndexError, TypeError, ValueError):
         return None
-    return None
+
+
+def _run(graph: torch.fx.GraphModule, given: Sequence[Any], builder: ProgramBuilder) -> Any:
+    """Translate a graph within the network; returns its outputs.
+
+    Raises:
+        UnsupportedError: an operator outside the vocabulary.
+    """
+    inner: dict[torch.fx.Node, Any] = {}
+    left = iter(given)
+    for node in graph.graph.nodes:
+        if node.op == "placeholder":
+            inner[node] = next(left)
+        elif node.op == "get_attr":
+            inner[node] = _attribute(graph, str(node.target))
+        elif node.op == "call_function":
+            inner[node] = _call(node, inner, builder)
+        elif node.op == "output":
+            return torch.fx.node.map_arg(node.args[0], lambda n: inner[n])
+    raise UnsupportedError("a block without an output")
 
 
 def _is_computed(value: Any) -> bool:
