@@ -59,4 +59,5 @@ def test_every_case_in_integers_tells_runtimes_apart() -> None:
 
     for case in all_cases():
         outputs = interpret(case.program, case.feeds)
-        assert all(len(set(value.reshape(-1).tolist())) > 4 for value in outputs.values()), case.id
+        least = 2 if case.op == "step" else 5
+        assert all(len(set(value.reshape(-1).tolist())) >= least for value in outputs.values()), case.id

@@ -15,7 +15,6 @@ INSTEAD: dict[str, str] = {
     "floor": "leave rounding to what reads the output",
     "ceil": "leave rounding to what reads the output",
     "round": "leave rounding to what reads the output",
-    "sign": "x / (abs(x) + eps)",
     "gather": "index with constants (slices), or nn.Embedding of an input",
     "index": "index with constants that are evenly spaced (slices)",
     "indexput": "torch.cat of the parts",

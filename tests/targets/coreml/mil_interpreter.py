@@ -350,6 +350,7 @@ KERNELS: dict[str, Any] = {
     "scatter": _scatter,
     "expand_dims": lambda x, axes: np.expand_dims(x, tuple(axes.tolist())),
     "fill": lambda shape, value: np.full(shape.tolist(), value),
+    "greater": lambda x, y: np.asarray(x > y),
     "less_equal": lambda x, y: np.asarray(x <= y),
     "greater_equal": lambda x, y: np.asarray(x >= y),
     "resize_bilinear": _resize_bilinear,

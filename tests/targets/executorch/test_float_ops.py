@@ -129,6 +129,7 @@ CASES: dict[str, Callable[[], ProgramBuilder]] = {
     "exp": lambda: one("exp", (3, 50), (3, 50)),
     "abs": lambda: one("abs", (3, 50), (3, 50)),
     "neg": lambda: one("neg", (3, 50), (3, 50)),
+    "step": lambda: one("step", (3, 50), (3, 50)),
     "prelu": lambda: one("prelu", IMAGE, IMAGE, (normal(6),)),
     "prelu 2d": lambda: one("prelu", (3, 5), (3, 5), (normal(5),)),
     "prelu 3d": lambda: one("prelu", (2, 3, 5), (2, 3, 5), (normal(3),)),

@@ -297,6 +297,7 @@ _UNARY: list[tuple[str, dict[str, Any], bool]] = [
     ("gelu", {"approximate": "tanh"}, False),
     ("exp", {}, False),
     ("abs", {}, False),
+    ("step", {}, False),
     ("neg", {}, False),
     ("log", {}, True),
     ("sqrt", {}, True),
