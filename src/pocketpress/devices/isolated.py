@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from pocketpress.core.signature import Signature
 from pocketpress.core.target import Array, Runner, TargetSpec
 from pocketpress.core.targets import check_exists, target_of
 from pocketpress.core.timing import Times, TimingPlan
+from pocketpress.devices.deadline import deadline
 from pocketpress.devices.frames import Frame, FrameError, read_frame, write_frame
 from pocketpress.devices.link import Link, ending, local_link, printable
 from pocketpress.devices.runner import check_greeting
@@ -100,7 +100,7 @@ class Child:
         self._local = link is None
         self._link: Link = link or local_link(memory_limit_bytes)
         self._timed_out, self._greeted, self._placed = False, False, 0
-        with self._ending_on_error(), self._watched(self.patience.start_s):
+        with self._ending_on_error(), deadline(self.patience.start_s, self._expire):
             noise_bytes = 0 if self._link.shares_files else NOISE_BYTES
             doing = "starting the process"
             greeting = self._receive(doing, self.patience.start_s, DeviceError, noise_bytes)
@@ -250,7 +250,7 @@ class Child:
             if broken is not None:
                 raise type(broken)(f"{doing}: {broken}")
             raise DeviceError(f"{doing}: the child process has ended", next_step="open the artifact again")
-        with self._ending_on_error(), self._watched(patience_s):
+        with self._ending_on_error(), deadline(patience_s, self._expire):
             with contextlib.suppress(OSError, ValueError):  # it died: `_receive` says of what
                 write_frame(self._link.requests, Frame({**header, "timeout_s": patience_s}, arrays))
             answer = self._receive(doing, patience_s, blame)
@@ -306,17 +306,6 @@ class Child:
             got=f"{how} ({last})" if last else how,
             next_step="the file may be corrupt or truncated; press it again",
         )
-
-    @contextlib.contextmanager
-    def _watched(self, seconds: float) -> Iterator[None]:
-        """Kill the child when the block takes longer: its pipes then close, and blocking reads return."""
-        timer = threading.Timer(seconds, self._expire)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
 
     @contextlib.contextmanager
     def _ending_on_error(self) -> Iterator[None]:

@@ -12,13 +12,13 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
 from pocketpress.core.errors import DeviceError
 from pocketpress.devices.adb.server import Phone, Server, Wire, lost
 from pocketpress.devices.boot import LOST, exit_status
+from pocketpress.devices.deadline import deadline
 from pocketpress.devices.link import STDERR_BYTES, printable
 
 PACKET = struct.Struct("<BI")
@@ -67,16 +67,9 @@ class Session:
         """Close the connection at once, from any thread."""
         self._wire.close()
 
-    @contextlib.contextmanager
-    def limited(self, seconds: float) -> Iterator[None]:
+    def limited(self, seconds: float) -> contextlib.AbstractContextManager[None]:
         """Close the connection when the block takes longer: blocking reads then return."""
-        timer = threading.Timer(seconds, self.kill)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
+        return deadline(seconds, self.kill)
 
     def close(self, wait_s: float = CLOSING_S) -> None:
         """Close its input, wait for its end, then close the connection; safe to call twice."""
