@@ -52,7 +52,7 @@ def press_all(out: Path, calib: Path, evaluation: Path) -> Record:
         data=str(calib),
         evaluation=str(evaluation),
         metric=f"{HERE / 'metric.py'}:psnr",
-        # Processors without integer dot products are slower in int8: said, and no reason to end in an error here.
+        # Processors without integer dot products are slower in int8: that is said, and no error here.
         limits=Limits(max_drop=MAX_DROP_DB, allow_slower=True),
         cache=default_folder(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
