@@ -89,6 +89,7 @@ COMPOSED: dict[str, Callable[[Tensor], Tensor]] = {
     "unbatched": lambda x: F.conv2d(x[0], torch.ones(2, 4, 3, 3)),
     "unfold": lambda x: F.unfold(x, 3, padding=1),
     "unfold-dilated": lambda x: F.unfold(x, (2, 3), dilation=2, stride=(1, 2)),
+    "unfold-patches": lambda x: F.unfold(F.interpolate(x, scale_factor=6), 16, stride=16, padding=2),
     "var-mean": lambda x: sum(torch.var_mean(x)),  # type: ignore[arg-type, return-value]
     "vector": lambda x: x @ VECTOR,
     "vector-first": lambda x: VECTOR @ x,

@@ -19,6 +19,8 @@ from pocketpress.verify.reference import interpret
 
 Function = Callable[..., Any]
 IMAGE, MATRIX, SEQUENCE = (1, 4, 6, 6), (2, 5), (1, 3, 8)
+CORNER = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])
+TAPS = torch.linspace(-1, 1, 72).reshape(2, 4, 3, 3)
 
 
 class Wrapped(nn.Module):
@@ -391,6 +393,18 @@ CASES: dict[str, tuple[Function | nn.Module, tuple[tuple[int, ...], ...]]] = {
             + x.new_full((2, 1), 3.0)
         ),
         (MATRIX,),
+    ),
+    "constants-as-it-is": (  # weights of a type and a shape that are read from the input stay weights
+        lambda x: (
+            F.conv_transpose2d(
+                x, CORNER.detach().type_as(x).expand(x.size(1), 1, -1, -1), stride=2, groups=4
+            ),
+            F.conv2d(x, TAPS.double().to(x)),
+            F.conv2d(x, TAPS[:1, :1, :1, :1].expand_as(x[:, :, :1, :1])),
+            F.conv2d(x, TAPS[:, :, 1].reshape(1, 24).view_as(x[:, :, :1]).transpose(2, 3)),
+            F.conv2d(x, TAPS[:, :, :, :1].reshape(1, 24).reshape_as(x[:, :, 0])[..., None]),
+        ),
+        (IMAGE,),
     ),
     "sequences-resized": (
         lambda x: (

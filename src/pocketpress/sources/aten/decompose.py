@@ -141,8 +141,9 @@ def _upper_triangle(x: Tensor, diagonal: int = 0) -> Tensor:
 
 def _taps(channels: int, kernel: list[int]) -> Tensor:
     """Filters of which each picks one place of a window of one channel: (channels * places, 1, *kernel)."""
-    places = kernel[0] * kernel[1]
-    return torch.eye(places).reshape(places, 1, *kernel).repeat(channels, 1, 1, 1)
+    places = torch.arange(kernel[0] * kernel[1])  # a traced torch.eye counts in uint16, which torch cannot
+    picks = (places[:, None] == places).float()
+    return picks.reshape(len(places), 1, *kernel).repeat(channels, 1, 1, 1)
 
 
 def _windows_to_columns(
