@@ -21,6 +21,7 @@ import torch
 from pocketpress.core.errors import PocketpressError, SourceError
 from pocketpress.core.program.state import State, states_of, with_states
 from pocketpress.sources.aten.translate import to_program
+from pocketpress.sources.known import KnownConstants
 from pocketpress.sources.safe_load import load_exported, load_weights
 from pocketpress.sources.source import Source
 from pocketpress.sources.vetted import check_readable, unreadable
@@ -301,7 +302,8 @@ def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> to
         ) from error
     try:
         # torch prints the whole graph on stderr when a guard fails; the error below says what matters
-        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        quiet = contextlib.redirect_stderr(io.StringIO())
+        with torch.no_grad(), quiet, warnings.catch_warnings(), KnownConstants():
             warnings.filterwarnings("ignore", "The tensor attributes .*_flat_weights")  # torch.nn.RNN's own
             return torch.export.export(module, examples)
     except Exception as error:
