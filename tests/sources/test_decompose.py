@@ -56,6 +56,11 @@ COMPOSED: dict[str, Callable[[Tensor], Tensor]] = {
     "chain": lambda x: torch.linalg.multi_dot([x[0, 0], x[0, 1], x[0, 2]]),
     "clamp-tensors": lambda x: torch.clamp(x, -VECTOR.abs(), VECTOR.abs()),
     "column-stack": lambda x: torch.column_stack([x[0, 0], x[0, 1]]),
+    "conv2d-computed": lambda x: F.conv2d(
+        x, x[:, :2, :3, :3].reshape(2, 1, 3, 3).repeat(2, 2, 1, 1), groups=2
+    ),
+    "conv2d-computed-1x1": lambda x: F.conv2d(x, x[0, :, :3, :1].transpose(0, 1)[:, :, None], VECTOR[:3]),
+    "conv2d-computed-strides": lambda x: F.conv2d(x, x[:, :, :2, :3], stride=2, padding=1, dilation=(2, 1)),
     "cosine": lambda x: F.cosine_similarity(x, x.flip(2), dim=1),
     "cumprod": lambda x: x.cumprod(2),
     "diff": lambda x: x.diff(dim=2),

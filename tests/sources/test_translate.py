@@ -406,6 +406,14 @@ CASES: dict[str, tuple[Function | nn.Module, tuple[tuple[int, ...], ...]]] = {
         ),
         (IMAGE,),
     ),
+    "half-constants": (
+        lambda x: (
+            (x - TAPS[0, :, :1, :1].half()) / TAPS[1, :, :1, :1].half(),
+            x * CORNER[0, :, :1].bfloat16(),
+        ),
+        ((1, 4, 6, 2),),
+    ),
+    "channels-exchanged": (lambda x: (x[:, [2, 1, 0, 3]], x[..., [-1, 0, 3]], x[[0]]), (IMAGE,)),
     "sequences-resized": (
         lambda x: (
             F.interpolate(x, 12),
@@ -539,7 +547,11 @@ REFUSED: dict[str, tuple[Function, tuple[tuple[int, ...], ...], str]] = {
         lambda x, g: F.grid_sample(x, g, align_corners=False), ((2, 1, 4, 4), (2, 2, 2, 2)),
         "several images; sample one",
     ),
-    "computed-weight": (lambda x, w: F.conv2d(x, w), (IMAGE, W.shape), "convolution with a computed weight"),
+    "computed-weight": (
+        lambda x, w: F.conv_transpose2d(x, w[:4]),
+        (IMAGE, W.shape),
+        "transposed convolution with a computed weight",
+    ),
     "tensor-power": (lambda x, y: x.abs() ** y, (IMAGE, IMAGE), "power with a tensor exponent"),
     "floor-division": (lambda x: torch.div(x, 2, rounding_mode="floor"), (IMAGE,), "division with rounding"),
     "avg-pool-ceil": (lambda x: F.avg_pool2d(x, 4, ceil_mode=True), (IMAGE,), "ceil_mode"),

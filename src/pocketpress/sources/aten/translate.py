@@ -39,6 +39,7 @@ from pocketpress.sources.aten import (
 )
 from pocketpress.sources.aten.bound import Bound
 from pocketpress.sources.aten.in_place import without_aliases
+from pocketpress.sources.returned import names_of
 
 Handler = Callable[[Bound], Any]
 
@@ -248,7 +249,7 @@ def _by_parts(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: Pr
     given = [values[tensor] for tensor in decompose.tensors_of(node)]
     try:
         return _run(graph, given, builder)
-    except (UnsupportedError, KeyError, IndexError, TypeError, ValueError, RuntimeError):
+    except (UnsupportedError, KeyError, IndexError, RuntimeError, TypeError, ValueError):
         return None
 
 
@@ -290,10 +291,9 @@ def _outputs(
 
 
 def _output_names(exported: torch.export.ExportedProgram, count: int) -> list[str]:
-    spec = exported.call_spec.out_spec
-    keys = spec.context if spec is not None and spec.type is dict else None
-    if isinstance(keys, list) and len(keys) == count and all(isinstance(k, str) for k in keys):
-        return keys
+    given = names_of(exported)
+    if given is not None and len(given) == count:
+        return given
     return ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
 
 
