@@ -319,10 +319,12 @@ def test_a_program_does_not_outlive_ctrl_c(server: AdbServer, phone: FakePhone, 
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        there.run([X])
-    over.set()
-    thread.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            there.run([X])
+    finally:
+        over.set()
+        thread.join()
     owner.close()
     assert phone.settled() == NOTHING
 
