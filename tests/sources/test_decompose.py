@@ -23,6 +23,16 @@ SCRATCH = torch.full((1, 4, 6, 6), 0.25)
 VECTOR = torch.linspace(-1, 1, 6)
 
 
+def masked(x: Tensor) -> Tensor:
+    """Numbers written where a mask is true: of all axes, of the leading ones and of the last ones."""
+    x = x.clone()
+    x[x > 1] = 0.5
+    x[:, x[0].sum((1, 2)) > 0] = -2.0
+    x[..., torch.tensor([True, False, False, True, False, False])] = x.mean()
+    x[:, :, x[0, 0] > 0] = 3.0
+    return x
+
+
 class Wrapped(nn.Module):
     def __init__(self, function: Callable[[Tensor], Any]) -> None:
         super().__init__()
@@ -119,6 +129,7 @@ COMPARED: dict[str, Callable[[Tensor], Tensor]] = {
     "masked": lambda x: x * (x > 0),
     "outside": lambda x: ((x < -1) | (x > 1)).float(),
     "number": lambda x: (x > 0).sum(1).float(),
+    "masked-write": masked,
     "or": lambda x: torch.logical_or(x > 1, x < 0).float(),
     "sgn": lambda x: x.sgn(),
     "sign": torch.sign,

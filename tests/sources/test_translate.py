@@ -13,7 +13,7 @@ from torch import nn
 
 from pocketpress.core.errors import BlockedError, UnsupportedError
 from pocketpress.core.program import Program
-from pocketpress.sources.aten import comparisons, indices, recurrent, selection
+from pocketpress.sources.aten import comparisons, indices, recurrent, selection, unpooling
 from pocketpress.sources.aten.translate import HANDLERS, to_program
 from pocketpress.verify.reference import interpret
 
@@ -261,6 +261,17 @@ CASES: dict[str, tuple[Function | nn.Module, tuple[tuple[int, ...], ...]]] = {
         (SEQUENCE,),
     ),
     "adaptive-uneven": (nn.AdaptiveAvgPool2d((4, 5)), (IMAGE,)),
+    "adaptive-max-uneven": (
+        lambda x: (
+            F.adaptive_max_pool2d(x, 4),
+            F.adaptive_max_pool2d(x, (5, 3)),
+            F.adaptive_max_pool2d(x, (2, 4)),
+            F.adaptive_max_pool2d(x, 9),
+            F.adaptive_max_pool1d(x[0], 4),
+        ),
+        (IMAGE,),
+    ),
+    "adaptive-max-overlapping": (lambda x: F.adaptive_max_pool2d(x, (6, 3)), ((1, 2, 13, 8),)),
     "adaptive-max": (lambda x: (F.adaptive_max_pool2d(x, 1), F.adaptive_max_pool2d(x, (3, 2))), (IMAGE,)),
     "largest": (
         lambda x: (
@@ -500,6 +511,7 @@ def test_the_table_reaches_every_handler(monkeypatch: pytest.MonkeyPatch) -> Non
         **recurrent.HANDLERS,
         **comparisons.HANDLERS,
         **selection.HANDLERS,
+        **unpooling.HANDLERS,
     }
     missing = {n.removeprefix("aten::").rstrip("_") for n in HANDLERS if n not in elsewhere} - {
         n.removeprefix("aten::").rstrip("_") for n in reached
@@ -536,7 +548,8 @@ REFUSED: dict[str, tuple[Function, tuple[tuple[int, ...], ...], str]] = {
         lambda x: F.interpolate(x, (6, 800_000), mode="bicubic"), (IMAGE,), "of 6 to 800000 pixels; resize",
     ),
     "grid-huge": (
-        lambda x: F.grid_sample(x, torch.rand(1, 400, 400, 2), align_corners=False), (IMAGE,),
+        lambda x: F.grid_sample(x, torch.linspace(-1, 1, 320_000).view(1, 400, 400, 2), align_corners=False),
+        (IMAGE,),
         "36 pixels at 160000 places",
     ),
     "grid-computed-nearest": (
@@ -557,7 +570,19 @@ REFUSED: dict[str, tuple[Function, tuple[tuple[int, ...], ...], str]] = {
     "avg-pool-ceil": (lambda x: F.avg_pool2d(x, 4, ceil_mode=True), (IMAGE,), "ceil_mode"),
     "cast": (lambda x: x.to(torch.float16), (IMAGE,), "cast to torch.float16; keep the network in float32"),
     "conv3d": (lambda x: F.conv3d(x, parameter(1, 1, 1, 1, 1)), ((1, 1, 2, 2, 2),), ""),
-    "uneven-maxima": (lambda x: F.adaptive_max_pool2d(x, 4), (IMAGE,), "6x6 to 4x4 has uneven windows"),
+    "many-uneven-maxima": (
+        lambda x: F.adaptive_max_pool2d(x, (33, 1)), ((1, 1, 50, 2),), "from 50 to 33 has uneven windows",
+    ),
+    "indices-of-uneven-maxima": (
+        lambda x: F.adaptive_max_pool2d(x, 4, return_indices=True)[1].float(), (IMAGE,), "indices of maxima",
+    ),
+    "dropout-left-on": (lambda x: F.dropout(x), (IMAGE,), "F.dropout with training=self.training"),
+    "channel-dropout-left-on": (lambda x: F.dropout2d(x), (IMAGE,), "dropout in training mode"),
+    "alpha-dropout-left-on": (lambda x: F.alpha_dropout(x, training=True), (IMAGE,), "in training mode"),
+    "dropout-of-a-constant": (lambda x: x + F.dropout(torch.ones(6)), (IMAGE,), "keep one draw; draw random"),
+    "noise": (lambda x: x + torch.randn(6), (IMAGE,), "keep one draw; draw random numbers outside"),
+    "noise-of-its-shape": (lambda x: x + torch.rand_like(x), (IMAGE,), "draw random numbers outside"),
+    "noise-in-place": (lambda x: x + torch.empty(6).normal_(), (IMAGE,), "draw random numbers outside"),
     "indices-of-maxima": (lambda x: x.max(1)[1], (IMAGE,), "indices of maxima, which no runtime has"),
     "soft-threshold": (lambda x: F.softplus(x, 1, 5), (IMAGE,), "softplus with threshold 5; use at least 10"),
     "norm-of-three": (lambda x: x.norm(3), (IMAGE,), "a norm of order 3; use 1, 2 or infinity"),

@@ -248,6 +248,17 @@ def _clamp(x: Tensor, min: Tensor | None = None, max: Tensor | None = None) -> T
     return x if max is None else torch.minimum(x, max)
 
 
+def _masked_write(
+    x: Tensor, indices: list[Tensor | None], values: Tensor, accumulate: bool = False
+) -> Tensor:
+    """``x[mask] = number``."""
+    (axis, mask), *others = [(axis, index) for axis, index in enumerate(indices) if index is not None]
+    if others or accumulate or mask.dtype is not torch.bool or values.numel() != 1:
+        raise ValueError("no formula")
+    after = x.ndim - axis - mask.ndim
+    return torch.where(mask.reshape(*[1] * axis, *mask.shape, *[1] * after), values.reshape(()), x)
+
+
 def _any(x: Tensor, dim: int | list[int] | None = None, keepdim: bool = False) -> Tensor:
     dims = list(range(x.ndim)) if dim is None else dim
     return x.to(torch.bool).float().amax(dims, keepdim)
@@ -313,6 +324,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "aten::conv2d": _computed_convolution,
     "aten::cumprod": _running_product,
     "aten::erf": _error_function,
+    "aten::index_put": _masked_write,
     "aten::hypot": lambda a, b: (a.square() + b.square()).sqrt(),
     "aten::im2col": _windows_to_columns,
     "aten::matmul": _tensor_times_vector,

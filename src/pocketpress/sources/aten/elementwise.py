@@ -150,7 +150,9 @@ def identity(b: Bound) -> str:
 def dropout(b: Bound) -> str:
     """Nothing at inference."""
     if b.args.get("train"):
-        raise b.refuse("dropout in training mode", "call .eval() on the network")
+        raise b.refuse(
+            "dropout in training mode", "nn.Dropout, or F.dropout with training=self.training; then .eval()"
+        )
     return b.activation("input" if "input" in b.args else "self")  # of the form that works in place
 
 

@@ -35,6 +35,7 @@ from pocketpress.sources.aten import (
     resampling,
     selection,
     shapes,
+    unpooling,
     writes,
 )
 from pocketpress.sources.aten.bound import Bound
@@ -50,6 +51,7 @@ HANDLERS: dict[str, Handler] = {
     **composed.HANDLERS,
     **normalization.HANDLERS,
     **pooling.HANDLERS,
+    **unpooling.HANDLERS,
     **reductions.HANDLERS,
     **shapes.HANDLERS,
     **writes.HANDLERS,
@@ -67,6 +69,8 @@ The block is computed in float32 whatever autocast says, as the rest of a progra
 """
 LIKE = ("aten::type_as", "aten::to", "aten::expand_as", "aten::view_as", "aten::reshape_as")
 """Of their second tensor the type and the shape are read, and no number: of a constant they are constants."""
+SWITCHES = ("train", "training", "p", "dropout_p")
+"""Arguments of which none may be 0 or False for an operator to draw random numbers."""
 IGNORED_MODULES = ("_guards_fn",)
 _DTYPES = {torch.float32: "float32", torch.int64: "int64", torch.int32: "int32", torch.bool: "bool"}
 
@@ -209,6 +213,11 @@ def _call(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: Progra
         return args[0][args[1]] if node.users else None
     if not any(_is_computed(values[n]) for n in node.all_input_nodes):
         assert callable(node.target)
+        if _draws(node):
+            raise UnsupportedError(
+                f"{source_line(node)}: random numbers, of which a program would keep one draw",
+                next_step=instead_of("rand"),
+            )
         return node.target(*args, **kwargs)
     if _operator(node) in LIKE and isinstance(args[0], torch.Tensor):
         return node.target(args[0], _anything_like(node.args[1]), *args[2:], **kwargs)  # type: ignore[operator]
@@ -222,6 +231,17 @@ def _call(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: Progra
         if found is None:
             raise
         return found
+
+
+def _draws(node: torch.fx.Node) -> bool:
+    """Whether a call draws random numbers: dropout, for one, only where it is switched on."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload) or torch.Tag.nondeterministic_seeded not in target.tags:
+        return False
+    arguments = target._schema.arguments
+    given = {argument.name: argument.default_value for argument in arguments}
+    given |= {**dict(zip(given, node.args, strict=False)), **node.kwargs}
+    return all(given[name] for name in SWITCHES if name in given)
 
 
 def _anything_like(node: Any) -> torch.Tensor:
