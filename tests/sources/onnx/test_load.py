@@ -53,6 +53,11 @@ def test_open_sizes_are_set_by_input_or_are_a_batch_of_one(tmp_path: Path) -> No
         load_onnx(path, [(1, 3, 8, 8), (1,)])
 
 
+def test_a_size_of_minus_one_is_open(tmp_path: Path) -> None:
+    path = saved(tmp_path, model([helper.make_node("Relu", ["x"], ["y"])], {"x": (-1, 3)}, ["y"]))
+    assert load_source(str(path)).program.type("x").shape == (1, 3)
+
+
 def test_everything_unsupported_is_listed_at_once(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Unique", ["x"], ["a"], "where_is_it"),

@@ -269,3 +269,23 @@ def test_a_few_bytes_cannot_ask_for_a_huge_tensor(tmp_path: Path) -> None:
             load_tflite(hostile)
     assert tracemalloc.get_traced_memory()[1] < 50e6
     tracemalloc.stop()
+
+
+def test_scales_of_a_bias_along_the_axis_of_its_weight(tmp_path: Path) -> None:
+    """As converters of 2019 wrote it; a bias has one axis."""
+    quant = Quantization.per_channel([0.5, 0.25], 0)
+    constants = {
+        "w": (np.array([[2, 4], [8, 0]], np.int8), quant),
+        "b": (np.array([2, -2], np.int32), quant),
+    }
+    op = Op("FULLY_CONNECTED", ["x", "w", "b"], ["y"], "FullyConnected")
+    path = saved(tmp_path, [op], {"x": _int8((1, 2), 0.125)}, {"y": _int8((1, 2), 0.5, 3)}, constants)
+
+    def along(model: Any) -> None:
+        (bias,) = [t for t in model.subgraphs[0].tensors if t.name == b"b"]
+        bias.quantization.quantizedDimension = 3
+
+    found = interpret(
+        load_source(str(_changed(path, along))).program, {"x": np.array([[1, 10]], np.float32)}
+    )["y"]
+    assert found.tolist() == [[22.0, 1.5]]

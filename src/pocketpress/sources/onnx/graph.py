@@ -173,4 +173,5 @@ def _input(value: onnx_ir.Value) -> Input:
     dtype = "unknown" if value.dtype is None else value.dtype.name.lower()
     if value.shape is None:
         return Input(str(value.name), dtype, None)
-    return Input(str(value.name), dtype, tuple(d if isinstance(d, int) else None for d in value.shape))
+    sizes = (d if isinstance(d, int) and d >= 0 else None for d in value.shape)  # some exporters write -1
+    return Input(str(value.name), dtype, tuple(sizes))

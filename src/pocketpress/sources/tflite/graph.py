@@ -8,18 +8,29 @@ from typing import Any
 
 import numpy as np
 
-from pocketpress.core.errors import SourceError
+from pocketpress.core.errors import SourceError, UnsupportedError
+from pocketpress.core.program.state import MAX_INITIAL, State
 from pocketpress.sources.steps.call import Known
 from pocketpress.sources.steps.graph import Graph, Input, Step, check_supported
 from pocketpress.sources.tflite.given import given_scales
-from pocketpress.sources.tflite.operators.recurrent import STATES
 from pocketpress.sources.tflite.operators.table import OPERATORS
-from pocketpress.sources.tflite.read import KEPT, FileGraph, FileOperator, FileTensor, check_readable
+from pocketpress.sources.tflite.read import (
+    KEPT,
+    FileGraph,
+    FileOperator,
+    FileState,
+    FileTensor,
+    check_readable,
+)
+from pocketpress.sources.tflite.states import SEQUENCES, STATES
 from pocketpress.sources.tflite.values import QUANTIZED, constant
 
-BIAS_AT = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}
+BIAS_AT = {
+    "CONV_2D": (2,), "DEPTHWISE_CONV_2D": (2,), "FULLY_CONNECTED": (2,), "TRANSPOSE_CONV": (3,), "SVDF": (3,),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (12, 13, 14, 15), "UNIDIRECTIONAL_SEQUENCE_RNN": (3,),
+}  # fmt: skip
 """Where 32- and 64-bit integers with a scale stand for reals."""
-CLAMPED = ("ADD", "SUB", "MUL", *BIAS_AT)
+CLAMPED = ("ADD", "SUB", "MUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 """Operators whose range may be all that is left of a ReLU."""
 TYPES = {"FLOAT32": "float", "INT32": "int32", "INT64": "int64", "BOOL": "bool"}
 ELEMENTS_PER_BYTE = 8
@@ -53,7 +64,7 @@ def parse(file: FileGraph, size_bytes: int) -> Graph:
     notes += [
         (step.name, CLIP_NOTE if step.attributes.get("cellClip") else STATE_NOTE)
         for step in steps
-        if step.op in STATES
+        if step.op in SEQUENCES and len(step.outputs) == 1
     ]
     notes += [(f"signature {name}", "the first signature is read") for name in file.unread]
     return Graph(
@@ -63,7 +74,24 @@ def parse(file: FileGraph, size_bytes: int) -> Graph:
         tuple(steps),
         tuple(notes),
         given_scales(file, steps),
+        states=tuple(_state(state, file, names) for state in file.states),
     )
+
+
+def _state(state: FileState, file: FileGraph, names: list[str]) -> State:
+    """With its initial value in real numbers."""
+    taken, given = names[state.input], names[state.output]
+    if state.initial is None or state.initial.data is None:
+        return State(taken, given)
+    tensor = file.tensors[state.input]
+    stored = replace(state.initial, scale=tensor.scale, zero_point=tensor.zero_point, axis=tensor.axis)
+    values = constant(stored, state.initial.data, real=_is_quantized(tensor)).reshape(-1).astype(np.float64)
+    numbers = values[:1] if values.size and (values == values[0]).all() else values
+    if numbers.size > MAX_INITIAL:
+        raise UnsupportedError(
+            f"variable {taken} starts from too many numbers", got=numbers.size, allowed=MAX_INITIAL
+        )
+    return State(taken, given, tuple(numbers.tolist()))
 
 
 def _names(file: FileGraph) -> list[str]:
@@ -130,9 +158,10 @@ def _with_lost_clamp(operator: FileOperator, file: FileGraph) -> dict[str, Any]:
 
 def _constants(file: FileGraph, names: list[str], size_bytes: int) -> dict[str, Known]:
     biases = {
-        operator.inputs[BIAS_AT[operator.op]]
+        operator.inputs[place]
         for operator in file.operators
-        if operator.op in BIAS_AT and len(operator.inputs) > BIAS_AT[operator.op]
+        for place in BIAS_AT.get(operator.op, ())
+        if len(operator.inputs) > place
     }
     made = {i for operator in file.operators for i in operator.outputs} | {i for _, i in file.inputs}
     read = {i for operator in file.operators for i in operator.inputs} | {i for _, i in file.outputs}

@@ -9,7 +9,8 @@ from pocketpress.core.errors import SourceError
 OPTIONS = {
     "ADD": "Add", "ARG_MAX": "ArgMax", "ARG_MIN": "ArgMin", "AVERAGE_POOL_2D": "Pool2D",
     "BATCH_MATMUL": "BatchMatMul", "CAST": "Cast", "CONCATENATION": "Concatenation", "CONV_2D": "Conv2D",
-    "CUMSUM": "Cumsum", "DEPTHWISE_CONV_2D": "DepthwiseConv2D", "DEPTH_TO_SPACE": "DepthToSpace",
+    "CALL_ONCE": "CallOnce", "CUMSUM": "Cumsum", "DEPTHWISE_CONV_2D": "DepthwiseConv2D",
+    "DEPTH_TO_SPACE": "DepthToSpace",
     "DIV": "Div", "FAKE_QUANT": "FakeQuant", "FULLY_CONNECTED": "FullyConnected", "GATHER": "Gather",
     "GELU": "Gelu", "L2_NORMALIZATION": "L2Norm", "L2_POOL_2D": "Pool2D", "LEAKY_RELU": "LeakyRelu",
     "LOCAL_RESPONSE_NORMALIZATION": "LocalResponseNormalization", "MAX_POOL_2D": "Pool2D",
@@ -18,9 +19,11 @@ OPTIONS = {
     "REDUCE_PROD": "Reducer", "RESHAPE": "Reshape", "RESIZE_BILINEAR": "ResizeBilinear",
     "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighbor", "SHAPE": "Shape", "SOFTMAX": "Softmax",
     "SPACE_TO_DEPTH": "SpaceToDepth", "SPLIT": "Split", "SQUEEZE": "Squeeze",
-    "STRIDED_SLICE": "StridedSlice", "SUB": "Sub", "SUM": "Reducer", "TRANSPOSE_CONV": "TransposeConv",
+    "STRIDED_SLICE": "StridedSlice", "SUB": "Sub", "SUM": "Reducer", "SVDF": "SVDF",
+    "TRANSPOSE_CONV": "TransposeConv",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
     "UNIDIRECTIONAL_SEQUENCE_RNN": "SequenceRNN", "UNPACK": "Unpack",
+    "VAR_HANDLE": "VarHandle",
 }  # fmt: skip
 """Operators that have options which say something, and the table of the schema that holds them."""
 
@@ -42,4 +45,5 @@ def options_of(schema: Any, op: str, operator: Any) -> dict[str, Any]:
         raise SourceError("the file is damaged", got=f"options {kind} of {op}", allowed=name)
     held = getattr(schema, name)()
     held.Init(table.Bytes, table.Pos)
-    return dict(vars(unpacked.InitFromObj(held)))
+    found = dict(vars(unpacked.InitFromObj(held)))
+    return {k: v.decode(errors="replace") if isinstance(v, bytes) else v for k, v in found.items()}
