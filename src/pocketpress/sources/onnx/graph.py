@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pocketpress.core.errors import UnsupportedError
+from pocketpress.sources.onnx.integers import EXPANDED
 from pocketpress.sources.onnx.older import modernized
 from pocketpress.sources.onnx.operators.table import OPERATORS
 from pocketpress.sources.onnx.read import DOMAINS, NEWEST, operator_set
@@ -19,8 +20,8 @@ from pocketpress.sources.steps.graph import Branch, Graph, Input, Step, check_su
 if TYPE_CHECKING:
     import onnx_ir
 
-REWRITTEN = ("QuantizeLinear",)
-"""Supported without a function: `pocketpress.sources.onnx.quantized` takes it out of the graph."""
+REWRITTEN = ("QuantizeLinear", *EXPANDED)
+"""Supported without a function: `pocketpress.sources.onnx.quantized` and ``integers`` take them out."""
 SCALARS = ("value_float", "value_int", "value_floats", "value_ints")
 
 
