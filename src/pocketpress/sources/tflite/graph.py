@@ -68,7 +68,7 @@ def parse(file: FileGraph, size_bytes: int) -> Graph:
     ]
     notes += [(f"signature {name}", "the first signature is read") for name in file.unread]
     return Graph(
-        tuple(_input(file.tensors[i], names[i]) for _, i in file.inputs),
+        tuple(_input(i, file, names[i]) for _, i in file.inputs),
         tuple(dict.fromkeys(names[i] for _, i in file.outputs)),
         known,
         tuple(steps),
@@ -184,6 +184,16 @@ def _is_quantized(tensor: FileTensor) -> bool:
     return tensor.kind in QUANTIZED and bool(tensor.scale)
 
 
-def _input(tensor: FileTensor, name: str) -> Input:
+def _input(index: int, file: FileGraph, name: str) -> Input:
+    tensor = file.tensors[index]
     kind = "float" if _is_quantized(tensor) else TYPES.get(tensor.kind, tensor.kind.lower())
+    if kind == "float" and _is_cast_to_integers(index, file):
+        kind = "int32"
     return Input(name, kind, tuple(None if size < 0 else size for size in tensor.shape))
+
+
+def _is_cast_to_integers(index: int, file: FileGraph) -> bool:
+    """Whether a real input is made whole before anything else: indices of a table, given as numbers."""
+    readers = [operator for operator in file.operators if index in operator.inputs]
+    whole = all(o.op == "CAST" and file.tensors[o.outputs[0]].kind in ("INT32", "INT64") for o in readers)
+    return bool(readers) and whole and all(index != i for _, i in file.outputs)

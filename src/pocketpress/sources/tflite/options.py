@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
+
+import numpy as np
 
 from pocketpress.core.errors import SourceError
 
@@ -28,6 +31,20 @@ OPTIONS = {
 """Operators that have options which say something, and the table of the schema that holds them."""
 
 
+TRANSPOSED = struct.Struct("<3i")
+"""Of ``Convolution2DTransposeBias``: padding (1 SAME, 2 VALID), strides along width and height."""
+
+
+def _custom(op: str, operator: Any) -> dict[str, Any]:
+    if op != "custom Convolution2DTransposeBias":
+        return {}
+    content = operator.CustomOptionsAsNumpy()
+    if not isinstance(content, np.ndarray) or content.size < TRANSPOSED.size:
+        raise SourceError("the file is damaged", got=f"no options of {op}")
+    padding, wide, high = TRANSPOSED.unpack_from(content.tobytes())
+    return {"padding": padding - 1, "strideW": wide, "strideH": high}
+
+
 def options_of(schema: Any, op: str, operator: Any) -> dict[str, Any]:
     """Attributes by the schema's names in lower camel case; its defaults where the file says nothing.
 
@@ -35,7 +52,7 @@ def options_of(schema: Any, op: str, operator: Any) -> dict[str, Any]:
         SourceError: the options are another operator's.
     """
     if op not in OPTIONS:
-        return {}
+        return _custom(op, operator)
     name = f"{OPTIONS[op]}Options"
     unpacked = getattr(schema, f"{name}T")
     kind, table = operator.BuiltinOptionsType(), operator.BuiltinOptions()
