@@ -5,11 +5,14 @@ from __future__ import annotations
 _OUTSIDE = "let the network end before it and compute it from the outputs"
 _RECURRENT = "unroll it over a fixed number of steps, or use 1-D convolutions or attention"
 _NMS = "let the network end with boxes and scores; pocketpress.data.detection keeps the best boxes"
+_COMPILED = "it is a program compiled for one chip: give the file from before that compiler"
 _POOL_3D = "pool depth and image one after the other by reshaping, or use a 2-D network"
 _CONTROL = "trace the network for one branch: torch.where, or a fixed number of repetitions"
 
 INSTEAD: dict[str, str] = {
     "thresholdedrelu": "nn.ReLU",
+    "custom edgetpu-custom-op": _COMPILED,
+    "custom ethos-u": _COMPILED,
     "sin": "make it a buffer where it does not depend on the input",
     "cos": "make it a buffer where it does not depend on the input",
     "floor": "leave rounding to what reads the output",
@@ -76,6 +79,8 @@ INSTEAD: dict[str, str] = {
 def instead_of(op: str) -> str:
     """What to replace an operator by, or "": of ``aten::max_pool3d`` as of ``MaxPool3D``."""
     name = op.rpartition("::")[2].rpartition(".")[2].replace("_", "").lower()
+    if name.startswith("custom flex"):
+        return "end the network before it: it is an operator of TensorFlow itself"
     return INSTEAD.get(name, "")
 
 

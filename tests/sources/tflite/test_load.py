@@ -331,3 +331,17 @@ def test_an_input_that_is_made_whole_is_whole(tmp_path: Path) -> None:
     assert program.type("x").dtype == "int32"
     found = interpret(program, {"x": np.array([[5, 0, 2]], np.int32)})["y"]
     assert found.tolist() == [[[10, 11], [0, 1], [4, 5]]]
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [("ethos-u", "from before that compiler"), ("edgetpu-custom-op", "from before that compiler"),
+     ("FlexRFFT", "end the network before it")],
+)  # fmt: skip
+def test_custom_operators_are_refused_with_a_next_step(code: str, advice: str, tmp_path: Path) -> None:
+    def named(model: Any) -> None:
+        model.operatorCodes[0].customCode = code
+
+    path = _changed(saved(tmp_path, [Op("CUSTOM", ["x"], ["y"])], {"x": (4,)}, {"y": (4,)}), named)
+    with pytest.raises(UnsupportedError, match=f"custom {code} is not supported; .*{advice}"):
+        load_tflite(path)

@@ -154,6 +154,8 @@ CASES = [
     Case("", "PAD", (IMAGE,), constants={"p": PADS}, order="x0 p"),
     Case("", "PADV2", (IMAGE,), constants={"p": PADS, "v": np.float32(1.5)}, order="x0 p v"),
     Case("reflect", "MIRROR_PAD", (IMAGE,), "MirrorPad", {"mode": 0}, {"p": PADS}, "x0 p"),
+    Case("far", "MIRROR_PAD", ((1, 90, 2),), "MirrorPad", {"mode": 0},
+         {"p": _i((0, 0), (80, 70), (1, 0))}, "x0 p"),
     Case("symmetric", "MIRROR_PAD", (IMAGE,), "MirrorPad", {"mode": 1}, {"p": PADS}, "x0 p"),
     reduction("MEAN", (1, 2)),
     reduction("MEAN", (1, 2), keep=True),
