@@ -144,7 +144,7 @@ REFUSED: dict[str, tuple[Function, str]] = {
         "indices of several axes",
     ),
     "index-computed": (lambda x: TABLE.float()[x] + x.float()[x].sum(), ""),
-    "index-uneven": (lambda x: x.float()[:, torch.tensor([0, 1, 3])], "not evenly spaced"),
+    "index-uneven": (lambda x: x.float()[:, torch.tensor([[0, 1], [3, 0]])], "not evenly spaced"),
     "select-computed": (lambda x: x.float().index_select(1, x[0]), "computed at run time"),
     "sum-of-whole": (lambda x: x + 1, "add of integer tensors"),
 }
