@@ -78,8 +78,11 @@ def positions(config: Any) -> int | None:
 
 
 def position_offset(config: Any) -> int | None:
-    """Where positions begin in networks that number them from the padding id on; None elsewhere."""
-    if getattr(config, "model_type", "") not in COUNTED_FROM_PADDING:
+    """Where positions begin in networks that count them from the ids or the mask; None elsewhere."""
+    kind = getattr(config, "model_type", "")
+    if kind in COUNTED_FROM_MASK:
+        return 0
+    if kind not in COUNTED_FROM_PADDING:
         return None
     return int(getattr(config, "pad_token_id", None) or 0) + 1
 
@@ -93,6 +96,7 @@ COUNTED_FROM_PADDING = (
     "ibert",
     "data2vec-text",
 )
+COUNTED_FROM_MASK = ("opt",)
 
 
 def _side(config: Any) -> tuple[int, int]:
