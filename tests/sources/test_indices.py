@@ -59,6 +59,22 @@ def put_column(x: torch.Tensor) -> torch.Tensor:
     return written
 
 
+FRAMES = torch.arange(5).unfold(0, 2, 1).reshape(-1)
+"""Places of overlapping frames of two: 0, 1, 1, 2, 2, 3, 3, 4."""
+
+
+def scores_masked_in_place(x: torch.Tensor) -> torch.Tensor:
+    """As networks that keep a scale for behind the mask write it."""
+    scores = SCORES + x.float()
+    scores.masked_fill_(torch.ones(4, 5, dtype=torch.bool).triu(1), -torch.inf)
+    return torch.softmax(0.25 * scores, -1) + torch.softmax(scores.unsqueeze(0).squeeze(0) / 8, -1)
+
+
+def overlapped(x: torch.Tensor) -> torch.Tensor:
+    frames = x.float().t() * torch.arange(1.0, 9)
+    return torch.zeros(3, 5, 6).index_add_(-1, FRAMES.flip(0), frames.expand(3, 5, 8))
+
+
 CASES: dict[str, Function] = {
     "embedding": lambda x: F.embedding(x, TABLE),
     "embedding-int32": lambda x: F.embedding(x.int(), TABLE),
@@ -106,6 +122,9 @@ CASES: dict[str, Function] = {
     "write-in-place": lambda x: rows(x).index_copy_(1, x[0, 2], rows(x)[:, 1:2] - 5),
     "put-in-place": put_column,
     "put": lambda x: rows(x).index_put((x[0, 2:3],), ROWS[:1] - 9),
+    "masked-fill-in-place": scores_masked_in_place,
+    "add-overlapping": overlapped,
+    "add-twice": lambda x: rows(x).index_add(0, torch.tensor([1, 2, 1]), rows(x)[1:], alpha=-2),
     "index": lambda x: x.bool()[torch.zeros(1, 1, dtype=torch.int64), torch.arange(5)[None]].float(),
     "index-every-second": lambda x: x.float()[:, torch.tensor([1, 3])],
     "index-select": lambda x: x.float().index_select(1, torch.tensor([2, 3, 4])),
@@ -142,6 +161,12 @@ REFUSED: dict[str, tuple[Function, str]] = {
     "write-in-two-axes": (
         lambda x: ROWS.index_put((x[0, :1], x[0, :1]), rows(x)[0, :1]),
         "indices of several axes",
+    ),
+    "add-computed": (lambda x: rows(x).index_add(0, x[0, :2], rows(x)[:2]), "places that are computed"),
+    "add-with-gaps": (lambda x: rows(x).index_add(0, torch.tensor([0, 2]), rows(x)[:2]), "places with gaps"),
+    "masked-far-off": (
+        lambda x: torch.softmax((SCORES * x[0, 0].float()).masked_fill(x == 1, -torch.inf) * 0.01, -1),
+        "infinite",
     ),
     "index-computed": (lambda x: TABLE.float()[x] + x.float()[x].sum(), ""),
     "index-uneven": (lambda x: x.float()[:, torch.tensor([0, 1, 3])], "not evenly spaced"),

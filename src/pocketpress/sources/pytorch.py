@@ -11,16 +11,19 @@ import sys
 import traceback
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.modules import transformer
+from torch.overrides import TorchFunctionMode
 
 from pocketpress.core.errors import PocketpressError, SourceError
 from pocketpress.core.program.state import State, states_of, with_states
 from pocketpress.sources.aten.translate import to_program
+from pocketpress.sources.nested import flattened
 from pocketpress.sources.safe_load import load_exported, load_weights
 from pocketpress.sources.source import Source
 from pocketpress.sources.vetted import check_readable, unreadable
@@ -96,6 +99,8 @@ def _load_live(
         _apply_weights(module, weights)
     _check_eval(module, spec)
     _check_finite(module)
+    if examples is not None:
+        module, examples = flattened(module, examples)
     return module, _examples(module, examples, shapes, spec), states
 
 
@@ -181,8 +186,12 @@ def _reason(error: BaseException) -> str:
 
 def user_line(error: BaseException) -> str:
     """``file:line: code`` of the innermost frame that is neither torch's nor ours."""
+    return _user_line(error) or "the traceback (-v)"
+
+
+def _user_line(error: BaseException) -> str:
     ours = str(Path(__file__).resolve().parents[1])
-    best = "the traceback (-v)"
+    best = ""
     seen: BaseException | None = error
     while seen is not None:
         for frame in traceback.extract_tb(seen.__traceback__):
@@ -270,7 +279,7 @@ def _examples(
 ) -> tuple[Any, ...]:
     if shapes is not None:
         listed = list(shapes.values()) if isinstance(shapes, Mapping) else list(shapes)
-        dtypes = [e.dtype if isinstance(e, torch.Tensor) else torch.float32 for e in examples or ()]
+        dtypes = [e.dtype for e in examples or ()]
         dtypes += [torch.float32] * (len(listed) - len(dtypes))
         generator = torch.Generator().manual_seed(0)
         return tuple(
@@ -282,9 +291,6 @@ def _examples(
             f"the input shape of {spec} is unknown",
             next_step="give --input 1,3,224,224 or return (module, (example_input,)) from the factory",
         )
-    wrong = [type(e).__name__ for e in examples if not isinstance(e, torch.Tensor)]
-    if wrong:
-        raise SourceError("example inputs must be tensors", got=wrong, allowed="torch.Tensor")
     return examples
 
 
@@ -297,11 +303,12 @@ def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> to
         raise SourceError(
             f"the network fails on its example input of shape {shapes}",
             got=_reason(error),
-            next_step=f"fix {user_line(error)}",
+            next_step=f"fix {line}" if (line := _user_line(error)) else "see the traceback (-v)",
         ) from error
     try:
         # torch prints the whole graph on stderr when a guard fails; the error below says what matters
-        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        quiet = contextlib.redirect_stderr(io.StringIO())
+        with torch.no_grad(), quiet, warnings.catch_warnings(), _masks_as_given(), _DataDetached():
             warnings.filterwarnings("ignore", "The tensor attributes .*_flat_weights")  # torch.nn.RNN's own
             return torch.export.export(module, examples)
     except Exception as error:
@@ -313,11 +320,40 @@ def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> to
                 f"{user_line(error)}: data-dependent control flow cannot be exported",
                 next_step="replace the branch on tensor values by torch.where",
             ) from error
+        line = _user_line(error)
         raise SourceError(
-            f"{user_line(error)}: the network cannot be exported",
+            f"{line}: the network cannot be exported" if line else "the network cannot be exported",
             got=_reason(error),
-            next_step="rewrite that line",
+            next_step="rewrite that line" if line else "see the traceback (-v)",
         ) from error
+
+
+class _DataDetached(TorchFunctionMode):
+    """``x.data`` is ``x.detach()``, which is the same memory: an export does not see the first.
+
+    (A strict export sees a new constant there, and loses what is written into it.)
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func == torch.Tensor.data.__get__:
+            return args[0].detach()
+        return func(*args, **(kwargs or {}))
+
+
+@contextlib.contextmanager
+def _masks_as_given() -> Iterator[None]:
+    """Masks of `torch.nn.Transformer` are added to the scores, whatever is in them.
+
+    It looks whether a mask is the causal one, to choose a kernel; values are not known in an export.
+    """
+    own = transformer._detect_is_causal_mask
+    transformer._detect_is_causal_mask = lambda mask, is_causal=None, size=None: is_causal is True
+    try:
+        yield
+    finally:
+        transformer._detect_is_causal_mask = own
 
 
 def _zoo_module(

@@ -142,7 +142,8 @@ def _upper_triangle(x: Tensor, diagonal: int = 0) -> Tensor:
 def _taps(channels: int, kernel: list[int]) -> Tensor:
     """Filters of which each picks one place of a window of one channel: (channels * places, 1, *kernel)."""
     places = kernel[0] * kernel[1]
-    return torch.eye(places).reshape(places, 1, *kernel).repeat(channels, 1, 1, 1)
+    same = (_ahead(places, places) == 0).float()  # torch.eye is traced to something that fails beyond 255
+    return same.reshape(places, 1, *kernel).repeat(channels, 1, 1, 1)
 
 
 def _windows_to_columns(

@@ -124,6 +124,35 @@ def write(b: Bound) -> str:
     )
 
 
+def index_add(b: Bound) -> str:
+    """aten::index_add at constant places, as overlapping frames are summed.
+
+    As many sums as elements fall on one place; each takes one more of them for every place of a run.
+    """
+    x, source, index = b.tensor(b["self"], "summed"), b.activation("source"), b["index"]
+    if isinstance(index, str):
+        raise b.refuse("adding at places that are computed", "add a product with a mask")
+    axis = axis_of(int(b["dim"]), len(b.out_shape))
+    added: list[list[int]] = [[] for _ in range(b.out_shape[axis])]
+    for place, target in enumerate(index.reshape(-1).tolist()):
+        added[target].append(place)
+    levels = max(map(len, added))
+    for level in range(levels):
+        taken = [(target, places[level]) for target, places in enumerate(added) if len(places) > level]
+        first, count = taken[0][0], taken[-1][0] - taken[0][0] + 1
+        if count != len(taken):
+            raise b.refuse("adding at places with gaps between them", "torch.cat of the parts, then a sum")
+        part = emit_gather(b, source, axis, [place for _, place in taken], last=False)
+        if b["alpha"] != 1:
+            part = emit_binary(b, "mul", part, float(b["alpha"]), last=False)
+        before = tuple(first if i == axis else 0 for i in range(len(b.out_shape)))
+        after = tuple(b.out_shape[axis] - first - count if i == axis else 0 for i in range(len(before)))
+        if any(before) or any(after):
+            part = b.emit("pad", [part], b.out_shape, last=False, before=before, after=after, value=0.0)
+        x = emit_binary(b, "add", x, part, last=level == levels - 1)
+    return x
+
+
 def _place(b: Bound) -> tuple[int, Any]:
     """The axis and the index of a write."""
     if "dim" in b.args:
@@ -184,5 +213,7 @@ HANDLERS: dict[str, Callable[[Bound], Any]] = {
     **{f"aten::{name}": _compared(kind) for name, kind in _OTHER_NAMES.items()},
     **{f"aten::{name}": write for name in ("index_copy", "index_copy_", "index_put", "index_put_")},
     "aten::index": index,
+    "aten::index_add": index_add,
+    "aten::index_add_": index_add,
     "aten::index_select": index_select,
 }

@@ -16,11 +16,19 @@ from pocketpress.sources.aten.elementwise import emit_binary
 
 MASKED = -1e4
 """What is added to the score of a masked key: its weight is 0 in float32, and float16 holds the number."""
+LEAST_SCALE = 1 / 32
+"""Of scores, after the mask: that of heads of 1,024 numbers; -312 is still nothing in a softmax."""
 _SOFTPLUS = (("log",), ("add", 1.0), ("exp",), ("mul", -1.0), ("abs",))
 """From its end on, what `composed.softplus` adds to max(x, 0)."""
 LOWEST = float(torch.finfo(torch.float32).min)
 _SOFTMAXES = ("aten::softmax", "aten::_softmax", "aten::scaled_dot_product_attention")
-_ON_THE_WAY = ("aten::add", "aten::view", "aten::reshape", "aten::expand", "aten::unsqueeze", "aten::slice")
+_ON_THE_WAY = tuple(
+    f"aten::{name}"
+    for name in (
+        "add", "alias", "clone", "contiguous", "detach", "expand", "permute", "reshape", "slice", "squeeze",
+        "transpose", "unsqueeze", "view",
+    )
+)  # fmt: skip
 
 
 def both(b: Bound) -> str:
@@ -169,11 +177,21 @@ def _number(b: Bound, value: Any) -> float | None:
 
 
 def _masks_scores(node: torch.fx.Node) -> bool:
-    """Whether everything that reads a tensor is a move, a sum or a softmax, which ends the way."""
+    """Whether everything that reads a tensor is a move, a sum, a scaling or a softmax, which ends the way."""
     names = {user: getattr(getattr(user.target, "_schema", None), "name", "") for user in node.users}
     return bool(names) and all(
-        name in _SOFTMAXES or (name in _ON_THE_WAY and _masks_scores(user)) for user, name in names.items()
+        name in _SOFTMAXES or ((name in _ON_THE_WAY or _scales(user, name)) and _masks_scores(user))
+        for user, name in names.items()
     )
+
+
+def _scales(node: torch.fx.Node, name: str) -> bool:
+    """Whether a node multiplies by a number by which a masked score stays far below every other."""
+    if name not in ("aten::mul", "aten::div"):
+        return False
+    factor = next((a for a in node.args if isinstance(a, (int, float))), 0.0)
+    factor = 1 / factor if name == "aten::div" and factor else factor
+    return LEAST_SCALE <= factor <= 1
 
 
 def additive_mask(b: Bound, name: str) -> Any:
@@ -195,4 +213,5 @@ HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::logical_not": opposite,
     "aten::where": where,
     "aten::masked_fill": masked_fill,
+    "aten::masked_fill_": masked_fill,
 }

@@ -175,7 +175,7 @@ def _call_or_block(
         if error.got is not None:
             reason = f"{reason}: got {error.got}"
         blockers.append(Blocker(where, name, reason, error.next_step or instead_of(name)))
-    except (KeyError, IndexError, TypeError, ValueError):
+    except (KeyError, IndexError, RuntimeError, TypeError, ValueError):
         if not blockers:
             raise
         raise BlockedError(blockers) from None  # it trips over a stand-in
@@ -239,7 +239,7 @@ def _by_parts(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: Pr
     given = [values[tensor] for tensor in decompose.tensors_of(node)]
     try:
         return _run(graph, given, builder)
-    except (UnsupportedError, KeyError, IndexError, TypeError, ValueError):
+    except (UnsupportedError, KeyError, IndexError, RuntimeError, TypeError, ValueError):
         return None
 
 
