@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pocketpress.core.errors import SourceError
+from pocketpress.core.errors import SourceError, UnsupportedError
 from pocketpress.sources.pytorch import _check_finite, find_factory, load_pytorch, user_line
 from pocketpress.verify.reference import interpret
 
@@ -77,6 +77,18 @@ def words():
 def words_backwards():
     torch.manual_seed(0)
     return Words(False).eval(), torch.rand(1, 6, 8)
+
+class Packed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(4, 3)
+
+    def forward(self, x, lengths):
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths)
+        return nn.utils.rnn.pad_packed_sequence(self.rnn(packed)[0])[0]
+
+def sequences():
+    return Packed().eval(), (torch.rand(5, 1, 4), torch.tensor([5]))
 
 def numbers():
     return Two().eval(), (torch.zeros(1, 4), 3.0)
@@ -213,6 +225,13 @@ def test_mistakes_in_the_users_file(file: Path, name: str, text: str) -> None:
     with pytest.raises(SourceError) as caught:
         load_pytorch(f"{file}:{name}")
     assert text in str(caught.value)
+
+
+def test_packed_sequences_are_refused_by_name(file: Path) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        load_pytorch(f"{file}:sequences")
+    text = str(caught.value)
+    assert "nn.utils.rnn.pack_padded_sequence(x, lengths): packed sequences are not supported; give" in text
 
 
 def test_the_line_is_the_innermost_one_of_the_user(file: Path) -> None:

@@ -20,7 +20,7 @@ import torch
 from torch.nn.modules import transformer
 from torch.overrides import TorchFunctionMode
 
-from pocketpress.core.errors import PocketpressError, SourceError
+from pocketpress.core.errors import PocketpressError, SourceError, UnsupportedError
 from pocketpress.core.program.state import State, states_of, with_states
 from pocketpress.sources.aten.translate import to_program
 from pocketpress.sources.nested import flattened
@@ -308,9 +308,11 @@ def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> to
     try:
         # torch prints the whole graph on stderr when a guard fails; the error below says what matters
         quiet = contextlib.redirect_stderr(io.StringIO())
-        with torch.no_grad(), quiet, warnings.catch_warnings(), _masks_as_given(), _DataDetached():
+        with torch.no_grad(), quiet, warnings.catch_warnings(), _masks_as_given(), _WhatAnExportMisses():
             warnings.filterwarnings("ignore", "The tensor attributes .*_flat_weights")  # torch.nn.RNN's own
             return torch.export.export(module, examples)
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{user_line(error)}: {error.what}", next_step=error.next_step) from error
     except Exception as error:
         data_dependent = (
             "data-dependent" in str(error).lower() or "GuardOnDataDependent" in type(error).__name__
@@ -328,17 +330,22 @@ def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> to
         ) from error
 
 
-class _DataDetached(TorchFunctionMode):
-    """``x.data`` is ``x.detach()``, which is the same memory: an export does not see the first.
+class _WhatAnExportMisses(TorchFunctionMode):
+    """``x.data`` is ``x.detach()``, which is the same memory, and packed sequences are refused by name.
 
-    (A strict export sees a new constant there, and loses what is written into it.)
+    (An export does not see the first; a strict one sees a new constant, and loses what is written into it.)
     """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func == torch.Tensor.data.__get__:
+        if func == torch.Tensor.data.__get__:  # type: ignore[attr-defined]
             return args[0].detach()
+        if getattr(func, "__name__", "") == "_pack_padded_sequence":
+            raise UnsupportedError(
+                "packed sequences are not supported",
+                next_step="give the recurrent layer the padded sequence itself, of one length",
+            )
         return func(*args, **(kwargs or {}))
 
 

@@ -70,6 +70,14 @@ def test_the_default_length_is_what_the_network_has_positions_for(tmp_path: Path
         load_source(f"hf:{tmp_path}", shapes=((8,),))
 
 
+def test_networks_without_a_longest_text(tmp_path: Path) -> None:
+    settings = {"vocab_size": 50, "d_model": 32, "n_layer": 1, "n_head": 4, "d_inner": 48}
+    saved(tmp_path, "XLNetForSequenceClassification", "XLNetConfig", initializer_range=0.3, **settings)
+    source = load_source(f"hf:{tmp_path}", shapes=((1, 8),))
+    own = transformers.XLNetForSequenceClassification.from_pretrained(tmp_path).eval()
+    close(computed(source, IDS, MASK)["output"], own(input_ids=IDS, attention_mask=MASK).logits)
+
+
 def test_positions_counted_from_the_padding(tmp_path: Path) -> None:
     """RoBERTa counts positions from the ids; for text padded at its end constants do the same."""
     settings = {**BERT, "type_vocab_size": 1, "pad_token_id": 1, "max_position_embeddings": 22}

@@ -31,6 +31,28 @@ def embedding(b: Bound) -> str:
     return b.emit("embedding", [index, b.tensor(table, "table")], b.out_shape, dtype="float32")
 
 
+def embedding_bag(b: Bound) -> list[str | None]:
+    """aten::embedding_bag of bags of one size: the mean or sum of their rows (`torch.nn.EmbeddingBag`)."""
+    table, index, offsets, mode = b["weight"], b["indices"], b["offsets"], int(b["mode"])
+    if not isinstance(table, torch.Tensor) or not isinstance(index, str):
+        raise b.refuse("a bag of a table that is computed, or of known rows", "make the table a parameter")
+    count, bags = b.shape(index)[0], b.shape(offsets)[0]
+    starts = [0] if bags == 1 else offsets.tolist() if isinstance(offsets, torch.Tensor) else None
+    size = count // bags
+    if starts != list(range(0, count, size)) or b.args.get("include_last_offset"):
+        raise b.refuse("bags of several sizes", "give bags of one size as (bags, words)")
+    padding = b.args.get("padding_idx")
+    if mode not in (0, 1) or b["per_sample_weights"] is not None or (padding is not None and padding >= 0):
+        raise b.refuse("a bag with weights, padding or maxima", "use nn.Embedding and reduce its rows")
+    width = table.shape[1]
+    lines = b.emit("reshape", [index], (bags, size), last=False, shape=(bags, size))
+    rows = b.emit(
+        "embedding", [lines, b.tensor(table, "table")], (bags, size, width), last=False, dtype="float32"
+    )
+    found = b.emit("mean", [rows], (bags, width), last=mode == 1, axes=(1,), keepdims=False)
+    return [found if mode == 1 else emit_binary(b, "mul", found, float(size)), None, None, None]
+
+
 def to_dtype(b: Bound) -> str:
     """A cast to float32, to a truth value, or to the dtype that the tensor has."""
     x, wanted = b.activation(), b.node.meta["val"].dtype
@@ -206,6 +228,7 @@ _OTHER_NAMES = {
 
 HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::embedding": embedding,
+    "aten::embedding_bag": embedding_bag,
     "aten::to": to_dtype,
     "aten::type_as": to_dtype,
     "aten::_to_copy": to_dtype,

@@ -125,8 +125,17 @@ def _conv_transpose2d(
     if dilation != (1, 1) and stride == (1, 1) and min(before) >= 0:
         turned = _exchanged(weight, groups).flip(2, 3)
         pads = (*before, before[0] + more[0], before[1] + more[1])
-        attrs = {"stride": stride, "pads": pads, "dilation": dilation, "groups": groups, "clamp": None}
-        return b.emit("conv2d", [x, *_weights(b, turned, b["bias"])], out, last=last, **attrs)
+        return b.emit(
+            "conv2d",
+            [x, *_weights(b, turned, b["bias"])],
+            out,
+            last=last,
+            stride=stride,
+            pads=pads,
+            dilation=dilation,
+            groups=groups,
+            clamp=None,
+        )
     if dilation != (1, 1):
         wide = weight.new_zeros(*weight.shape[:2], reach[0] + 1, reach[1] + 1)
         wide[:, :, :: dilation[0], :: dilation[1]] = weight

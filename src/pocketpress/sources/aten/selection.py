@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from pocketpress.core.program import Node
+from pocketpress.sources.aten import elementwise
 from pocketpress.sources.aten.bound import Bound
 from pocketpress.sources.aten.comparisons import emit_not
 from pocketpress.sources.aten.composed import LEAST_THRESHOLD
@@ -150,6 +152,37 @@ def _grown(b: Bound, term: str) -> str:
     return emit_binary(b, "add", term, torch.zeros(b.out_shape))
 
 
+def add(b: Bound) -> str:
+    """aten::add: minus infinity in a constant that is added to scores is `MASKED`, which has a range."""
+    return elementwise.HANDLERS["aten::add"](replace(b, args={**b.args, **_masked(b, "self", "other")}))
+
+
+def added_product(b: Bound) -> str:
+    """aten::baddbmm: beta * self + alpha * batch1 @ batch2; nn.MultiheadAttention adds its mask so."""
+    left, right, added = b.tensor(b["batch1"]), b.tensor(b["batch2"]), _masked(b, "self")["self"]
+    scores = b.emit("matmul", [left, right], b.out_shape, last=False)
+    if b["alpha"] != 1:
+        scores = emit_binary(b, "mul", scores, float(b["alpha"]), last=False)
+    if b["beta"] != 1:
+        added = emit_binary(b, "mul", b.tensor(added), float(b["beta"]), last=False)
+    return emit_binary(b, "add", scores, added)
+
+
+def _masked(b: Bound, *names: str) -> dict[str, Any]:
+    """Arguments, with constants as `_without_infinity` has them where the sum masks scores."""
+    given = {name: b[name] for name in names}
+    return (
+        {name: _without_infinity(value) for name, value in given.items()} if _masks_scores(b.node) else given
+    )
+
+
+def _without_infinity(value: Any) -> Any:
+    """A real constant with `MASKED` in the places of minus infinity, or of the lowest number."""
+    if not isinstance(value, torch.Tensor) or value.dtype is not torch.float32:
+        return value
+    return torch.where(value <= LOWEST, MASKED, value)
+
+
 def _finite(b: Bound, value: Any) -> Any:
     """A number, a constant or a computed tensor that selection by a product can take."""
     number = _number(b, value)
@@ -159,7 +192,7 @@ def _finite(b: Bound, value: Any) -> Any:
         return value
     if isinstance(value, torch.Tensor) and value.dtype is torch.float32:
         if _masks_scores(b.node):
-            value = torch.where(value <= LOWEST, MASKED, value)
+            value = _without_infinity(value)
         if bool(torch.isfinite(value).all()):
             return value
     raise b.refuse("selection of whole numbers or of infinite ones", "select finite real numbers")
@@ -180,9 +213,14 @@ def _masks_scores(node: torch.fx.Node) -> bool:
     """Whether everything that reads a tensor is a move, a sum, a scaling or a softmax, which ends the way."""
     names = {user: getattr(getattr(user.target, "_schema", None), "name", "") for user in node.users}
     return bool(names) and all(
-        name in _SOFTMAXES or ((name in _ON_THE_WAY or _scales(user, name)) and _masks_scores(user))
+        name in _SOFTMAXES or (_is_on_the_way(node, user, name) and _masks_scores(user))
         for user, name in names.items()
     )
+
+
+def _is_on_the_way(node: torch.fx.Node, user: torch.fx.Node, name: str) -> bool:
+    is_added = name == "aten::baddbmm" and node not in user.args[1:]  # as torch.nn.MultiheadAttention does
+    return name in _ON_THE_WAY or is_added or _scales(user, name)
 
 
 def _scales(node: torch.fx.Node, name: str) -> bool:
@@ -198,7 +236,7 @@ def additive_mask(b: Bound, name: str) -> Any:
     """Argument ``name`` as what is added to scores: 0 where true, else `MASKED`; None for nothing."""
     mask = b[name]
     if mask is None or not b.is_truth(name):
-        return mask
+        return _without_infinity(mask)
     if isinstance(mask, torch.Tensor):
         return None if bool(mask.all()) else torch.where(mask, 0.0, MASKED)
     hidden = emit_binary(b, "add", mask, -1.0, last=False)
@@ -206,6 +244,9 @@ def additive_mask(b: Bound, name: str) -> Any:
 
 
 HANDLERS: dict[str, Callable[[Bound], Any]] = {
+    "aten::add": add,
+    "aten::add_": add,
+    "aten::baddbmm": added_product,
     "aten::__and__": both,
     "aten::bitwise_and": both,
     "aten::logical_and": both,

@@ -72,7 +72,7 @@ def _default(name: str, config: Any, image: tuple[int, int] | None) -> Shape:
 def positions(config: Any) -> int | None:
     """Tokens at most, where the network has positions at all."""
     most = getattr(config, "max_position_embeddings", None)
-    if not isinstance(most, int):
+    if not isinstance(most, int) or most < 1:  # XLNet's says -1: any number
         return None
     return max(most - (position_offset(config) or 0), 0)
 
