@@ -154,7 +154,9 @@ def _grown(b: Bound, term: str) -> str:
 
 def add(b: Bound) -> str:
     """aten::add: minus infinity in a constant that is added to scores is `MASKED`, which has a range."""
-    return elementwise.HANDLERS["aten::add"](replace(b, args={**b.args, **_masked(b, "self", "other")}))
+    finite = replace(b, args={**b.args, **_masked(b, "self", "other")})
+    found: str = elementwise.HANDLERS["aten::add"](finite)
+    return found
 
 
 def added_product(b: Bound) -> str:
