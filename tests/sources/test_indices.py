@@ -193,7 +193,7 @@ REFUSED: dict[str, tuple[Function, str]] = {
         "infinite",
     ),
     "index-computed": (lambda x: TABLE.float()[x] + x.float()[x].sum(), ""),
-    "index-uneven": (lambda x: x.float()[:, torch.tensor([0, 1, 3])], "not evenly spaced"),
+    "index-uneven": (lambda x: x.float()[:, torch.tensor([[0, 1], [3, 0]])], "not evenly spaced"),
     "select-computed": (lambda x: x.float().index_select(1, x[0]), "computed at run time"),
     "product-of-whole": (lambda x: x * x[:, :1], "mul of integer tensors"),
     "truth-times-whole": (lambda x: (x > 1) * x, "mul of integer tensors"),

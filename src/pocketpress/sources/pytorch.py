@@ -23,7 +23,9 @@ from torch.overrides import TorchFunctionMode
 from pocketpress.core.errors import PocketpressError, SourceError, UnsupportedError
 from pocketpress.core.program.state import State, states_of, with_states
 from pocketpress.sources.aten.translate import to_program
+from pocketpress.sources.known import KnownConstants
 from pocketpress.sources.nested import flattened
+from pocketpress.sources.returned import make_known
 from pocketpress.sources.safe_load import load_exported, load_weights
 from pocketpress.sources.source import Source
 from pocketpress.sources.vetted import check_readable, unreadable
@@ -297,7 +299,7 @@ def _examples(
 def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> torch.export.ExportedProgram:
     try:
         with torch.no_grad():
-            module(*examples)
+            returned = module(*examples)
     except Exception as error:
         shapes = ", ".join(str(tuple(e.shape)) for e in examples)
         raise SourceError(
@@ -305,10 +307,12 @@ def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> to
             got=_reason(error),
             next_step=f"fix {line}" if (line := _user_line(error)) else "see the traceback (-v)",
         ) from error
+    make_known(returned)
     try:
         # torch prints the whole graph on stderr when a guard fails; the error below says what matters
         quiet = contextlib.redirect_stderr(io.StringIO())
-        with torch.no_grad(), quiet, warnings.catch_warnings(), _masks_as_given(), _WhatAnExportMisses():
+        seen = _masks_as_given(), _WhatAnExportMisses(), KnownConstants()
+        with torch.no_grad(), quiet, warnings.catch_warnings(), seen[0], seen[1], seen[2]:
             warnings.filterwarnings("ignore", "The tensor attributes .*_flat_weights")  # torch.nn.RNN's own
             return torch.export.export(module, examples)
     except UnsupportedError as error:
@@ -322,12 +326,23 @@ def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> to
                 f"{user_line(error)}: data-dependent control flow cannot be exported",
                 next_step="replace the branch on tensor values by torch.where",
             ) from error
+        compiled = [name or "the network" for name, m in module.named_modules() if _is_script(m)]
+        if compiled:
+            raise SourceError(
+                "TorchScript cannot be exported",
+                got=compiled[:3],
+                next_step="return the network as it is before torch.jit.script or torch.jit.trace",
+            ) from error
         line = _user_line(error)
         raise SourceError(
             f"{line}: the network cannot be exported" if line else "the network cannot be exported",
             got=_reason(error),
             next_step="rewrite that line" if line else "see the traceback (-v)",
         ) from error
+
+
+def _is_script(module: torch.nn.Module) -> bool:
+    return isinstance(module, torch.jit.ScriptModule)
 
 
 class _WhatAnExportMisses(TorchFunctionMode):
