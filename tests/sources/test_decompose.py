@@ -51,6 +51,7 @@ COMPOSED: dict[str, Callable[[Tensor], Tensor]] = {
     "any": lambda x: (x > 1).any(1, keepdim=True).float(),
     "any-at-all": lambda x: (x > 1).any().float(),
     "bilinear-1d": lambda x: F.interpolate(x[:, :, 0], scale_factor=2, mode="linear"),
+    "bands": lambda x: F.unfold(F.pad(x.reshape(1, 1, 24, 6), (8, 9)), (12, 23)),  # more than 255 places
     "cdist": lambda x: torch.cdist(x[0], x[0].flip(1)),
     "cdist-1": lambda x: torch.cdist(x[0], x[0] * 2, p=1.0),
     "chain": lambda x: torch.linalg.multi_dot([x[0, 0], x[0, 1], x[0, 2]]),

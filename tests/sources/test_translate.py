@@ -103,6 +103,16 @@ CASES: dict[str, tuple[Function | nn.Module, tuple[tuple[int, ...], ...]]] = {
     ),
     "conv_transpose2d": (nn.ConvTranspose2d(4, 3, 3, stride=2, padding=1, output_padding=1), (IMAGE,)),
     "conv_transpose2d-grouped": (nn.ConvTranspose2d(4, 4, 2, stride=2, groups=2), (IMAGE,)),
+    **{
+        f"conv_transpose2d-{name}": (nn.ConvTranspose2d(4, 4, (3, 2), **settings), (IMAGE,))
+        for name, settings in {
+            "dilated": {"dilation": (2, 3), "padding": (1, 0)},
+            "dilated-grouped": {"dilation": 2, "groups": 2, "output_padding": (1, 0)},
+            "dilated-cropped": {"dilation": (2, 1), "padding": 2},
+            "dilated-strided": {"dilation": 2, "stride": (2, 3), "padding": 1, "output_padding": 1},
+        }.items()
+    },
+    "conv_transpose1d-dilated": (nn.ConvTranspose1d(3, 6, 3, padding=4, dilation=2, groups=3), (SEQUENCE,)),
     "convolution": (
         lambda x: torch.ops.aten.convolution(x, W, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1),
         (IMAGE,),
@@ -565,9 +575,6 @@ REFUSED: dict[str, tuple[Function, tuple[tuple[int, ...], ...], str]] = {
     "long-sum": (lambda x: x.cumsum(0), ((1025,),), "a running sum of 1025 numbers, at most 1024 are"),
     "prime-flip": (lambda x: x.flip(0), ((37,),), "a flip of 37 elements; flip outside the network"),
     "prime-copies": (lambda x: x.expand(67, 5), ((1, 5),), "expand by 67; let broadcasting do it"),
-    "dilated-transposed": (
-        lambda x: F.conv_transpose2d(x, parameter(4, 2, 2, 2), dilation=2), (IMAGE,), "with dilation",
-    ),
 }  # fmt: skip
 
 

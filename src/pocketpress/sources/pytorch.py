@@ -11,17 +11,20 @@ import sys
 import traceback
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.modules import transformer
+from torch.overrides import TorchFunctionMode
 
-from pocketpress.core.errors import PocketpressError, SourceError
+from pocketpress.core.errors import PocketpressError, SourceError, UnsupportedError
 from pocketpress.core.program.state import State, states_of, with_states
 from pocketpress.sources.aten.translate import to_program
 from pocketpress.sources.known import KnownConstants
+from pocketpress.sources.nested import flattened
 from pocketpress.sources.returned import make_known
 from pocketpress.sources.safe_load import load_exported, load_weights
 from pocketpress.sources.source import Source
@@ -98,6 +101,8 @@ def _load_live(
         _apply_weights(module, weights)
     _check_eval(module, spec)
     _check_finite(module)
+    if examples is not None:
+        module, examples = flattened(module, examples)
     return module, _examples(module, examples, shapes, spec), states
 
 
@@ -183,8 +188,12 @@ def _reason(error: BaseException) -> str:
 
 def user_line(error: BaseException) -> str:
     """``file:line: code`` of the innermost frame that is neither torch's nor ours."""
+    return _user_line(error) or "the traceback (-v)"
+
+
+def _user_line(error: BaseException) -> str:
     ours = str(Path(__file__).resolve().parents[1])
-    best = "the traceback (-v)"
+    best = ""
     seen: BaseException | None = error
     while seen is not None:
         for frame in traceback.extract_tb(seen.__traceback__):
@@ -272,7 +281,7 @@ def _examples(
 ) -> tuple[Any, ...]:
     if shapes is not None:
         listed = list(shapes.values()) if isinstance(shapes, Mapping) else list(shapes)
-        dtypes = [e.dtype if isinstance(e, torch.Tensor) else torch.float32 for e in examples or ()]
+        dtypes = [e.dtype for e in examples or ()]
         dtypes += [torch.float32] * (len(listed) - len(dtypes))
         generator = torch.Generator().manual_seed(0)
         return tuple(
@@ -284,9 +293,6 @@ def _examples(
             f"the input shape of {spec} is unknown",
             next_step="give --input 1,3,224,224 or return (module, (example_input,)) from the factory",
         )
-    wrong = [type(e).__name__ for e in examples if not isinstance(e, torch.Tensor)]
-    if wrong:
-        raise SourceError("example inputs must be tensors", got=wrong, allowed="torch.Tensor")
     return examples
 
 
@@ -299,15 +305,18 @@ def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> to
         raise SourceError(
             f"the network fails on its example input of shape {shapes}",
             got=_reason(error),
-            next_step=f"fix {user_line(error)}",
+            next_step=f"fix {line}" if (line := _user_line(error)) else "see the traceback (-v)",
         ) from error
     make_known(returned)
     try:
         # torch prints the whole graph on stderr when a guard fails; the error below says what matters
         quiet = contextlib.redirect_stderr(io.StringIO())
-        with torch.no_grad(), quiet, warnings.catch_warnings(), KnownConstants():
+        seen = _masks_as_given(), _WhatAnExportMisses(), KnownConstants()
+        with torch.no_grad(), quiet, warnings.catch_warnings(), seen[0], seen[1], seen[2]:
             warnings.filterwarnings("ignore", "The tensor attributes .*_flat_weights")  # torch.nn.RNN's own
             return torch.export.export(module, examples)
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{user_line(error)}: {error.what}", next_step=error.next_step) from error
     except Exception as error:
         data_dependent = (
             "data-dependent" in str(error).lower() or "GuardOnDataDependent" in type(error).__name__
@@ -324,15 +333,49 @@ def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> to
                 got=compiled[:3],
                 next_step="return the network as it is before torch.jit.script or torch.jit.trace",
             ) from error
+        line = _user_line(error)
         raise SourceError(
-            f"{user_line(error)}: the network cannot be exported",
+            f"{line}: the network cannot be exported" if line else "the network cannot be exported",
             got=_reason(error),
-            next_step="rewrite that line",
+            next_step="rewrite that line" if line else "see the traceback (-v)",
         ) from error
 
 
 def _is_script(module: torch.nn.Module) -> bool:
     return isinstance(module, torch.jit.ScriptModule)
+
+
+class _WhatAnExportMisses(TorchFunctionMode):
+    """``x.data`` is ``x.detach()``, which is the same memory, and packed sequences are refused by name.
+
+    (An export does not see the first; a strict one sees a new constant, and loses what is written into it.)
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func == torch.Tensor.data.__get__:  # type: ignore[attr-defined]
+            return args[0].detach()
+        if getattr(func, "__name__", "") == "_pack_padded_sequence":
+            raise UnsupportedError(
+                "packed sequences are not supported",
+                next_step="give the recurrent layer the padded sequence itself, of one length",
+            )
+        return func(*args, **(kwargs or {}))
+
+
+@contextlib.contextmanager
+def _masks_as_given() -> Iterator[None]:
+    """Masks of `torch.nn.Transformer` are added to the scores, whatever is in them.
+
+    It looks whether a mask is the causal one, to choose a kernel; values are not known in an export.
+    """
+    own = transformer._detect_is_causal_mask
+    transformer._detect_is_causal_mask = lambda mask, is_causal=None, size=None: is_causal is True
+    try:
+        yield
+    finally:
+        transformer._detect_is_causal_mask = own
 
 
 def _zoo_module(

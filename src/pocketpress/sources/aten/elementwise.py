@@ -43,7 +43,11 @@ def emit_binary(b: Bound, op: str, left: Any, right: Any, *, last: bool = True) 
 
 
 def _promoted(b: Bound, value: Any, other: Any) -> Any:
-    """A constant of whole numbers beside a real tensor is real."""
+    """Whole numbers where the result is real: constants beside a real tensor, and computed ones."""
+    result = b.node.meta.get("val")
+    is_real = isinstance(result, torch.Tensor) and result.is_floating_point()
+    if is_real and isinstance(value, str) and b.builder.type(value).dtype != "float32":
+        return b.emit("cast", [value], b.shape(value), last=False, dtype="float32")
     constant = isinstance(value, torch.Tensor) and not value.is_floating_point()
     if constant and isinstance(other, str) and b.builder.type(other).dtype == "float32":
         return value.float()

@@ -31,6 +31,28 @@ def embedding(b: Bound) -> str:
     return b.emit("embedding", [index, b.tensor(table, "table")], b.out_shape, dtype="float32")
 
 
+def embedding_bag(b: Bound) -> list[str | None]:
+    """aten::embedding_bag of bags of one size: the mean or sum of their rows (`torch.nn.EmbeddingBag`)."""
+    table, index, offsets, mode = b["weight"], b["indices"], b["offsets"], int(b["mode"])
+    if not isinstance(table, torch.Tensor) or not isinstance(index, str):
+        raise b.refuse("a bag of a table that is computed, or of known rows", "make the table a parameter")
+    count, bags = b.shape(index)[0], b.shape(offsets)[0]
+    starts = [0] if bags == 1 else offsets.tolist() if isinstance(offsets, torch.Tensor) else None
+    size = count // bags
+    if starts != list(range(0, count, size)) or b.args.get("include_last_offset"):
+        raise b.refuse("bags of several sizes", "give bags of one size as (bags, words)")
+    padding = b.args.get("padding_idx")
+    if mode not in (0, 1) or b["per_sample_weights"] is not None or (padding is not None and padding >= 0):
+        raise b.refuse("a bag with weights, padding or maxima", "use nn.Embedding and reduce its rows")
+    width = table.shape[1]
+    lines = b.emit("reshape", [index], (bags, size), last=False, shape=(bags, size))
+    rows = b.emit(
+        "embedding", [lines, b.tensor(table, "table")], (bags, size, width), last=False, dtype="float32"
+    )
+    found = b.emit("mean", [rows], (bags, width), last=mode == 1, axes=(1,), keepdims=False)
+    return [found if mode == 1 else emit_binary(b, "mul", found, float(size)), None, None, None]
+
+
 def to_dtype(b: Bound) -> str:
     """A cast to float32, to a truth value, or to the dtype that the tensor has."""
     x, wanted = b.activation(), b.node.meta["val"].dtype
@@ -124,6 +146,35 @@ def write(b: Bound) -> str:
     )
 
 
+def index_add(b: Bound) -> str:
+    """aten::index_add at constant places, as overlapping frames are summed.
+
+    As many sums as elements fall on one place; each takes one more of them for every place of a run.
+    """
+    x, source, index = b.tensor(b["self"], "summed"), b.activation("source"), b["index"]
+    if isinstance(index, str):
+        raise b.refuse("adding at places that are computed", "add a product with a mask")
+    axis = axis_of(int(b["dim"]), len(b.out_shape))
+    added: list[list[int]] = [[] for _ in range(b.out_shape[axis])]
+    for place, target in enumerate(index.reshape(-1).tolist()):
+        added[target].append(place)
+    levels = max(map(len, added))
+    for level in range(levels):
+        taken = [(target, places[level]) for target, places in enumerate(added) if len(places) > level]
+        first, count = taken[0][0], taken[-1][0] - taken[0][0] + 1
+        if count != len(taken):
+            raise b.refuse("adding at places with gaps between them", "torch.cat of the parts, then a sum")
+        part = emit_gather(b, source, axis, [place for _, place in taken], last=False)
+        if b["alpha"] != 1:
+            part = emit_binary(b, "mul", part, float(b["alpha"]), last=False)
+        before = tuple(first if i == axis else 0 for i in range(len(b.out_shape)))
+        after = tuple(b.out_shape[axis] - first - count if i == axis else 0 for i in range(len(before)))
+        if any(before) or any(after):
+            part = b.emit("pad", [part], b.out_shape, last=False, before=before, after=after, value=0.0)
+        x = emit_binary(b, "add", x, part, last=level == levels - 1)
+    return x
+
+
 def _place(b: Bound) -> tuple[int, Any]:
     """The axis and the index of a write."""
     if "dim" in b.args:
@@ -184,6 +235,7 @@ _OTHER_NAMES = {
 
 HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::embedding": embedding,
+    "aten::embedding_bag": embedding_bag,
     "aten::to": to_dtype,
     "aten::type_as": to_dtype,
     "aten::_to_copy": to_dtype,
@@ -191,5 +243,7 @@ HANDLERS: dict[str, Callable[[Bound], Any]] = {
     **{f"aten::{name}": _compared(kind) for name, kind in _OTHER_NAMES.items()},
     **{f"aten::{name}": write for name in ("index_copy", "index_copy_", "index_put", "index_put_")},
     "aten::index": index,
+    "aten::index_add": index_add,
+    "aten::index_add_": index_add,
     "aten::index_select": index_select,
 }

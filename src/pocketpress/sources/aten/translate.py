@@ -178,7 +178,7 @@ def _call_or_block(
         if error.got is not None:
             reason = f"{reason}: got {error.got}"
         blockers.append(Blocker(where, name, reason, error.next_step or instead_of(name)))
-    except (KeyError, IndexError, TypeError, ValueError):
+    except (KeyError, IndexError, RuntimeError, TypeError, ValueError):
         if not blockers:
             raise
         raise BlockedError(blockers) from None  # it trips over a stand-in
