@@ -58,9 +58,9 @@ def masked_attention(*, to_softmax: bool) -> tuple[Net, str]:
 
 def test_a_mask_and_its_addition_before_a_softmax_stay_in_float() -> None:
     assert reasons(*masked_attention(to_softmax=True)) == {
-        "cast m": "it computes on a mask",
-        "add a": "it computes on a mask",
-        "mul h": "it computes on a mask",
+        "cast m": "it computes on a mask or on whole numbers",
+        "add a": "it computes on a mask or on whole numbers",
+        "mul h": "it computes on a mask or on whole numbers",
         "add s": "it adds a mask to the scores of a softmax, which is computed in float",
         "softmax p": "no runtime-independent integer form",
     }
