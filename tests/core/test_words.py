@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pocketpress.core.words import about, duration, quantity, size
+from pocketpress.core.words import about, apart, duration, equal_share, quantity, size
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,15 @@ def test_about_rounds_up_to_two_digits(count: float, rounded: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size_bytes", "text"), [(12, "12 B"), (1500, "1.5 kB"), (999_501, "1.00 MB"), (3_474_872, "3.47 MB")]
+    ("size_bytes", "text"),
+    [
+        (12, "12 B"),
+        (1500, "1.5 kB"),
+        (999_501, "1.00 MB"),
+        (3_474_872, "3.47 MB"),
+        (9_999_000_000, "9,999.00 MB"),
+        (25_276_510_000, "25.3 GB"),
+    ],
 )
 def test_size(size_bytes: int, text: str) -> None:
     assert size(size_bytes) == text
@@ -41,3 +49,15 @@ def test_size(size_bytes: int, text: str) -> None:
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(1.0, "100.00%"), (1 - 1e-7, "99.99%"), (0.99754, "99.75%"), (0.0, "0.00%")]
+)
+def test_only_all_equal_is_a_hundred_percent(share: float, text: str) -> None:
+    assert equal_share(share) == text
+
+
+@pytest.mark.parametrize(("largest", "text"), [(0.0, "equal"), (1.24e-5, "±1.2e-05")])
+def test_apart(largest: float, text: str) -> None:
+    assert apart(largest) == text

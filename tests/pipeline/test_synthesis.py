@@ -13,8 +13,8 @@ from tests.conftest import Press
 
 from pocketpress.core.errors import DataError
 from pocketpress.data import digest
+from pocketpress.pipeline.job import Job, open_job
 from pocketpress.pipeline.options import PressOptions
-from pocketpress.pipeline.press import Job, open_job
 from pocketpress.pipeline.synthesis import BUDGET, FEWEST, NEAR, NEAR_WORST, STEPS, SynthesisReader
 
 NONE = (
@@ -194,10 +194,10 @@ def test_far_statistics_are_not_to_be_trusted(folder: Path) -> None:
 
 
 def test_a_large_network_gets_fewer_samples(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pocketpress.pipeline import press
+    from pocketpress.pipeline import job
 
     for macs, count in ((int(BUDGET / STEPS / 10), 10), (int(BUDGET), FEWEST), (0, 128)):
-        monkeypatch.setattr(press, "multiply_accumulates", lambda _, macs=macs: macs)
+        monkeypatch.setattr(job, "multiply_accumulates", lambda _, macs=macs: macs)
         assert reader(opened(calibration_samples=128)).size == count
 
 

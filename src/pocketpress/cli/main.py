@@ -308,17 +308,18 @@ def press(
         ),
     )
     from pocketpress.cli import show
-    from pocketpress.pipeline import press as pipeline
+    from pocketpress.pipeline.job import open_job
+    from pocketpress.pipeline.press import press as run
 
     sizes = units.lengths(bucket)
     if dry_run and not sizes:
-        show.plan(pipeline.open_job(options), as_json=json_)
+        show.plan(open_job(options), as_json=json_)
         return
     if sizes:
         _press_buckets(options, sizes, dry_run=dry_run, as_json=json_)
         return
     with show.live() as events:
-        record = pipeline.press(options, events)
+        record = run(options, events)
     show.record(record, out, as_json=json_)
     if record.verdict in ("fail", "vacuous"):
         raise typer.Exit(3)

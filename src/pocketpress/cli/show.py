@@ -23,14 +23,14 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from pocketpress.core.record import Metric, Record, StepTarget, TargetEntry
-from pocketpress.core.words import digits, duration, size
+from pocketpress.core.record import Metric, Parity, Record, StepTarget, TargetEntry
+from pocketpress.core.words import apart, digits, duration, equal_share, size
 from pocketpress.pipeline.events import Events
 from pocketpress.pipeline.shrink_options import chosen
 
 if TYPE_CHECKING:  # these bring PyTorch along, which tables need not
     from pocketpress.pipeline.compare import Comparison
-    from pocketpress.pipeline.press import Job
+    from pocketpress.pipeline.job import Job
 
 SPEED_PERIOD_S = 600.0
 """The time left is estimated from so many last seconds: a block of learned rounding can take a minute."""
@@ -206,11 +206,16 @@ def target_table(entries: list[TargetEntry]) -> Table:
     return table
 
 
+def _equal(parity: Parity | None) -> str:
+    if parity is None:
+        return ""
+    if parity.equal is not None:
+        return equal_share(parity.equal)
+    return "" if parity.max_abs is None else apart(parity.max_abs)
+
+
 def _cells(e: TargetEntry) -> list[str]:
     share = f"{e.size_bytes / e.float_size_bytes:.2f}x" if e.size_bytes and e.float_size_bytes else ""
-    equal = ""
-    if e.parity is not None:
-        equal = f"{100 * e.parity.equal:.2f}%" if e.parity.equal is not None else f"±{e.parity.max_abs:.1e}"
     speed = f"{e.latency_s.speedup:.2f}x" if e.latency_s is not None and e.latency_s.speedup else ""
     color = COLORS.get(e.verdict, "white")
     return [
@@ -222,7 +227,7 @@ def _cells(e: TargetEntry) -> list[str]:
         _drop(e.metric),
         duration(e.latency_s.median) if e.latency_s is not None else "",
         speed,
-        equal,
+        _equal(e.parity),
         f"[{color}]{e.verdict}[/{color}]",
     ]
 
@@ -243,7 +248,7 @@ def _drop(metric: Metric | None) -> str:
 
 def plan(job: Job, *, as_json: bool) -> None:
     """What a press would do."""
-    from pocketpress.pipeline.press import multiply_accumulates
+    from pocketpress.core.program.work import multiply_accumulates
 
     options = job.options
     facts = {
@@ -294,7 +299,7 @@ def comparison(found: Comparison, *, as_json: bool) -> None:
     equal = (
         "computed in float"
         if p.equal is None
-        else f"{100 * p.equal:.2f}% equal, at most {p.max_lsb} steps apart"
+        else f"{equal_share(p.equal)} equal, at most {p.max_lsb} steps apart"
     )
     table.add_row(
         "outputs",

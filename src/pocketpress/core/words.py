@@ -45,12 +45,25 @@ def about(count: float) -> int:
 
 
 def size(size_bytes: float) -> str:
-    """Bytes as B, kB or MB (powers of ten, as stores and disks count)."""
+    """Bytes as B, kB, MB or GB (powers of ten, as stores and disks count)."""
     if size_bytes < 1000:
         return f"{size_bytes:.0f} B"
     if size_bytes < 999_500:
         return f"{size_bytes / 1e3:.3g} kB"
-    return f"{size_bytes / 1e6:,.2f} MB"
+    if size_bytes < 9_999_500_000:
+        return f"{size_bytes / 1e6:,.2f} MB"
+    return f"{size_bytes / 1e9:,.1f} GB"
+
+
+def equal_share(share: float) -> str:
+    """A share of equal outputs with two places; ``100.00%`` only where all are equal."""
+    text = f"{share:.2%}"
+    return "99.99%" if text == "100.00%" and share < 1 else text
+
+
+def apart(largest: float) -> str:
+    """How far real outputs are from those they should be: ``±1.2e-05``, or ``equal``."""
+    return f"±{largest:.1e}" if largest else "equal"
 
 
 def duration(seconds: float) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pocketpress.core.advice import IN_INTEGERS
 from pocketpress.core.errors import BlockedError, Blocker
 from pocketpress.core.program import Program
+from pocketpress.core.program.work import multiply_accumulates
 from pocketpress.core.signature import Signature, signature_of
 from pocketpress.core.target import TargetSpec
 from pocketpress.core.targets import all_targets, resolve_targets
@@ -24,7 +25,6 @@ from pocketpress.pipeline.advice import (
     int8_promises,
 )
 from pocketpress.pipeline.prepare import simplified
-from pocketpress.pipeline.press import multiply_accumulates
 from pocketpress.sources.load import load_source
 from pocketpress.sources.pytorch import Shapes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pocketpress.core.record import DeviceEntry, TargetEntry
-from pocketpress.core.words import duration, size
+from pocketpress.core.words import apart, duration, size
 from pocketpress.report.view import VERDICTS, ParityRow, decibels, percent
 
 
@@ -52,5 +52,5 @@ def _equal(entry: DeviceEntry) -> str:
     if parity.required_sqnr_db is not None:
         return f"{decibels(parity.sqnr_float_db)} of float"
     if parity.equal is None:
-        return "–" if parity.max_abs is None else f"±{parity.max_abs:.2g}"
+        return "–" if parity.max_abs is None else apart(parity.max_abs)
     return percent(parity.equal)

@@ -24,6 +24,11 @@ def multiply_accumulates_of(program: Program, node: Node) -> int:
     return 0
 
 
+def multiply_accumulates(program: Program) -> int:
+    """Multiply-accumulates of one inference, over convolutions and matrix products."""
+    return sum(multiply_accumulates_of(program, node) for node in program.nodes)
+
+
 def moved_bytes(program: Program, node: Node) -> int:
     """Bytes read and written in float32, weights included."""
     return FLOAT_BYTES * sum(program.type(name).elements for name in (*node.inputs, *node.outputs))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pocketpress.core.record import DeviceEntry, Latency, Parity
-from pocketpress.core.words import duration
+from pocketpress.core.words import apart, duration, equal_share
 from pocketpress.devices.phone.sessions import View
 from pocketpress.pipeline.bench.phone_tasks import Work
 
@@ -108,6 +108,5 @@ def agreement(parity: Parity | None) -> str:
     if parity.required_sqnr_db is not None and parity.sqnr_float_db is not None:
         return f"{parity.sqnr_float_db:.0f} dB"
     if parity.equal is None:
-        return f"±{parity.max_abs:.1e}" if parity.max_abs is not None else ""
-    text = f"{parity.equal:.2%}"
-    return "99.99%" if text == "100.00%" and parity.equal < 1 else text
+        return "" if parity.max_abs is None else apart(parity.max_abs)
+    return equal_share(parity.equal)
