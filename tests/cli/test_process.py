@@ -140,6 +140,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_a_really_full_disk(trained: Path, tiny_disk: Path) -> None:
     argv = [*COMMAND, *GOOD, "--out", str(tiny_disk / "out")]
     argv[argv.index("litert")] = "litert,onnxruntime,executorch"

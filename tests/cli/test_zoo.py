@@ -74,6 +74,7 @@ def test_wrong_commands_are_one_line(pocketpress: Press, own_cache: Path) -> Non
         assert shown.code == 2 and says in shown.line, argv
 
 
+@pytest.mark.slow
 def test_trained_networks_are_pressed_by_name(pocketpress: Press, own_cache: Path, tmp_path: Path) -> None:
     data, out = write_colours(tmp_path / "colours.npz"), tmp_path / "trained"
     argv = ("zoo", "train", "resnet8,width=0.25,size=16", "--data", data, "--out", out, "--epochs", "2")

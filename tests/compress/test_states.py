@@ -103,6 +103,7 @@ def test_a_buffer_comes_back_as_the_same_integers() -> None:
     np.testing.assert_array_equal(kept[..., 0], first[..., -1])
 
 
+@pytest.mark.slow
 def test_the_error_does_not_grow_and_would_without_the_rule() -> None:
     """Slow updates: an integer state loses what is below half a step, for ever."""
     program = gated()

@@ -70,10 +70,12 @@ def _place(reason: str) -> str:
 
 
 NAMES = ("images", "arithmetic", "attention", "words", "detector", "sequences", "wide", "cell", "masked")
+LONG = ("images", "detector")
+CASES = [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in NAMES]
 
 
 @pytest.mark.parametrize("target", RUNTIMES)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CASES)
 def test_what_was_promised_is_what_the_record_says(name: str, target: str, tmp_path: Path) -> None:
     source = f"tests.pipeline.{'heads' if name == 'detector' else 'promised'}:{name}"
     found = promised(inspect_network(source, targets=target))

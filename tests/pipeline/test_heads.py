@@ -38,7 +38,7 @@ def float_outputs(name: str, feeds: dict[str, np.ndarray], row: int) -> dict[str
     return {k: v.numpy() for k, v in (found if isinstance(found, dict) else {"output": found}).items()}
 
 
-FAST = ("detector", "deeplab")
+FAST = ("detector",)
 CASES = [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in heads.HEADS]
 
 

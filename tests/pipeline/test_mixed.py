@@ -57,6 +57,7 @@ def pressed(pocketpress: Press, *argv: str | Path) -> tuple[dict[str, Any], dict
     return data, data["recipe"]["options"]
 
 
+@pytest.mark.slow
 def test_a_generous_drop_buys_4_bits(pocketpress: Press, wide: Path) -> None:
     out = wide / "drop"
     data, options = pressed(
@@ -70,6 +71,7 @@ def test_a_generous_drop_buys_4_bits(pocketpress: Press, wide: Path) -> None:
     assert bits == {4, 8}
 
 
+@pytest.mark.slow
 def test_a_size_is_met_in_the_file(pocketpress: Press, wide: Path) -> None:
     argv = ("--target", "onnxruntime", "--out", wide / "size")
     plain, before = pressed(pocketpress, *mixed(wide, "--max-size", "1MB", *argv))

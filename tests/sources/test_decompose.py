@@ -56,6 +56,11 @@ COMPOSED: dict[str, Callable[[Tensor], Tensor]] = {
     "chain": lambda x: torch.linalg.multi_dot([x[0, 0], x[0, 1], x[0, 2]]),
     "clamp-tensors": lambda x: torch.clamp(x, -VECTOR.abs(), VECTOR.abs()),
     "column-stack": lambda x: torch.column_stack([x[0, 0], x[0, 1]]),
+    "conv2d-computed": lambda x: F.conv2d(
+        x, x[:, :2, :3, :3].reshape(2, 1, 3, 3).repeat(2, 2, 1, 1), groups=2
+    ),
+    "conv2d-computed-1x1": lambda x: F.conv2d(x, x[0, :, :3, :1].transpose(0, 1)[:, :, None], VECTOR[:3]),
+    "conv2d-computed-strides": lambda x: F.conv2d(x, x[:, :, :2, :3], stride=2, padding=1, dilation=(2, 1)),
     "cosine": lambda x: F.cosine_similarity(x, x.flip(2), dim=1),
     "cumprod": lambda x: x.cumprod(2),
     "diff": lambda x: x.diff(dim=2),
@@ -89,6 +94,7 @@ COMPOSED: dict[str, Callable[[Tensor], Tensor]] = {
     "unbatched": lambda x: F.conv2d(x[0], torch.ones(2, 4, 3, 3)),
     "unfold": lambda x: F.unfold(x, 3, padding=1),
     "unfold-dilated": lambda x: F.unfold(x, (2, 3), dilation=2, stride=(1, 2)),
+    "unfold-patches": lambda x: F.unfold(F.interpolate(x, scale_factor=6), 16, stride=16, padding=2),
     "var-mean": lambda x: sum(torch.var_mean(x)),  # type: ignore[arg-type, return-value]
     "vector": lambda x: x @ VECTOR,
     "vector-first": lambda x: VECTOR @ x,

@@ -140,7 +140,7 @@ REFUSED: dict[str, tuple[Function, str]] = {
         lambda x: ROWS.index_put((x[0, :1], x[0, :1]), rows(x)[0, :1]),
         "indices of several axes",
     ),
-    "index-uneven": (lambda x: x.float()[:, torch.tensor([0, 1, 3])], "not evenly spaced"),
+    "index-uneven": (lambda x: x.float()[:, torch.tensor([[0, 1], [3, 0]])], "not evenly spaced"),
     "sum-of-whole": (lambda x: x + 1, "output output holds whole numbers that may lie beyond 2"),
 }
 

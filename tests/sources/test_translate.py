@@ -19,6 +19,8 @@ from pocketpress.verify.reference import interpret
 
 Function = Callable[..., Any]
 IMAGE, MATRIX, SEQUENCE = (1, 4, 6, 6), (2, 5), (1, 3, 8)
+CORNER = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])
+TAPS = torch.linspace(-1, 1, 72).reshape(2, 4, 3, 3)
 
 
 class Wrapped(nn.Module):
@@ -392,6 +394,26 @@ CASES: dict[str, tuple[Function | nn.Module, tuple[tuple[int, ...], ...]]] = {
         ),
         (MATRIX,),
     ),
+    "constants-as-it-is": (  # weights of a type and a shape that are read from the input stay weights
+        lambda x: (
+            F.conv_transpose2d(
+                x, CORNER.detach().type_as(x).expand(x.size(1), 1, -1, -1), stride=2, groups=4
+            ),
+            F.conv2d(x, TAPS.double().to(x)),
+            F.conv2d(x, TAPS[:1, :1, :1, :1].expand_as(x[:, :, :1, :1])),
+            F.conv2d(x, TAPS[:, :, 1].reshape(1, 24).view_as(x[:, :, :1]).transpose(2, 3)),
+            F.conv2d(x, TAPS[:, :, :, :1].reshape(1, 24).reshape_as(x[:, :, 0])[..., None]),
+        ),
+        (IMAGE,),
+    ),
+    "half-constants": (
+        lambda x: (
+            (x - TAPS[0, :, :1, :1].half()) / TAPS[1, :, :1, :1].half(),
+            x * CORNER[0, :, :1].bfloat16(),
+        ),
+        ((1, 4, 6, 2),),
+    ),
+    "channels-exchanged": (lambda x: (x[:, [2, 1, 0, 3]], x[..., [-1, 0, 3]], x[[0]]), (IMAGE,)),
     "sequences-resized": (
         lambda x: (
             F.interpolate(x, 12),
@@ -527,7 +549,11 @@ REFUSED: dict[str, tuple[Function, tuple[tuple[int, ...], ...], str]] = {
         lambda x, g: F.grid_sample(x, g, align_corners=False), ((2, 1, 4, 4), (2, 2, 2, 2)),
         "several images; sample one",
     ),
-    "computed-weight": (lambda x, w: F.conv2d(x, w), (IMAGE, W.shape), "convolution with a computed weight"),
+    "computed-weight": (
+        lambda x, w: F.conv_transpose2d(x, w[:4]),
+        (IMAGE, W.shape),
+        "transposed convolution with a computed weight",
+    ),
     "tensor-power": (lambda x, y: x.abs() ** y, (IMAGE, IMAGE), "power with a tensor exponent"),
     "avg-pool-ceil": (lambda x: F.avg_pool2d(x, 4, ceil_mode=True), (IMAGE,), "ceil_mode"),
     "cast": (lambda x: x.to(torch.float16), (IMAGE,), "cast to torch.float16; keep the network in float32"),

@@ -21,6 +21,8 @@ import torch
 from pocketpress.core.errors import PocketpressError, SourceError
 from pocketpress.core.program.state import State, states_of, with_states
 from pocketpress.sources.aten.translate import to_program
+from pocketpress.sources.known import KnownConstants
+from pocketpress.sources.returned import make_known
 from pocketpress.sources.safe_load import load_exported, load_weights
 from pocketpress.sources.source import Source
 from pocketpress.sources.vetted import check_readable, unreadable
@@ -291,7 +293,7 @@ def _examples(
 def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> torch.export.ExportedProgram:
     try:
         with torch.no_grad():
-            module(*examples)
+            returned = module(*examples)
     except Exception as error:
         shapes = ", ".join(str(tuple(e.shape)) for e in examples)
         raise SourceError(
@@ -299,9 +301,11 @@ def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> to
             got=_reason(error),
             next_step=f"fix {user_line(error)}",
         ) from error
+    make_known(returned)
     try:
         # torch prints the whole graph on stderr when a guard fails; the error below says what matters
-        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        quiet = contextlib.redirect_stderr(io.StringIO())
+        with torch.no_grad(), quiet, warnings.catch_warnings(), KnownConstants():
             warnings.filterwarnings("ignore", "The tensor attributes .*_flat_weights")  # torch.nn.RNN's own
             return torch.export.export(module, examples)
     except Exception as error:
@@ -313,11 +317,22 @@ def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> to
                 f"{user_line(error)}: data-dependent control flow cannot be exported",
                 next_step="replace the branch on tensor values by torch.where",
             ) from error
+        compiled = [name or "the network" for name, m in module.named_modules() if _is_script(m)]
+        if compiled:
+            raise SourceError(
+                "TorchScript cannot be exported",
+                got=compiled[:3],
+                next_step="return the network as it is before torch.jit.script or torch.jit.trace",
+            ) from error
         raise SourceError(
             f"{user_line(error)}: the network cannot be exported",
             got=_reason(error),
             next_step="rewrite that line",
         ) from error
+
+
+def _is_script(module: torch.nn.Module) -> bool:
+    return isinstance(module, torch.jit.ScriptModule)
 
 
 def _zoo_module(

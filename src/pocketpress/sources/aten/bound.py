@@ -46,6 +46,7 @@ class Bound:
                 bound[argument.name], given = kwargs[argument.name], node.kwargs[argument.name]
             else:
                 bound[argument.name] = argument.default_value
+            bound[argument.name] = _widened(bound[argument.name])
             if isinstance(given, torch.fx.Node) and isinstance(given.meta.get("val"), torch.Tensor):
                 dtypes[argument.name] = given.meta["val"].dtype
         return cls(node, bound, builder, source, dtypes)
@@ -137,6 +138,12 @@ class Bound:
     def refuse(self, what: str, next_step: str | None = None) -> UnsupportedError:
         """An error naming the user's line, to be raised."""
         return UnsupportedError(f"{self.source}: {what}", next_step=next_step)
+
+
+def _widened(value: Any) -> Any:
+    """A constant of half precision as float32, in which it is computed with: torch promotes it too."""
+    half = isinstance(value, torch.Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+    return value.float() if half else value
 
 
 def pair(value: Any) -> tuple[int, int]:

@@ -147,7 +147,8 @@ def _upper_triangle(x: Tensor, diagonal: int = 0) -> Tensor:
 def _taps(channels: int, kernel: list[int]) -> Tensor:
     """Filters of which each picks one place of a window of one channel: (channels * places, 1, *kernel)."""
     places = kernel[0] * kernel[1]
-    return torch.eye(places).reshape(places, 1, *kernel).repeat(channels, 1, 1, 1)
+    same = (_ahead(places, places) == 0).float()  # torch.eye is traced to something that fails beyond 255
+    return same.reshape(places, 1, *kernel).repeat(channels, 1, 1, 1)
 
 
 def _windows_to_columns(
@@ -180,6 +181,32 @@ def _columns_to_windows(
     whole = F.pad(whole, (0, rest[1], 0, rest[0]))
     top, left = padding
     return whole[:, :, top : top + output_size[0], left : left + output_size[1]]
+
+
+def _computed_convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = (1, 1),
+    padding: Any = (0, 0),
+    dilation: Any = (1, 1),
+    groups: int = 1,
+) -> Tensor:
+    """A convolution without a batch axis; or with filters that are computed, as a product with windows."""
+    if x.ndim == 3:
+        return F.conv2d(x[None], weight, bias, stride, padding, dilation, groups)[0]
+    if len(x) != 1 or isinstance(padding, str):
+        raise ValueError("no formula")
+    outputs, channels, *kernel = weight.shape
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    sizes = zip(x.shape[2:], padding, reach, stride, strict=True)
+    height, width = ((size + 2 * pad - r) // s + 1 for size, pad, r, s in sizes)
+    plain = kernel == [1, 1] and not any(padding) and all(s == 1 for s in stride)
+    columns = x.flatten(2) if plain else F.unfold(x, (kernel[0], kernel[1]), dilation, padding, stride)
+    columns = columns.reshape(groups, channels * kernel[0] * kernel[1], -1)
+    found = torch.bmm(weight.reshape(groups, outputs // groups, -1), columns)
+    found = found.reshape(1, outputs, height, width)
+    return found if bias is None else found + bias.reshape(1, -1, 1, 1)
 
 
 def _sliding(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
@@ -288,6 +315,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "aten::cdist": _distances,
     "aten::clamp": _clamp,
     "aten::col2im": _columns_to_windows,
+    "aten::conv2d": _computed_convolution,
     "aten::cumprod": _running_product,
     "aten::erf": _error_function,
     "aten::hypot": lambda a, b: (a.square() + b.square()).sqrt(),

@@ -128,10 +128,14 @@ def _place(b: Bound) -> tuple[int, Any]:
 
 
 def index(b: Bound) -> str:
-    """aten::index by constant indices that pick evenly spaced elements."""
+    """aten::index by constant indices of one axis, or such that pick evenly spaced elements."""
     x, chosen = b.activation(), b["indices"]
     if any(isinstance(i, str) for i in chosen):
         return index_computed(b)
+    given = [(axis, i) for axis, i in enumerate(chosen) if i is not None]
+    if len(given) == 1 and given[0][1].ndim == 1:
+        axis, places = given[0]
+        return _selected(b, x, axis, places.nonzero()[:, 0] if places.dtype is torch.bool else places)
     picked = tuple(slice(None) if i is None else i for i in chosen)
     return _picked(b, x, _places(b, x)[picked])
 
@@ -141,8 +145,11 @@ def index_select(b: Bound) -> str:
     x, chosen = b.activation(), b["index"]
     if isinstance(chosen, str):
         return select_computed(b)
-    axis = axis_of(int(b["dim"]), len(b.shape(x)))
-    places = chosen.reshape(-1).tolist()
+    return _selected(b, x, axis_of(int(b["dim"]), len(b.shape(x))), chosen.reshape(-1))
+
+
+def _selected(b: Bound, x: str, axis: int, chosen: torch.Tensor) -> str:
+    places = (chosen % b.shape(x)[axis]).tolist()
     if not 1 <= len(runs_of(places)) <= MAX_RUNS:
         return _picked(b, x, _places(b, x).index_select(axis, chosen))
     return emit_gather(b, x, axis, places)

@@ -41,6 +41,7 @@ from pocketpress.sources.aten import (
 )
 from pocketpress.sources.aten.bound import Bound
 from pocketpress.sources.aten.in_place import without_aliases
+from pocketpress.sources.returned import names_of
 
 Handler = Callable[[Bound], Any]
 
@@ -68,6 +69,8 @@ BLOCKS = {"wrap_with_autocast": 4, "wrap_with_set_grad_enabled": 1}
 
 The block is computed in float32 whatever autocast says, as the rest of a program is.
 """
+LIKE = ("aten::type_as", "aten::to", "aten::expand_as", "aten::view_as", "aten::reshape_as")
+"""Of their second tensor the type and the shape are read, and no number: of a constant they are constants."""
 IGNORED_MODULES = ("_guards_fn",)
 _DTYPES = {torch.float32: "float32", torch.int64: "int64", torch.int32: "int32", torch.bool: "bool"}
 
@@ -211,6 +214,8 @@ def _call(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: Progra
     if not any(_is_computed(values[n]) for n in node.all_input_nodes):
         assert callable(node.target)
         return node.target(*args, **kwargs)
+    if _operator(node) in LIKE and isinstance(args[0], torch.Tensor):
+        return node.target(args[0], _anything_like(node.args[1]), *args[2:], **kwargs)  # type: ignore[operator]
     block = BLOCKS.get(_operator(node))
     if block is not None:
         return _run(args[block], args[block + 1 :], builder)
@@ -221,6 +226,11 @@ def _call(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: Progra
         if found is None:
             raise
         return found
+
+
+def _anything_like(node: Any) -> torch.Tensor:
+    """A tensor of the shape and type of a computed one."""
+    return torch.empty(node.meta["val"].shape, dtype=node.meta["val"].dtype)
 
 
 def _handled(node: torch.fx.Node, args: Any, kwargs: Any, builder: ProgramBuilder) -> Any:
@@ -243,7 +253,7 @@ def _by_parts(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: Pr
     given = [values[tensor] for tensor in decompose.tensors_of(node)]
     try:
         return _run(graph, given, builder)
-    except (UnsupportedError, KeyError, IndexError, TypeError, ValueError):
+    except (UnsupportedError, KeyError, IndexError, RuntimeError, TypeError, ValueError):
         return None
 
 
@@ -285,10 +295,9 @@ def _outputs(
 
 
 def _output_names(exported: torch.export.ExportedProgram, count: int) -> list[str]:
-    spec = exported.call_spec.out_spec
-    keys = spec.context if spec is not None and spec.type is dict else None
-    if isinstance(keys, list) and len(keys) == count and all(isinstance(k, str) for k in keys):
-        return keys
+    given = names_of(exported)
+    if given is not None and len(given) == count:
+        return given
     return ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
 
 
