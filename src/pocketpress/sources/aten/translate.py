@@ -28,6 +28,7 @@ from pocketpress.sources.aten import (
     elementwise,
     indices,
     normalization,
+    places,
     pooling,
     products,
     recurrent,
@@ -35,6 +36,7 @@ from pocketpress.sources.aten import (
     resampling,
     selection,
     shapes,
+    whole,
     writes,
 )
 from pocketpress.sources.aten.bound import Bound
@@ -58,6 +60,8 @@ HANDLERS: dict[str, Handler] = {
     **einsum.HANDLERS,
     **selection.HANDLERS,
     **indices.HANDLERS,
+    **whole.HANDLERS,
+    **places.HANDLERS,
     **recurrent.HANDLERS,
 }
 BLOCKS = {"wrap_with_autocast": 4, "wrap_with_set_grad_enabled": 1}
@@ -284,10 +288,10 @@ def _outputs(
     builder: ProgramBuilder,
     exported: torch.export.ExportedProgram,
 ) -> list[str]:
-    flat: list[Any] = []
-    torch.fx.node.map_arg(node.args[0], lambda n: flat.append(values[n]))
+    flat: list[torch.fx.Node] = []
+    torch.fx.node.map_arg(node.args[0], flat.append)
     names = _output_names(exported, len(flat))
-    return [_name_output(value, name, builder) for value, name in zip(flat, names, strict=True)]
+    return [_name_output(n, values[n], name, builder) for n, name in zip(flat, names, strict=True)]
 
 
 def _output_names(exported: torch.export.ExportedProgram, count: int) -> list[str]:
@@ -306,12 +310,22 @@ def _reserved(module: torch.fx.GraphModule, exported: torch.export.ExportedProgr
     return [name for name in _output_names(exported, len(flat)) if name not in inputs]
 
 
-def _name_output(value: Any, name: str, builder: ProgramBuilder) -> str:
-    """A computed tensor under the output's public name (an identity reshape that passes remove or keep)."""
+def _name_output(node: torch.fx.Node, value: Any, name: str, builder: ProgramBuilder) -> str:
+    """A computed tensor under the output's public name (an identity reshape that passes remove or keep).
+
+    Raises:
+        UnsupportedError: whole numbers that float32 may not hold exactly.
+    """
     tensor = value if isinstance(value, str) else builder.constant(f"{name}_value", _array(value))
     builder.release(name)
     type_ = builder.type(tensor)
-    return builder.node("reshape", [tensor], type_, name=name, shape=type_.shape)
+    if node.meta["val"].dtype not in (torch.int32, torch.int64) or type_.dtype != "float32":
+        return builder.node("reshape", [tensor], type_, name=name, shape=type_.shape)
+    if not whole.is_exact(builder, tensor):
+        raise UnsupportedError(
+            f"{source_line(node)}: output {name} holds {whole.INEXACT}", next_step=whole.NEXT_STEP
+        )
+    return builder.node("whole", [tensor], TensorType(type_.shape, "int32"), name=name)
 
 
 def _array(value: torch.Tensor) -> Array:
