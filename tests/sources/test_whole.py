@@ -163,11 +163,11 @@ REFUSED: dict[str, tuple[Function, str]] = {
     "bits": (lambda x: (x & 1).float(), "bitwise operation on whole numbers"),
     "half": (lambda x: x.to(torch.float16).float(), "cast to torch.float16"),
     "many-in-order": (lambda x: x.float().repeat(1, 20).topk(33)[0], "33 numbers in order, 1 to 32"),
-    "by-mask": (lambda x: TABLE[:5][(x[0] != 0)].sum() + x.float(), ""),
     "arithmetic-of-reals": (lambda x: (x.float() * 0.3).long() * 2, INEXACT),
     "division-by-zero": (lambda x: torch.remainder(x.float(), torch.tensor([1.0, 0, 1, 1, 1])), "by 0"),
-    "unknown-classes": (lambda x: F.one_hot(x).float(), ""),
-    "decomposed-fft": (lambda x: torch.fft.rfft(x.float()).abs(), ""),
+    "decomposed-fft": (lambda x: torch.fft.rfft(x.float()).abs(), "fft"),
+    "random": (lambda x: x.float() + torch.rand(5), "aten::rand would be drawn once"),
+    "random-integers": (lambda x: x.float() + torch.randint(0, 3, (5,)), "aten::randint would be drawn once"),
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,10 @@ The block is computed in float32 whatever autocast says, as the rest of a progra
 """
 LIKE = ("aten::type_as", "aten::to", "aten::expand_as", "aten::view_as", "aten::reshape_as")
 """Of their second tensor the type and the shape are read, and no number: of a constant they are constants."""
+RANDOM = re.compile(
+    r"aten::(rand|randn|randint|randperm|bernoulli|normal|multinomial|poisson|uniform|exponential)(_like)?_?"
+)
+"""Of no tensor that is computed; others are refused like every operator that is not known."""
 IGNORED_MODULES = ("_guards_fn",)
 _DTYPES = {torch.float32: "float32", torch.int64: "int64", torch.int32: "int32", torch.bool: "bool"}
 
@@ -213,6 +218,11 @@ def _call(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: Progra
         return args[0][args[1]] if node.users else None
     if not any(_is_computed(values[n]) for n in node.all_input_nodes):
         assert callable(node.target)
+        if RANDOM.fullmatch(_operator(node)) and node.users:
+            raise UnsupportedError(
+                f"{source_line(node)}: {_operator(node)} would be drawn once, when the network is read",
+                next_step="draw random numbers outside and give them as an input",
+            )
         return node.target(*args, **kwargs)
     if _operator(node) in LIKE and isinstance(args[0], torch.Tensor):
         return node.target(args[0], _anything_like(node.args[1]), *args[2:], **kwargs)  # type: ignore[operator]
