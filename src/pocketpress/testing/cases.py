@@ -461,6 +461,7 @@ def _whole_numbers() -> list[Case]:
         _embedding_of_computed("computed_table", constant=False),
         _whole("vector", (1, 16)),
         _whole("image", (1, 3, 4, 5)),
+        _whole_of_codes("image", (1, 6, 4, 5)),
     ]
 
 
@@ -487,6 +488,15 @@ def _whole(name: str, shape: tuple[int, ...]) -> Case:
     values.reshape(-1)[:2] = (-(2**24), 2**24)
     y = h.builder.node("whole", [x], TensorType(shape, "int32"), name="y")
     return Case(name, "whole", FLOAT, h.builder.build([y]), {x: values})
+
+
+def _whole_of_codes(name: str, shape: tuple[int, ...]) -> Case:
+    """Places of the largest 8-bit scores along the channels, as a segmentation network ends."""
+    h = IslandBuilder("whole", name)
+    scores = h.builder.node("dequantize", [h.input(shape)], TensorType(shape), name="scores")
+    places = (shape[0], *shape[2:])
+    found = h.builder.node("argmax", [scores], TensorType(places), name="found", axis=1, keepdims=False)
+    return h.build(h.builder.node("whole", [found], TensorType(places, "int32"), name="y"))
 
 
 def _embedding(
