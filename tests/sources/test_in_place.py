@@ -12,6 +12,7 @@ from tests.sources.test_translate import Wrapped, translated
 from torch import Tensor
 
 from pocketpress.core.errors import UnsupportedError
+from pocketpress.sources.pytorch import export_module
 from pocketpress.verify.reference import interpret
 
 
@@ -73,16 +74,34 @@ def an_input(x: Tensor) -> Tensor:
     return x * 2
 
 
+def a_cache_that_is_returned(x: Tensor) -> tuple[Tensor, Tensor]:
+    y = x[0] * 2
+    x[0] = y + 1
+    return y, x
+
+
+def data_of_scores(x: Tensor) -> Tensor:
+    scores = (x[..., None] * 2).squeeze(-1)
+    scores.data.masked_fill_(torch.tensor([False, True, False, False]), -float("inf"))
+    return torch.softmax(scores, 1)
+
+
+def data_alone(x: Tensor) -> Tensor:
+    y = x * 2
+    y.data.mul_(3)
+    return y.data + x.data
+
+
 FUNCTIONS = (
     through_a_view, through_a_part, a_view_of_what_is_written, a_column, columns, decoded_boxes, into_zeros,
-    all_of_it, an_input,
+    all_of_it, an_input, a_cache_that_is_returned, data_of_scores, data_alone,
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_the_program_computes_what_torch_computes(function: Callable[..., object]) -> None:
     x = torch.randn((2, 4), generator=torch.Generator().manual_seed(0))
-    program = translated(Wrapped(function), x.clone())
+    program = export_module(Wrapped(function).eval(), (x.clone(),), "test").program
     wanted = function(x.clone())
     got = interpret(program, {program.inputs[0]: x.numpy()})
     values = wanted if isinstance(wanted, tuple) else (wanted,)

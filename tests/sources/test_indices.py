@@ -59,13 +59,47 @@ def put_column(x: torch.Tensor) -> torch.Tensor:
     return written
 
 
+FRAMES = torch.arange(5).unfold(0, 2, 1).reshape(-1)
+"""Places of overlapping frames of two: 0, 1, 1, 2, 2, 3, 3, 4."""
+
+
+def scores_masked_in_place(x: torch.Tensor) -> torch.Tensor:
+    """As networks that keep a scale for behind the mask write it."""
+    scores = SCORES + x.float()
+    scores.masked_fill_(torch.ones(4, 5, dtype=torch.bool).triu(1), -torch.inf)
+    return torch.softmax(0.25 * scores, -1) + torch.softmax(scores.unsqueeze(0).squeeze(0) / 8, -1)
+
+
+def overlapped(x: torch.Tensor) -> torch.Tensor:
+    frames = x.float().t() * torch.arange(1.0, 9)
+    return torch.zeros(3, 5, 6).index_add_(-1, FRAMES.flip(0), frames.expand(3, 5, 8))
+
+
+ATTENTION = torch.nn.MultiheadAttention(4, 2, batch_first=True).eval().requires_grad_(False)
+
+
+def attention_with_both_masks(x: torch.Tensor) -> torch.Tensor:
+    """With the weights of the attention as a result, torch adds both masks itself."""
+    y = rows(x)[None, :, :4] / 20
+    later = torch.ones(4, 4, dtype=torch.bool).triu(1)
+    found, weights = ATTENTION(y, y, y, key_padding_mask=x[:, :4] == 2, attn_mask=later)
+    return torch.cat([found, weights], -1)
+
+
 CASES: dict[str, Function] = {
     "embedding": lambda x: F.embedding(x, TABLE),
     "embedding-int32": lambda x: F.embedding(x.int(), TABLE),
     "embedding-of-a-window": lambda x: F.embedding(x[:, 1:4].reshape(3, 1).t(), TABLE),
+    "bag-mean": lambda x: F.embedding_bag(x, TABLE),
+    "bag-sums": lambda x: F.embedding_bag(x[:, :4].reshape(2, 2), TABLE, mode="sum"),
+    "bag-offset": lambda x: F.embedding_bag(x[0], TABLE, torch.tensor([0])),
+    "attention-with-both-masks": attention_with_both_masks,
     "to-float": lambda x: x.float() * 2,
     "to-float-copy": lambda x: torch.ops.aten._to_copy(x, dtype=torch.float32) * 2,
     "to-bool": lambda x: x.to(torch.bool).float(),
+    "mask-times-real": lambda x: rows(x) * x - x[:, :1] / rows(x).exp(),
+    "whole-times-a-real-number": lambda x: 0.5 * x + (1.0 - x) / 2,
+    "whole-by-a-number": lambda x: x / 2 + x / x.abs().float().add(1),
     "not-equal": lambda x: (x != 2).float(),
     "equal": lambda x: (x == 3).float(),
     "type-as": lambda x: x.type_as(SCORES) * 2,
@@ -106,6 +140,12 @@ CASES: dict[str, Function] = {
     "write-in-place": lambda x: rows(x).index_copy_(1, x[0, 2], rows(x)[:, 1:2] - 5),
     "put-in-place": put_column,
     "put": lambda x: rows(x).index_put((x[0, 2:3],), ROWS[:1] - 9),
+    "masked-fill-in-place": scores_masked_in_place,
+    "add-overlapping": overlapped,
+    "add": lambda x: x.float() + 1.5,
+    "add-in-place": lambda x: rows(x).add_(2, alpha=3),
+    "add-product": lambda x: torch.baddbmm(ROWS[:, :1], rows(x)[None], rows(x).t()[None], beta=2, alpha=0.5),
+    "add-twice": lambda x: rows(x).index_add(0, torch.tensor([1, 2, 1]), rows(x)[1:], alpha=-2),
     "index": lambda x: x.bool()[torch.zeros(1, 1, dtype=torch.int64), torch.arange(5)[None]].float(),
     "index-every-second": lambda x: x.float()[:, torch.tensor([1, 3])],
     "index-select": lambda x: x.float().index_select(1, torch.tensor([2, 3, 4])),
@@ -126,13 +166,12 @@ def test_the_program_computes_what_torch_computes(function: Function) -> None:
 
 
 REFUSED: dict[str, tuple[Function, str]] = {
-    "computed-table": (lambda x: F.embedding(x, x.float().t() * 2), "computed at run time"),
+    "bag-sizes": (lambda x: F.embedding_bag(x[0], TABLE, torch.tensor([0, 2])), "bags of several sizes"),
+    "bag-maxima": (lambda x: F.embedding_bag(x, TABLE, mode="max"), "weights, padding or maxima"),
     "cast-to-half": (lambda x: x.to(torch.float16).float(), "cast to torch.float16"),
-    "cast-back": (lambda x: (x.float() * 2).long().float(), "cast to torch.int64"),
-    "real-to-truth": (lambda x: (x.float() * 2).bool().float(), "cast to torch.bool"),
     "bits": (lambda x: (x & 1).float(), "bitwise operation on whole numbers"),
     "not-bits": (lambda x: (~x).float(), "bitwise operation on whole numbers"),
-    "where-whole": (lambda x: torch.where(x != 0, x, 3), "selection of whole numbers"),
+    "where-whole": (lambda x: torch.where(x != 0, x, 3), "may lie beyond 2"),
     "where-infinity-kept": (lambda x: torch.where(x != 0, 0.0, -torch.inf), "of infinite ones"),
     "write-several": (
         lambda x: ROWS.index_put((x[0, :2],), rows(x)[:2]),
@@ -143,10 +182,14 @@ REFUSED: dict[str, tuple[Function, str]] = {
         lambda x: ROWS.index_put((x[0, :1], x[0, :1]), rows(x)[0, :1]),
         "indices of several axes",
     ),
-    "index-computed": (lambda x: TABLE.float()[x] + x.float()[x].sum(), ""),
+    "add-computed": (lambda x: rows(x).index_add(0, x[0, :2], rows(x)[:2]), "places that are computed"),
+    "add-with-gaps": (lambda x: rows(x).index_add(0, torch.tensor([0, 2]), rows(x)[:2]), "places with gaps"),
+    "masked-far-off": (
+        lambda x: torch.softmax((SCORES * x[0, 0].float()).masked_fill(x == 1, -torch.inf) * 0.01, -1),
+        "infinite",
+    ),
     "index-uneven": (lambda x: x.float()[:, torch.tensor([[0, 1], [3, 0]])], "not evenly spaced"),
-    "select-computed": (lambda x: x.float().index_select(1, x[0]), "computed at run time"),
-    "sum-of-whole": (lambda x: x + 1, "add of integer tensors"),
+    "sum-of-whole": (lambda x: x + 1, "output output holds whole numbers that may lie beyond 2"),
 }
 
 
@@ -219,6 +262,24 @@ def test_selection_by_a_constant(function: Function, ops: list[str]) -> None:
     assert [node.op for node in program.nodes if node.op != "reshape"] == ops
     (found,) = interpret(program, {program.inputs[0]: ROWS.numpy()}).values()
     np.testing.assert_array_equal(found, function(ROWS).numpy())
+
+
+EARLIER = torch.zeros(4, 4).masked_fill(torch.ones(4, 4, dtype=torch.bool).triu(1), -torch.inf)
+
+
+def attention_with_a_mask(x: torch.Tensor) -> torch.Tensor:
+    y = x[None, :, :4] / 20
+    weighted = ATTENTION(y, y, y, attn_mask=EARLIER)[1]
+    fast = ATTENTION(y, y, y, attn_mask=EARLIER, need_weights=False)[0]
+    return torch.cat([weighted, fast, torch.softmax((y @ y.mT).add_(EARLIER), -1)], -1)
+
+
+def test_no_infinity_is_added_to_scores() -> None:
+    """The masks that torch makes hold minus infinity, of which integers have no range."""
+    program = translated(attention_with_a_mask, ROWS)
+    assert all(np.isfinite(value).all() for value in program.constants.values())
+    (found,) = interpret(program, {program.inputs[0]: ROWS.numpy()}).values()
+    np.testing.assert_allclose(found, attention_with_a_mask(ROWS).numpy(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("chosen", [[0, 2], [3, 0, 1], [2, 2], [1]])

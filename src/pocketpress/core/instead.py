@@ -5,29 +5,21 @@ from __future__ import annotations
 _OUTSIDE = "let the network end before it and compute it from the outputs"
 _RECURRENT = "unroll it over a fixed number of steps, or use 1-D convolutions or attention"
 _NMS = "let the network end with boxes and scores; pocketpress.data.detection keeps the best boxes"
+_COMPILED = "it is a program compiled for one chip: give the file from before that compiler"
 _POOL_3D = "pool depth and image one after the other by reshaping, or use a 2-D network"
 _CONTROL = "trace the network for one branch: torch.where, or a fixed number of repetitions"
 
 INSTEAD: dict[str, str] = {
     "thresholdedrelu": "nn.ReLU",
-    "sin": "make it a buffer where it does not depend on the input",
-    "cos": "make it a buffer where it does not depend on the input",
-    "floor": "leave rounding to what reads the output",
-    "ceil": "leave rounding to what reads the output",
-    "round": "leave rounding to what reads the output",
-    "gather": "index with constants (slices), or nn.Embedding of an input",
-    "index": "index with constants that are evenly spaced (slices)",
+    "custom edgetpu-custom-op": _COMPILED,
+    "custom ethos-u": _COMPILED,
     "indexput": "torch.cat of the parts",
     "scatter": "torch.cat of the parts, or a product with a mask",
     "scatterelements": "torch.cat of the parts, or a product with a mask",
     "scatternd": "torch.cat of the parts, or a product with a mask",
-    "gathernd": "index with constants (slices)",
-    "onehot": "nn.Embedding with an identity table",
     "topk": _OUTSIDE,
     "sort": _OUTSIDE,
     "argsort": _OUTSIDE,
-    "argmax": _OUTSIDE,
-    "argmin": _OUTSIDE,
     "nonzero": _OUTSIDE,
     "unique": _OUTSIDE,
     "nms": _NMS,
@@ -76,6 +68,8 @@ INSTEAD: dict[str, str] = {
 def instead_of(op: str) -> str:
     """What to replace an operator by, or "": of ``aten::max_pool3d`` as of ``MaxPool3D``."""
     name = op.rpartition("::")[2].rpartition(".")[2].replace("_", "").lower()
+    if name.startswith("custom flex"):
+        return "end the network before it: it is an operator of TensorFlow itself"
     return INSTEAD.get(name, "")
 
 
@@ -96,6 +90,10 @@ FLOAT_INSTEAD: dict[str, str] = {
     "rsqrt": "nn.BatchNorm, whose factors are constants",
     "abs": "nn.ReLU of x and -x",
     "step": "a mask that the caller gives, or nn.ReLU and clamp of the difference",
+    **dict.fromkeys(("floor", "round"), "leave rounding to what reads the output"),
+    **dict.fromkeys(("sin", "cos"), "make it a buffer where it does not depend on the input"),
+    "argmax": "let the network end with the scores: int8 codes are the cheapest to compare",
+    "whole": "let the network end with real numbers",
     "neg": "the opposite sign in the weights of the layer before",
     "pow": "a product of x with itself",
     "prelu": "nn.LeakyReLU: one slope is a table of 256 integers",

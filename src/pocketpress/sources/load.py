@@ -12,6 +12,7 @@ from torch.fx.traceback import preserve_node_meta
 from pocketpress.core.errors import PocketpressError, SourceError
 from pocketpress.core.program.state import State, with_states
 from pocketpress.sources.huggingface.names import TIMM, is_checkpoint, parse
+from pocketpress.sources.named import plain_names
 from pocketpress.sources.pytorch import Shapes, export_module, load_pytorch
 from pocketpress.sources.source import Source
 from pocketpress.sources.steps.network import StepNetwork
@@ -76,7 +77,16 @@ def _load(spec: str, weights: Path | None, shapes: Shapes | None) -> Source:
     if not isinstance(network, StepNetwork):
         return source
     graph = network.graph
-    return replace(source, skipped=(*source.skipped, *graph.notes), given=graph.given, format=graph.format)
+    names = [given.name for given in graph.inputs]
+    called = dict(zip(names, plain_names(names), strict=True))
+    kept = [replace(state, input=called[state.input]) for state in graph.states]
+    return replace(
+        source,
+        program=with_states(source.program, kept),
+        skipped=(*source.skipped, *graph.notes),
+        given=graph.given,
+        format=graph.format,
+    )
 
 
 def read_file(kind: str, path: Path, shapes: Shapes | None = None, *, vet: bool = True) -> Live:

@@ -20,9 +20,13 @@ def with_parameters(function: Callable[..., Any], names: Sequence[str]) -> Calla
     def forward(*inputs: Tensor, **named: Tensor) -> Any:
         return function(*inputs, *named.values())
 
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    forward.__signature__ = inspect.Signature([inspect.Parameter(n, kind) for n in plain_names(names)])  # type: ignore[attr-defined]
+    return forward
+
+
+def plain_names(names: Sequence[str]) -> list[str]:
+    """Names of the file as parameters may be called, each once."""
     plain = [re.sub(r"\W", "_", name, flags=re.ASCII) or "input" for name in names]
     plain = [f"input_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name for name in plain]
-    unique = [name if name not in plain[:i] else f"{name}_{i}" for i, name in enumerate(plain)]
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    forward.__signature__ = inspect.Signature([inspect.Parameter(n, kind) for n in unique])  # type: ignore[attr-defined]
-    return forward
+    return [name if name not in plain[:i] else f"{name}_{i}" for i, name in enumerate(plain)]

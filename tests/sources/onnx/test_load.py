@@ -53,6 +53,11 @@ def test_open_sizes_are_set_by_input_or_are_a_batch_of_one(tmp_path: Path) -> No
         load_onnx(path, [(1, 3, 8, 8), (1,)])
 
 
+def test_a_size_of_minus_one_is_open(tmp_path: Path) -> None:
+    path = saved(tmp_path, model([helper.make_node("Relu", ["x"], ["y"])], {"x": (-1, 3)}, ["y"]))
+    assert load_source(str(path)).program.type("x").shape == (1, 3)
+
+
 def test_everything_unsupported_is_listed_at_once(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Unique", ["x"], ["a"], "where_is_it"),
@@ -69,8 +74,8 @@ def test_everything_unsupported_is_listed_at_once(tmp_path: Path) -> None:
 
 def test_what_programs_lack_is_named_by_its_node(tmp_path: Path) -> None:
     """The importer knows the operator, the program's vocabulary does not."""
-    proto = model([helper.make_node("Sin", ["x"], ["y"], "wave")], {"x": (1, 2)}, ["y"])
-    with pytest.raises(UnsupportedError, match=r"node wave \(Sin\): operator aten::sin is not supported"):
+    proto = model([helper.make_node("Pow", ["x", "x"], ["y"], "power")], {"x": (1, 2)}, ["y"])
+    with pytest.raises(UnsupportedError, match=r"node power \(Pow\): power with a tensor exponent"):
         load_source(str(saved(tmp_path, proto)))
 
 
@@ -250,3 +255,25 @@ def test_the_exporter_of_torch(tmp_path: Path) -> None:
     with torch.no_grad():
         torch.testing.assert_close(found(x)["p"], network(x), rtol=1e-4, atol=1e-5)
     assert onnx.load(path).graph.output[0].name == "p" and numpy_helper is not None
+
+
+@pytest.mark.parametrize("mode", ["reflect", "edge"])
+def test_any_axis_can_be_padded_by_its_border(tmp_path: Path, mode: str) -> None:
+    pads = np.array([0, 2, 0, 0, 1, 3])
+    node = helper.make_node("Pad", ["x", "p"], ["y"], mode=mode)
+    path = saved(tmp_path, model([node], {"x": (2, 3, 4)}, ["y"], {"p": pads}))
+    x = np.random.default_rng(0).random((2, 3, 4), np.float32)
+    found = interpret(load_source(str(path)).program, {"x": x})["y"]
+    np.testing.assert_array_equal(found, runtime(path, x=x)[0])
+
+
+@pytest.mark.parametrize(("strides", "group"), [([1, 1], 1), ([1, 1], 2), ([2, 1], 1)])
+def test_a_dilated_transposed_convolution(tmp_path: Path, strides: list[int], group: int) -> None:
+    rng = np.random.default_rng(0)
+    weight, bias = (rng.normal(size=s).astype(np.float32) for s in ((4, 3, 3, 2), (3 * group,)))
+    more = {"dilations": [2, 3], "pads": [2, 1, 1, 2], "strides": strides, "group": group}
+    node = helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], **more)
+    path = saved(tmp_path, model([node], {"x": (1, 4, 5, 6)}, ["y"], {"w": weight, "b": bias}))
+    x = rng.random((1, 4, 5, 6), np.float32)
+    found = interpret(load_source(str(path)).program, {"x": x})["y"]
+    np.testing.assert_allclose(found, runtime(path, x=x)[0], atol=1e-5)

@@ -269,3 +269,79 @@ def test_a_few_bytes_cannot_ask_for_a_huge_tensor(tmp_path: Path) -> None:
             load_tflite(hostile)
     assert tracemalloc.get_traced_memory()[1] < 50e6
     tracemalloc.stop()
+
+
+def test_scales_of_a_bias_along_the_axis_of_its_weight(tmp_path: Path) -> None:
+    """As converters of 2019 wrote it; a bias has one axis."""
+    quant = Quantization.per_channel([0.5, 0.25], 0)
+    constants = {
+        "w": (np.array([[2, 4], [8, 0]], np.int8), quant),
+        "b": (np.array([2, -2], np.int32), quant),
+    }
+    op = Op("FULLY_CONNECTED", ["x", "w", "b"], ["y"], "FullyConnected")
+    path = saved(tmp_path, [op], {"x": _int8((1, 2), 0.125)}, {"y": _int8((1, 2), 0.5, 3)}, constants)
+
+    def along(model: Any) -> None:
+        (bias,) = [t for t in model.subgraphs[0].tensors if t.name == b"b"]
+        bias.quantization.quantizedDimension = 3
+
+    found = interpret(
+        load_source(str(_changed(path, along))).program, {"x": np.array([[1, 10]], np.float32)}
+    )["y"]
+    assert found.tolist() == [[22.0, 1.5]]
+
+
+@pytest.mark.parametrize(("padding", "kernel"), [(1, (2, 2)), (1, (3, 4)), (2, (3, 4))])
+def test_the_transposed_convolution_of_mediapipe(
+    padding: int, kernel: tuple[int, int], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    constants = {
+        "w": rng.normal(size=(5, *kernel, 4)).astype(np.float32),
+        "b": rng.normal(size=5).astype(np.float32),
+    }
+    shape = (1, 8, 12, 5) if padding == 1 else (1, 9, 14, 5)
+    path = saved(
+        tmp_path, [Op("CUSTOM", ["x", "w", "b"], ["y"])], {"x": (1, 4, 6, 4)}, {"y": shape}, constants
+    )
+
+    def named(model: Any) -> None:
+        model.operatorCodes[0].customCode = "Convolution2DTransposeBias"
+        options = np.frombuffer(np.array([padding, 2, 2], "<i4").tobytes(), np.uint8)
+        model.subgraphs[0].operators[0].customOptions = options
+
+    program = load_source(str(_changed(path, named))).program
+    x = rng.normal(size=(1, 4, 6, 4)).astype(np.float32)
+    found, (wanted,) = interpret(program, {"x": x})["y"], litert(path, x)  # XNNPACK has the operator
+    assert found.shape == shape
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+def test_an_input_that_is_made_whole_is_whole(tmp_path: Path) -> None:
+    """Token indices, which converters of 2019 declared real."""
+    ops = [
+        Op("CAST", ["x"], ["i"], "Cast", {"inDataType": 0, "outDataType": 2}),
+        Op("GATHER", ["table", "i"], ["y"], "Gather"),
+    ]
+    table = np.arange(12, dtype=np.float32).reshape(6, 2)
+    path = saved(
+        tmp_path, ops, {"x": (1, 3)}, {"y": (1, 3, 2), "_i": TensorType((1, 3), "int32")}, {"table": table}
+    )
+    program = load_source(str(path)).program
+    assert program.type("x").dtype == "int32"
+    found = interpret(program, {"x": np.array([[5, 0, 2]], np.int32)})["y"]
+    assert found.tolist() == [[[10, 11], [0, 1], [4, 5]]]
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [("ethos-u", "from before that compiler"), ("edgetpu-custom-op", "from before that compiler"),
+     ("FlexRFFT", "end the network before it")],
+)  # fmt: skip
+def test_custom_operators_are_refused_with_a_next_step(code: str, advice: str, tmp_path: Path) -> None:
+    def named(model: Any) -> None:
+        model.operatorCodes[0].customCode = code
+
+    path = _changed(saved(tmp_path, [Op("CUSTOM", ["x"], ["y"])], {"x": (4,)}, {"y": (4,)}), named)
+    with pytest.raises(UnsupportedError, match=f"custom {code} is not supported; .*{advice}"):
+        load_tflite(path)

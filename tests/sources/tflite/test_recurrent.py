@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.sources.tflite.models import litert, options
+from tests.sources.tflite.models import grid, litert, options
 
 from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.program import TensorType
@@ -44,7 +44,8 @@ def saved(folder: Path, op: str, attributes: Mapping[str, Any], extra: Mapping[i
     values |= {(12 if op == LSTM else 3) + g: weight(HIDDEN) for g in gates}
     inputs = [x] + [-1] * (23 if op == LSTM else 4)
     for place, value in {**values, **extra}.items():
-        inputs[place] = -1 if value is None else graph.constant(f"w{place}", value)
+        value, quant = value if isinstance(value, tuple) else (value, None)
+        inputs[place] = -1 if value is None else graph.constant(f"w{place}", value, quant)
     for place in (18, 19) if op == LSTM else (4,):
         inputs[place] = graph.tensor(f"state{place}", TensorType((1, HIDDEN)))
         graph._tensors[inputs[place]].isVariable = True
@@ -87,3 +88,23 @@ def test_what_is_refused_is_named(
     with pytest.raises(UnsupportedError) as caught:
         load_source(str(path))
     assert f"{text} of {op}" in str(caught.value)
+
+
+def test_a_layer_in_integers_is_the_real_one_behind_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    attributes = {"fusedActivationFunction": TANH, "cellClip": 10.0}
+    integers: dict[int, Any] = {}
+    for gate in range(4):
+        steps = [0.01 + 0.001 * gate, 0.012, 0.0005]
+        sizes = [(HIDDEN, WIDTH), (HIDDEN, HIDDEN), (HIDDEN,)]
+        for place, size, step in zip((1, 5, 12), sizes, steps, strict=True):
+            dtype = np.int32 if place == 12 else np.int8
+            integers[place + gate] = (rng.integers(-100, 100, size).astype(dtype), grid(step))
+    real = {place: (q * np.float32(g.scales()[0])).astype(np.float32) for place, (q, g) in integers.items()}
+    found, wanted = tmp_path / "integers", tmp_path / "real"
+    for folder, extra in ((found, integers), (wanted, real)):
+        folder.mkdir()
+        saved(folder, LSTM, attributes, extra)
+    x = rng.normal(size=(1, STEPS, WIDTH)).astype(np.float32)
+    got = interpret(load_source(str(found / "net.tflite")).program, {"x": x})["y"]
+    np.testing.assert_allclose(got, litert(wanted / "net.tflite", x)[0], atol=1e-5)

@@ -42,7 +42,7 @@ def parts(node: torch.fx.Node, known: Container[str]) -> torch.fx.GraphModule | 
     if formula is None and target not in table and not _is_composite(target):
         return None
     graph = _traced(formula or table.get(target) or target, node, table)
-    if graph is None or len(graph.graph.nodes) > MAX_NODES:
+    if graph is None or len(graph.graph.nodes) > MAX_NODES or any(map(_is_random, graph.graph.nodes)):
         return None
     for part in graph.graph.nodes:
         part.meta.update({key: node.meta[key] for key in _TRACES if key in node.meta})
@@ -65,6 +65,11 @@ def _functional(target: torch._ops.OpOverload) -> torch._ops.OpOverload:
     packet = getattr(torch.ops.aten, target._schema.name.removeprefix("aten::").removesuffix("_"), None)
     found = getattr(packet, target._overloadname, target)
     return found if isinstance(found, torch._ops.OpOverload) else target
+
+
+def _is_random(part: torch.fx.Node) -> bool:
+    """Whether a part draws numbers: drawn once, they would be constants of the program."""
+    return torch.Tag.nondeterministic_seeded in getattr(part.target, "tags", ())
 
 
 def _is_composite(target: torch._ops.OpOverload) -> bool:

@@ -238,32 +238,14 @@ def emit_max(b: Bound, x: str, axes: Sequence[int], *, least: bool = False) -> s
     return emit_binary(b, "mul", x, -1.0, last=False) if least else x
 
 
-def _extreme(*, least: bool) -> Callable[[Bound], str]:
+def extreme(*, least: bool) -> Callable[[Bound], str]:
     """aten::amax, aten::amin and the forms of aten::max and aten::min without indices."""
 
     def handler(b: Bound) -> str:
-        x = b.activation()
-        check_real(b, x)
+        x = b.real(b.activation())
         rank, dims = len(b.shape(x)), b.args.get("dim")
         axes = sorted({axis_of(int(d), rank) for d in dims}) if dims else list(range(rank))
         return b.emit("reshape", [emit_max(b, x, axes, least=least)], b.out_shape, shape=b.out_shape)
-
-    return handler
-
-
-def _max_or_maximum(*, least: bool) -> Callable[[Bound], Any]:
-    """aten::max and aten::min: of two tensors, of one, or along an axis."""
-
-    def handler(b: Bound) -> Any:
-        if "other" in b.args:
-            return emit_binary(b, "minimum" if least else "maximum", b["self"], b["other"])
-        if "dim" not in b.args:
-            return _extreme(least=least)(b)
-        _check_indices(b)
-        x = b.activation()
-        check_real(b, x)
-        found = emit_max(b, x, [axis_of(int(b["dim"]), len(b.shape(x)))], least=least)
-        return b.emit("reshape", [found], b.out_shape, shape=b.out_shape), None
 
     return handler
 
@@ -278,12 +260,6 @@ def check_filled(b: Bound, x: str) -> None:
         raise b.refuse(f"a reduction of an empty tensor, of shape {b.shape(x)}", "leave it out")
 
 
-def check_real(b: Bound, x: str) -> None:
-    """Refuse whole numbers."""
-    if b.builder.type(x).dtype != "float32":
-        raise b.refuse("the largest of whole numbers", "make them real before, with .float()")
-
-
 HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::max_pool2d": max_pool2d,
     "aten::max_pool1d": max_pool1d,
@@ -294,8 +270,6 @@ HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::adaptive_avg_pool1d": adaptive_avg_pool1d,
     "aten::adaptive_max_pool2d": adaptive_max_pool2d,
     "aten::adaptive_max_pool1d": adaptive_max_pool1d,
-    "aten::amax": _extreme(least=False),
-    "aten::amin": _extreme(least=True),
-    "aten::max": _max_or_maximum(least=False),
-    "aten::min": _max_or_maximum(least=True),
+    "aten::amax": extreme(least=False),
+    "aten::amin": extreme(least=True),
 }

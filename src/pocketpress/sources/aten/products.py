@@ -87,43 +87,76 @@ def conv_transpose1d(b: Bound) -> str:
     x, weight = b.activation("input"), b["weight"]
     if isinstance(weight, str):
         raise b.refuse("transposed convolution with a computed weight")
-    if int(b["dilation"][0]) != 1:
-        raise b.refuse("transposed convolution with dilation")
     if len(b.shape(x)) != 3:
         raise b.refuse("convolution without a batch axis", "add a batch axis of one")
-    shape, pad, out = (*b.shape(x)[:2], 1, b.shape(x)[2]), int(b["padding"][0]), b.out_shape
+    shape, out = (*b.shape(x)[:2], 1, b.shape(x)[2]), b.out_shape
     image = b.emit("reshape", [x], shape, last=False, shape=shape)
-    y = b.emit(
-        "conv_transpose2d",
-        [image, *_weights(b, weight.unsqueeze(2), b["bias"])],
-        (*out[:2], 1, out[2]),
-        last=False,
-        stride=(1, int(b["stride"][0])),
-        pads=(0, pad, 0, pad),
-        output_padding=(0, int(b["output_padding"][0])),
-        groups=int(b["groups"]),
-        clamp=None,
-    )
+    line = {name: (first, int(b[name][0])) for name, first in _FLAT.items()}
+    y = _conv_transpose2d(b, image, weight.unsqueeze(2), line, (*out[:2], 1, out[2]), last=False)
     return b.emit("reshape", [y], out, shape=out)
 
 
 def conv_transpose2d(b: Bound) -> str:
-    """aten::conv_transpose2d without dilation."""
+    """aten::conv_transpose2d."""
     if isinstance(b["weight"], str):
         raise b.refuse("transposed convolution with a computed weight")
-    if pair(b["dilation"]) != (1, 1):
-        raise b.refuse("transposed convolution with dilation")
-    h, w = pair(b["padding"])
+    image = {name: pair(b[name]) for name in _FLAT}
+    return _conv_transpose2d(b, b.activation("input"), b["weight"], image, b.out_shape)
+
+
+_FLAT = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1}
+"""Settings of a transposed convolution, and what they are along an axis of one."""
+
+
+def _conv_transpose2d(
+    b: Bound,
+    x: str,
+    weight: torch.Tensor,
+    settings: dict[str, tuple[int, int]],
+    out: tuple[int, ...],
+    *,
+    last: bool = True,
+) -> str:
+    """A dilated one is a convolution where the stride is 1, else its kernel is written with zeros between."""
+    (h, w), more = settings["padding"], settings["output_padding"]
+    stride, dilation, groups = settings["stride"], settings["dilation"], int(b["groups"])
+    reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+    before = (reach[0] - h, reach[1] - w)
+    if dilation != (1, 1) and stride == (1, 1) and min(before) >= 0:
+        turned = _exchanged(weight, groups).flip(2, 3)
+        pads = (*before, before[0] + more[0], before[1] + more[1])
+        return b.emit(
+            "conv2d",
+            [x, *_weights(b, turned, b["bias"])],
+            out,
+            last=last,
+            stride=stride,
+            pads=pads,
+            dilation=dilation,
+            groups=groups,
+            clamp=None,
+        )
+    if dilation != (1, 1):
+        wide = weight.new_zeros(*weight.shape[:2], reach[0] + 1, reach[1] + 1)
+        wide[:, :, :: dilation[0], :: dilation[1]] = weight
+        weight = wide
     return b.emit(
         "conv_transpose2d",
-        [b.activation("input"), *_weights(b, b["weight"], b["bias"])],
-        b.out_shape,
-        stride=pair(b["stride"]),
+        [x, *_weights(b, weight, b["bias"])],
+        out,
+        last=last,
+        stride=stride,
         pads=(h, w, h, w),
-        output_padding=pair(b["output_padding"]),
-        groups=int(b["groups"]),
+        output_padding=more,
+        groups=groups,
         clamp=None,
     )
+
+
+def _exchanged(weight: torch.Tensor, groups: int) -> torch.Tensor:
+    """Of (inputs, outputs per group, H, W) the same as (outputs, inputs per group, H, W)."""
+    each = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
+    return each.transpose(1, 2).reshape(-1, each.shape[1], *weight.shape[2:])
 
 
 def convolution(b: Bound) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from pocketpress.core.program import Node
+from pocketpress.sources.aten import elementwise
 from pocketpress.sources.aten.bound import Bound
 from pocketpress.sources.aten.comparisons import emit_not
 from pocketpress.sources.aten.composed import LEAST_THRESHOLD
@@ -16,11 +18,19 @@ from pocketpress.sources.aten.elementwise import emit_binary
 
 MASKED = -1e4
 """What is added to the score of a masked key: its weight is 0 in float32, and float16 holds the number."""
+LEAST_SCALE = 1 / 32
+"""Of scores, after the mask: that of heads of 1,024 numbers; -312 is still nothing in a softmax."""
 _SOFTPLUS = (("log",), ("add", 1.0), ("exp",), ("mul", -1.0), ("abs",))
 """From its end on, what `composed.softplus` adds to max(x, 0)."""
 LOWEST = float(torch.finfo(torch.float32).min)
 _SOFTMAXES = ("aten::softmax", "aten::_softmax", "aten::scaled_dot_product_attention")
-_ON_THE_WAY = ("aten::add", "aten::view", "aten::reshape", "aten::expand", "aten::unsqueeze", "aten::slice")
+_ON_THE_WAY = tuple(
+    f"aten::{name}"
+    for name in (
+        "add", "alias", "clone", "contiguous", "detach", "expand", "permute", "reshape", "slice", "squeeze",
+        "transpose", "unsqueeze", "view",
+    )
+)  # fmt: skip
 
 
 def both(b: Bound) -> str:
@@ -142,16 +152,51 @@ def _grown(b: Bound, term: str) -> str:
     return emit_binary(b, "add", term, torch.zeros(b.out_shape))
 
 
+def add(b: Bound) -> str:
+    """aten::add: minus infinity in a constant that is added to scores is `MASKED`, which has a range."""
+    finite = replace(b, args={**b.args, **_masked(b, "self", "other")})
+    found: str = elementwise.HANDLERS["aten::add"](finite)
+    return found
+
+
+def added_product(b: Bound) -> str:
+    """aten::baddbmm: beta * self + alpha * batch1 @ batch2; nn.MultiheadAttention adds its mask so."""
+    left, right, added = b.tensor(b["batch1"]), b.tensor(b["batch2"]), _masked(b, "self")["self"]
+    scores = b.emit("matmul", [left, right], b.out_shape, last=False)
+    if b["alpha"] != 1:
+        scores = emit_binary(b, "mul", scores, float(b["alpha"]), last=False)
+    if b["beta"] != 1:
+        added = emit_binary(b, "mul", b.tensor(added), float(b["beta"]), last=False)
+    return emit_binary(b, "add", scores, added)
+
+
+def _masked(b: Bound, *names: str) -> dict[str, Any]:
+    """Arguments, with constants as `_without_infinity` has them where the sum masks scores."""
+    given = {name: b[name] for name in names}
+    return (
+        {name: _without_infinity(value) for name, value in given.items()} if _masks_scores(b.node) else given
+    )
+
+
+def _without_infinity(value: Any) -> Any:
+    """A real constant with `MASKED` in the places of minus infinity, or of the lowest number."""
+    if not isinstance(value, torch.Tensor) or value.dtype is not torch.float32:
+        return value
+    return torch.where(value <= LOWEST, MASKED, value)
+
+
 def _finite(b: Bound, value: Any) -> Any:
     """A number, a constant or a computed tensor that selection by a product can take."""
     number = _number(b, value)
     if number is not None:
         return number
-    if isinstance(value, str) and b.builder.type(value).dtype == "float32":
-        return value
+    if isinstance(value, str):
+        return b.real(value)
+    if isinstance(value, torch.Tensor) and not value.is_floating_point():
+        return value.float()
     if isinstance(value, torch.Tensor) and value.dtype is torch.float32:
         if _masks_scores(b.node):
-            value = torch.where(value <= LOWEST, MASKED, value)
+            value = _without_infinity(value)
         if bool(torch.isfinite(value).all()):
             return value
     raise b.refuse("selection of whole numbers or of infinite ones", "select finite real numbers")
@@ -169,18 +214,33 @@ def _number(b: Bound, value: Any) -> float | None:
 
 
 def _masks_scores(node: torch.fx.Node) -> bool:
-    """Whether everything that reads a tensor is a move, a sum or a softmax, which ends the way."""
+    """Whether everything that reads a tensor is a move, a sum, a scaling or a softmax, which ends the way."""
     names = {user: getattr(getattr(user.target, "_schema", None), "name", "") for user in node.users}
     return bool(names) and all(
-        name in _SOFTMAXES or (name in _ON_THE_WAY and _masks_scores(user)) for user, name in names.items()
+        name in _SOFTMAXES or (_is_on_the_way(node, user, name) and _masks_scores(user))
+        for user, name in names.items()
     )
+
+
+def _is_on_the_way(node: torch.fx.Node, user: torch.fx.Node, name: str) -> bool:
+    is_added = name == "aten::baddbmm" and node not in user.args[1:]  # as torch.nn.MultiheadAttention does
+    return name in _ON_THE_WAY or is_added or _scales(user, name)
+
+
+def _scales(node: torch.fx.Node, name: str) -> bool:
+    """Whether a node multiplies by a number by which a masked score stays far below every other."""
+    if name not in ("aten::mul", "aten::div"):
+        return False
+    factor = next((a for a in node.args if isinstance(a, (int, float))), 0.0)
+    factor = 1 / factor if name == "aten::div" and factor else factor
+    return LEAST_SCALE <= factor <= 1
 
 
 def additive_mask(b: Bound, name: str) -> Any:
     """Argument ``name`` as what is added to scores: 0 where true, else `MASKED`; None for nothing."""
     mask = b[name]
     if mask is None or not b.is_truth(name):
-        return mask
+        return _without_infinity(mask)
     if isinstance(mask, torch.Tensor):
         return None if bool(mask.all()) else torch.where(mask, 0.0, MASKED)
     hidden = emit_binary(b, "add", mask, -1.0, last=False)
@@ -188,6 +248,9 @@ def additive_mask(b: Bound, name: str) -> Any:
 
 
 HANDLERS: dict[str, Callable[[Bound], Any]] = {
+    "aten::add": add,
+    "aten::add_": add,
+    "aten::baddbmm": added_product,
     "aten::__and__": both,
     "aten::bitwise_and": both,
     "aten::logical_and": both,
@@ -195,4 +258,5 @@ HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::logical_not": opposite,
     "aten::where": where,
     "aten::masked_fill": masked_fill,
+    "aten::masked_fill_": masked_fill,
 }

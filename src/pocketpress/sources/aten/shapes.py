@@ -212,16 +212,16 @@ def _border(b: Bound, x: str, axis: int, mode: str, start: int, count: int) -> s
     return _flipped(b, part, axis) if mode == "reflect" else part
 
 
-def emit_gather(b: Bound, x: str, axis: int, places: Sequence[int]) -> str:
+def emit_gather(b: Bound, x: str, axis: int, places: Sequence[int], *, last: bool = True) -> str:
     """Append elements of an axis by constant index: one slice, or some of them joined."""
     runs = runs_of(places)
     if len(runs) > MAX_RUNS:
         raise b.refuse(f"a selection in {len(runs)} slices, at most {MAX_RUNS} are", "slice instead")
     if len(runs) == 1:
-        return emit_slice(b, x, axis, runs[0].start, len(runs[0]), runs[0].step)
+        return emit_slice(b, x, axis, runs[0].start, len(runs[0]), runs[0].step, last=last)
     parts = [emit_slice(b, x, axis, run[0], len(run), run.step, last=False) for run in runs]
     out = tuple(len(places) if i == axis else d for i, d in enumerate(b.shape(x)))
-    return b.emit("concat", parts, out, axis=axis)
+    return b.emit("concat", parts, out, last=last, axis=axis)
 
 
 def runs_of(places: Sequence[int]) -> list[range]:

@@ -28,6 +28,7 @@ from pocketpress.sources.aten import (
     elementwise,
     indices,
     normalization,
+    places,
     pooling,
     products,
     recurrent,
@@ -36,6 +37,7 @@ from pocketpress.sources.aten import (
     selection,
     shapes,
     unpooling,
+    whole,
     writes,
 )
 from pocketpress.sources.aten.bound import Bound
@@ -60,6 +62,8 @@ HANDLERS: dict[str, Handler] = {
     **einsum.HANDLERS,
     **selection.HANDLERS,
     **indices.HANDLERS,
+    **whole.HANDLERS,
+    **places.HANDLERS,
     **recurrent.HANDLERS,
 }
 BLOCKS = {"wrap_with_autocast": 4, "wrap_with_set_grad_enabled": 1}
@@ -182,7 +186,7 @@ def _call_or_block(
         if error.got is not None:
             reason = f"{reason}: got {error.got}"
         blockers.append(Blocker(where, name, reason, error.next_step or instead_of(name)))
-    except (KeyError, IndexError, TypeError, ValueError):
+    except (KeyError, IndexError, RuntimeError, TypeError, ValueError):
         if not blockers:
             raise
         raise BlockedError(blockers) from None  # it trips over a stand-in
@@ -213,10 +217,10 @@ def _call(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: Progra
         return args[0][args[1]] if node.users else None
     if not any(_is_computed(values[n]) for n in node.all_input_nodes):
         assert callable(node.target)
-        if _draws(node):
+        if _draws(node) and node.users:
             raise UnsupportedError(
-                f"{source_line(node)}: random numbers, of which a program would keep one draw",
-                next_step=instead_of("rand"),
+                f"{source_line(node)}: {_operator(node)} would be drawn once, when the network is read",
+                next_step="draw random numbers outside and give them as an input",
             )
         return node.target(*args, **kwargs)
     if _operator(node) in LIKE and isinstance(args[0], torch.Tensor):
@@ -304,10 +308,10 @@ def _outputs(
     builder: ProgramBuilder,
     exported: torch.export.ExportedProgram,
 ) -> list[str]:
-    flat: list[Any] = []
-    torch.fx.node.map_arg(node.args[0], lambda n: flat.append(values[n]))
+    flat: list[torch.fx.Node] = []
+    torch.fx.node.map_arg(node.args[0], flat.append)
     names = _output_names(exported, len(flat))
-    return [_name_output(value, name, builder) for value, name in zip(flat, names, strict=True)]
+    return [_name_output(n, values[n], name, builder) for n, name in zip(flat, names, strict=True)]
 
 
 def _output_names(exported: torch.export.ExportedProgram, count: int) -> list[str]:
@@ -326,12 +330,22 @@ def _reserved(module: torch.fx.GraphModule, exported: torch.export.ExportedProgr
     return [name for name in _output_names(exported, len(flat)) if name not in inputs]
 
 
-def _name_output(value: Any, name: str, builder: ProgramBuilder) -> str:
-    """A computed tensor under the output's public name (an identity reshape that passes remove or keep)."""
+def _name_output(node: torch.fx.Node, value: Any, name: str, builder: ProgramBuilder) -> str:
+    """A computed tensor under the output's public name (an identity reshape that passes remove or keep).
+
+    Raises:
+        UnsupportedError: whole numbers that float32 may not hold exactly.
+    """
     tensor = value if isinstance(value, str) else builder.constant(f"{name}_value", _array(value))
     builder.release(name)
     type_ = builder.type(tensor)
-    return builder.node("reshape", [tensor], type_, name=name, shape=type_.shape)
+    if node.meta["val"].dtype not in (torch.int32, torch.int64) or type_.dtype != "float32":
+        return builder.node("reshape", [tensor], type_, name=name, shape=type_.shape)
+    if not whole.is_exact(builder, tensor):
+        raise UnsupportedError(
+            f"{source_line(node)}: output {name} holds {whole.INEXACT}", next_step=whole.NEXT_STEP
+        )
+    return builder.node("whole", [tensor], TensorType(type_.shape, "int32"), name=name)
 
 
 def _array(value: torch.Tensor) -> Array:

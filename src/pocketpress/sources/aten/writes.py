@@ -75,10 +75,16 @@ def fill(b: Bound) -> Any:
     return torch.full(b.out_shape, number, dtype=b.node.meta["val"].dtype)
 
 
-def written_input(b: Bound) -> None:
-    """A write into an input of the network, which nobody reads any more."""
-    if b.node.users:
+def written_input(b: Bound) -> str | None:
+    """A write into an input of the network: what reads it afterwards reads what was written."""
+    if not b.node.users:
+        return None
+    written = b.tensor(b["src"], "written")
+    first = b.node.args[0]
+    is_input = isinstance(first, torch.fx.Node) and first.op == "placeholder"
+    if not is_input or b.builder.type(written) != b.builder.type(b["self"]):
         raise b.refuse("writing into a tensor", "compute a new one")
+    return written
 
 
 _CONSTANTS = ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "fill")

@@ -72,14 +72,17 @@ def _default(name: str, config: Any, image: tuple[int, int] | None) -> Shape:
 def positions(config: Any) -> int | None:
     """Tokens at most, where the network has positions at all."""
     most = getattr(config, "max_position_embeddings", None)
-    if not isinstance(most, int):
+    if not isinstance(most, int) or most < 1:  # XLNet's says -1: any number
         return None
     return max(most - (position_offset(config) or 0), 0)
 
 
 def position_offset(config: Any) -> int | None:
-    """Where positions begin in networks that number them from the padding id on; None elsewhere."""
-    if getattr(config, "model_type", "") not in COUNTED_FROM_PADDING:
+    """Where positions begin in networks that count them from the ids or the mask; None elsewhere."""
+    kind = getattr(config, "model_type", "")
+    if kind in COUNTED_FROM_MASK:
+        return 0
+    if kind not in COUNTED_FROM_PADDING:
         return None
     return int(getattr(config, "pad_token_id", None) or 0) + 1
 
@@ -93,6 +96,7 @@ COUNTED_FROM_PADDING = (
     "ibert",
     "data2vec-text",
 )
+COUNTED_FROM_MASK = ("opt",)
 
 
 def _side(config: Any) -> tuple[int, int]:

@@ -16,7 +16,7 @@ import torch
 from pocketpress.core.errors import PocketpressError, SourceError, UnsupportedError
 from pocketpress.core.signature import Preprocessing
 from pocketpress.sources.huggingface.folder import Opened, open_checkpoint, require_package
-from pocketpress.sources.huggingface.heads import Head, find_head
+from pocketpress.sources.huggingface.heads import HEADS, Head, find_head
 from pocketpress.sources.huggingface.inputs import Shape, example_inputs, input_names, position_offset
 from pocketpress.sources.huggingface.labels import class_labels
 from pocketpress.sources.huggingface.names import Checkpoint
@@ -70,6 +70,8 @@ def load_checkpoint(checkpoint: Checkpoint, shapes: Sequence[Shape] | None = Non
     require_package("transformers")
     opened = open_checkpoint(checkpoint)
     head = find_head(opened.config)
+    if head == HEADS["Model"]:
+        _check_single(opened.config)
     network, notes = _network(opened, head, checkpoint)
     main = str(getattr(network, "main_input_name", "input_ids"))
     if main not in NETWORKS:
@@ -88,6 +90,18 @@ def load_checkpoint(checkpoint: Checkpoint, shapes: Sequence[Shape] | None = Non
     labels, unnamed = class_labels(opened.config, "id2label") if head.classes else (None, ())
     prepared = recipe.notes if recipe is not None else ()
     return Loaded(module, examples, prep, (*notes, *prepared, *unnamed), opened.sha256(), labels)
+
+
+def _check_single(config: Mapping[str, Any]) -> None:
+    """A network of text and images is two networks, which are compared outside."""
+    if all(isinstance(config.get(part), Mapping) for part in ("text_config", "vision_config")):
+        kind = str((config.get("architectures") or [config.get("model_type")])[0])
+        half = f"{kind.removesuffix('Model')}VisionModel"
+        raise UnsupportedError(
+            "a network of text and images together cannot be pressed",
+            got=kind,
+            next_step=f"press its halves: {half}.from_pretrained(…).save_pretrained(folder)",
+        )
 
 
 def _fitted(prep: Preprocessing, example: torch.Tensor) -> Preprocessing | None:
@@ -112,7 +126,7 @@ def _network(opened: Opened, head: Head, checkpoint: Checkpoint) -> tuple[Any, t
             import transformers
 
             config = _config(transformers, opened)
-            auto = getattr(transformers, head.auto)
+            auto = _auto(transformers, head, config)
             _check_size(auto, config, opened, checkpoint)
             network, info = auto.from_pretrained(
                 opened.path,
@@ -160,6 +174,14 @@ def _config(transformers: Any, opened: Opened) -> Any:
         )
     check_numbers(opened.config)
     return known[kind].from_dict(_without_code(opened.config))
+
+
+def _auto(transformers: Any, head: Head, config: Any) -> Any:
+    """The class that loads the network."""
+    auto = getattr(transformers, head.auto)
+    if head.otherwise is None or type(config) in auto._model_mapping:
+        return auto
+    return getattr(transformers, head.otherwise)
 
 
 def _without_code(value: Any) -> Any:

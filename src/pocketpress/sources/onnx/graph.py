@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pocketpress.core.errors import UnsupportedError
+from pocketpress.sources.onnx.integers import EXPANDED
 from pocketpress.sources.onnx.older import modernized
 from pocketpress.sources.onnx.operators.table import OPERATORS
 from pocketpress.sources.onnx.read import DOMAINS, NEWEST, operator_set
@@ -19,8 +20,8 @@ from pocketpress.sources.steps.graph import Branch, Graph, Input, Step, check_su
 if TYPE_CHECKING:
     import onnx_ir
 
-REWRITTEN = ("QuantizeLinear",)
-"""Supported without a function: `pocketpress.sources.onnx.quantized` takes it out of the graph."""
+REWRITTEN = ("QuantizeLinear", *EXPANDED)
+"""Supported without a function: `pocketpress.sources.onnx.quantized` and ``integers`` take them out."""
 SCALARS = ("value_float", "value_int", "value_floats", "value_ints")
 
 
@@ -173,4 +174,5 @@ def _input(value: onnx_ir.Value) -> Input:
     dtype = "unknown" if value.dtype is None else value.dtype.name.lower()
     if value.shape is None:
         return Input(str(value.name), dtype, None)
-    return Input(str(value.name), dtype, tuple(d if isinstance(d, int) else None for d in value.shape))
+    sizes = (d if isinstance(d, int) and d >= 0 else None for d in value.shape)  # some exporters write -1
+    return Input(str(value.name), dtype, tuple(sizes))

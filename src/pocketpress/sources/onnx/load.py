@@ -9,6 +9,7 @@ import torch
 
 from pocketpress.sources.onnx.gelu import with_gelu
 from pocketpress.sources.onnx.graph import parse
+from pocketpress.sources.onnx.integers import with_real_operators
 from pocketpress.sources.onnx.operators.table import OPERATORS
 from pocketpress.sources.onnx.quantized import without_rounding
 from pocketpress.sources.onnx.read import read_model
@@ -29,6 +30,6 @@ def load_onnx(
         SourceError: the file is malformed, or the shape of an input is not known.
         UnsupportedError: an operator or a type that is not supported.
     """
-    graph = with_gelu(without_rounding(parse(read_model(path))))
+    graph = with_gelu(without_rounding(with_real_operators(parse(read_model(path)))))
     examples = examples_of(graph, shapes, path)
     return StepNetwork(graph, examples, OPERATORS).eval(), examples

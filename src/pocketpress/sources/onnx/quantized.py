@@ -19,9 +19,9 @@ from pocketpress.sources.steps.graph import Graph, Step
 
 MOVING = frozenset(
     {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "MaxPool", "Slice", "Gather"}
-    | {"Split", "DepthToSpace", "SpaceToDepth", "Expand", "Tile"}
+    | {"Split", "DepthToSpace", "SpaceToDepth", "Expand", "Tile", "Resize", "Pad", "Concat"}
 )
-"""Operators whose outputs are integers of their first input, whatever these stand for."""
+"""Operators whose outputs are integers of their inputs, whatever these stand for, or means of them."""
 NOTE = (
     "clipped to the range of the file's integers and not rounded; pressed integers have scales of their own"
 )
@@ -62,8 +62,7 @@ class _Rewriting:
             elif step.op == "DequantizeLinear" and grid is not None:
                 yield self._passed(step, grid)
             else:
-                self._check_moving(step, grid)
-                yield step
+                yield self._moved(step, grid)
 
     def _clipped(self, step: Step) -> Step:
         grid = self._grid(step)
@@ -85,18 +84,36 @@ class _Rewriting:
             )
         return replace(step, op="Identity", inputs=step.inputs[:1], attributes={})
 
-    def _check_moving(self, step: Step, grid: _Grid | None) -> None:
-        integers = [name for name in step.inputs if name in self.grids]
+    def _moved(self, step: Step, grid: _Grid | None) -> Step:
+        """The step itself, after a check; of a padding with integers, one with the real value."""
+        integers = {name for name in step.inputs if name in self.grids}
         if not integers:
-            return
-        if grid is None or len(integers) > 1 or step.op not in MOVING:
+            return step
+        alike = grid is not None and all(self.grids[name] == grid for name in integers)
+        if (
+            not alike
+            or step.op not in MOVING
+            or (step.op == "Concat" and len(integers) < len({*step.inputs}))
+        ):
             raise UnsupportedError(
                 f"node {step.name} computes with quantised integers",
                 got=step.op,
                 allowed=["DequantizeLinear", *sorted(MOVING)],
                 next_step="export in the QDQ form, or the float network",
             )
+        assert grid is not None
         self.grids |= dict.fromkeys(step.outputs, grid)
+        return self._with_real_padding(step, grid) if step.op == "Pad" else step
+
+    def _with_real_padding(self, step: Step, grid: _Grid) -> Step:
+        """The integer 0 where the file says nothing, as the runtimes have it."""
+        given = step.inputs[2] if len(step.inputs) > 2 else None
+        value = 0.0 if given is None else float(self._constant(step, 2).reshape(-1)[0])
+        name = f"{step.outputs[0]} value"
+        self.known[name] = np.asarray(grid.scale * (value - grid.zero), np.float32)
+        rest = step.inputs[3:]
+        pads = step.inputs[1] if len(step.inputs) > 1 else None
+        return replace(step, inputs=(step.inputs[0], pads, name, *rest))
 
     def _grid(self, step: Step) -> _Grid:
         """Of a step that quantises or dequantises an activation."""

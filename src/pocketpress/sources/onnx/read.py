@@ -66,7 +66,7 @@ def check_version(model: onnx_ir.Model, path: Path | str) -> None:
     if version is None or not OLDEST <= version <= NEWEST:
         raise UnsupportedError(
             f"{path} has an operator set that is not supported",
-            got=version,
+            got="none of the standard's operators" if version is None else version,
             allowed=f"{OLDEST} to {NEWEST}",
             next_step="export it anew, or convert it with onnx.version_converter",
         )

@@ -9,6 +9,7 @@ from typing import Any
 from pocketpress.core.errors import BlockedError, Blocker, SourceError, UnsupportedError, compose
 from pocketpress.core.given import GivenScales
 from pocketpress.core.instead import instead_of
+from pocketpress.core.program.state import State
 from pocketpress.sources.steps.call import Known
 
 SHAPE_OPS = ("Shape", "Size", "SHAPE", "RANK")
@@ -99,6 +100,7 @@ class Graph:
         notes: what was left out or changed, and why.
         given: scales of an 8-bit file.
         format: of the file, in words.
+        states: outputs that are inputs of the next run.
     """
 
     inputs: tuple[Input, ...]
@@ -108,6 +110,7 @@ class Graph:
     notes: tuple[tuple[str, str], ...] = ()
     given: GivenScales | None = None
     format: str = ""
+    states: tuple[State, ...] = ()
 
 
 def check_supported(steps: Sequence[Step], operators: Container[str], inputs: Sequence[str] = ()) -> None:

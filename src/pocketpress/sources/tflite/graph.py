@@ -8,18 +8,29 @@ from typing import Any
 
 import numpy as np
 
-from pocketpress.core.errors import SourceError
+from pocketpress.core.errors import SourceError, UnsupportedError
+from pocketpress.core.program.state import MAX_INITIAL, State
 from pocketpress.sources.steps.call import Known
 from pocketpress.sources.steps.graph import Graph, Input, Step, check_supported
 from pocketpress.sources.tflite.given import given_scales
-from pocketpress.sources.tflite.operators.recurrent import STATES
 from pocketpress.sources.tflite.operators.table import OPERATORS
-from pocketpress.sources.tflite.read import KEPT, FileGraph, FileOperator, FileTensor, check_readable
+from pocketpress.sources.tflite.read import (
+    KEPT,
+    FileGraph,
+    FileOperator,
+    FileState,
+    FileTensor,
+    check_readable,
+)
+from pocketpress.sources.tflite.states import SEQUENCES, STATES
 from pocketpress.sources.tflite.values import QUANTIZED, constant
 
-BIAS_AT = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}
+BIAS_AT = {
+    "CONV_2D": (2,), "DEPTHWISE_CONV_2D": (2,), "FULLY_CONNECTED": (2,), "TRANSPOSE_CONV": (3,), "SVDF": (3,),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (12, 13, 14, 15), "UNIDIRECTIONAL_SEQUENCE_RNN": (3,),
+}  # fmt: skip
 """Where 32- and 64-bit integers with a scale stand for reals."""
-CLAMPED = ("ADD", "SUB", "MUL", *BIAS_AT)
+CLAMPED = ("ADD", "SUB", "MUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 """Operators whose range may be all that is left of a ReLU."""
 TYPES = {"FLOAT32": "float", "INT32": "int32", "INT64": "int64", "BOOL": "bool"}
 ELEMENTS_PER_BYTE = 8
@@ -53,17 +64,34 @@ def parse(file: FileGraph, size_bytes: int) -> Graph:
     notes += [
         (step.name, CLIP_NOTE if step.attributes.get("cellClip") else STATE_NOTE)
         for step in steps
-        if step.op in STATES
+        if step.op in SEQUENCES and len(step.outputs) == 1
     ]
     notes += [(f"signature {name}", "the first signature is read") for name in file.unread]
     return Graph(
-        tuple(_input(file.tensors[i], names[i]) for _, i in file.inputs),
+        tuple(_input(i, file, names[i]) for _, i in file.inputs),
         tuple(dict.fromkeys(names[i] for _, i in file.outputs)),
         known,
         tuple(steps),
         tuple(notes),
         given_scales(file, steps),
+        states=tuple(_state(state, file, names) for state in file.states),
     )
+
+
+def _state(state: FileState, file: FileGraph, names: list[str]) -> State:
+    """With its initial value in real numbers."""
+    taken, given = names[state.input], names[state.output]
+    if state.initial is None or state.initial.data is None:
+        return State(taken, given)
+    tensor = file.tensors[state.input]
+    stored = replace(state.initial, scale=tensor.scale, zero_point=tensor.zero_point, axis=tensor.axis)
+    values = constant(stored, state.initial.data, real=_is_quantized(tensor)).reshape(-1).astype(np.float64)
+    numbers = values[:1] if values.size and (values == values[0]).all() else values
+    if numbers.size > MAX_INITIAL:
+        raise UnsupportedError(
+            f"variable {taken} starts from too many numbers", got=numbers.size, allowed=MAX_INITIAL
+        )
+    return State(taken, given, tuple(numbers.tolist()))
 
 
 def _names(file: FileGraph) -> list[str]:
@@ -130,9 +158,10 @@ def _with_lost_clamp(operator: FileOperator, file: FileGraph) -> dict[str, Any]:
 
 def _constants(file: FileGraph, names: list[str], size_bytes: int) -> dict[str, Known]:
     biases = {
-        operator.inputs[BIAS_AT[operator.op]]
+        operator.inputs[place]
         for operator in file.operators
-        if operator.op in BIAS_AT and len(operator.inputs) > BIAS_AT[operator.op]
+        for place in BIAS_AT.get(operator.op, ())
+        if len(operator.inputs) > place
     }
     made = {i for operator in file.operators for i in operator.outputs} | {i for _, i in file.inputs}
     read = {i for operator in file.operators for i in operator.inputs} | {i for _, i in file.outputs}
@@ -155,6 +184,16 @@ def _is_quantized(tensor: FileTensor) -> bool:
     return tensor.kind in QUANTIZED and bool(tensor.scale)
 
 
-def _input(tensor: FileTensor, name: str) -> Input:
+def _input(index: int, file: FileGraph, name: str) -> Input:
+    tensor = file.tensors[index]
     kind = "float" if _is_quantized(tensor) else TYPES.get(tensor.kind, tensor.kind.lower())
+    if kind == "float" and _is_cast_to_integers(index, file):
+        kind = "int32"
     return Input(name, kind, tuple(None if size < 0 else size for size in tensor.shape))
+
+
+def _is_cast_to_integers(index: int, file: FileGraph) -> bool:
+    """Whether a real input is made whole before anything else: indices of a table, given as numbers."""
+    readers = [operator for operator in file.operators if index in operator.inputs]
+    whole = all(o.op == "CAST" and file.tensors[o.outputs[0]].kind in ("INT32", "INT64") for o in readers)
+    return bool(readers) and whole and all(index != i for _, i in file.outputs)

@@ -13,6 +13,7 @@ from pocketpress.sources.tflite.dilated import with_dilations
 from pocketpress.sources.tflite.graph import parse
 from pocketpress.sources.tflite.operators.table import OPERATORS
 from pocketpress.sources.tflite.read import read_file
+from pocketpress.sources.tflite.states import with_states
 
 
 def load_tflite(
@@ -28,6 +29,6 @@ def load_tflite(
         SourceError: the file is malformed, or the shape of an input is not known.
         UnsupportedError: an operator or a type that is not supported.
     """
-    graph = with_dilations(parse(read_file(path), path.stat().st_size))
+    graph = with_dilations(parse(with_states(read_file(path)), path.stat().st_size))
     examples = examples_of(graph, shapes, path)
     return StepNetwork(graph, examples, OPERATORS).eval(), examples

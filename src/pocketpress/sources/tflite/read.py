@@ -7,8 +7,8 @@ The flatbuffer is read lazily through the schema's accessors, so that tables whi
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,21 @@ class FileOperator:
 
 
 @dataclass(frozen=True)
+class FileState:
+    """A state.
+
+    Attributes:
+        input: tensor that takes it.
+        output: tensor of its next value.
+        initial: a constant; None for zeros.
+    """
+
+    input: int
+    output: int
+    initial: FileTensor | None = None
+
+
+@dataclass(frozen=True)
 class FileGraph:
     """The network of a file.
 
@@ -81,6 +96,8 @@ class FileGraph:
         inputs: name and tensor, in order.
         outputs: name and tensor, in order.
         unread: names of further signatures.
+        initial: what the file writes into its variables before the first run, by their names.
+        states: what a run leaves for the next.
     """
 
     tensors: tuple[FileTensor, ...]
@@ -88,6 +105,8 @@ class FileGraph:
     inputs: tuple[tuple[str, int], ...]
     outputs: tuple[tuple[str, int], ...]
     unread: tuple[str, ...]
+    initial: Mapping[str, FileTensor] = field(default_factory=dict)
+    states: tuple[FileState, ...] = ()
 
 
 def read_file(path: Path) -> FileGraph:
@@ -144,8 +163,7 @@ class _Reader:
         if not 0 <= index < self.model.SubgraphsLength():
             raise SourceError("the file has no network", got=f"subgraph {index}")
         graph = self.model.Subgraphs(index)
-        tensors = tuple(map(self._tensor, self._list(graph.TensorsLength(), graph.Tensors, MAX_TENSORS)))
-        operators = self._list(graph.OperatorsLength(), graph.Operators, MAX_OPERATORS)
+        tensors, operators = self._contents(graph)
         inputs = self._indices(graph.InputsAsNumpy(), len(tensors))
         outputs = self._indices(graph.OutputsAsNumpy(), len(tensors))
         given, asked = {}, {}
@@ -154,11 +172,36 @@ class _Reader:
             asked = self._named(signatures[0].OutputsLength(), signatures[0].Outputs)
         return FileGraph(
             tensors,
-            tuple(self._operator(operator, len(tensors)) for operator in operators),
+            operators,
             tuple((given.get(i, tensors[i].name), i) for i in inputs),
             tuple((asked.get(i, tensors[i].name), i) for i in outputs),
             tuple(self._text(s.SignatureKey()) for s in signatures[1:]),
+            self._initial(operators),
         )
+
+    def _contents(self, graph: Any) -> tuple[tuple[FileTensor, ...], tuple[FileOperator, ...]]:
+        tensors = tuple(map(self._tensor, self._list(graph.TensorsLength(), graph.Tensors, MAX_TENSORS)))
+        operators = self._list(graph.OperatorsLength(), graph.Operators, MAX_OPERATORS)
+        return tensors, tuple(self._operator(operator, len(tensors)) for operator in operators)
+
+    def _initial(self, operators: Sequence[FileOperator]) -> dict[str, FileTensor]:
+        """Constants that subgraphs of ``CALL_ONCE`` write into variables."""
+        found: dict[str, FileTensor] = {}
+        called = {int(o.attributes["initSubgraphIndex"]) for o in operators if o.op == "CALL_ONCE"}
+        for index in sorted(called):
+            if not 0 < index < self.model.SubgraphsLength():
+                raise SourceError("the file has no such network", got=f"subgraph {index}")
+            tensors, inner = self._contents(self.model.Subgraphs(index))
+            names = {o.outputs[0]: str(o.attributes["sharedName"]) for o in inner if o.op == "VAR_HANDLE"}
+            for operator in inner:
+                if operator.op == "VAR_HANDLE":
+                    continue
+                if operator.op != "ASSIGN_VARIABLE" or tensors[operator.inputs[1]].data is None:
+                    raise UnsupportedError(
+                        "the first value of a variable is computed", got=operator.op, allowed="a constant"
+                    )
+                found[names[operator.inputs[0]]] = tensors[operator.inputs[1]]
+        return found
 
     def _list(self, count: int, item: Callable[[int], Any], most: int) -> list[Any]:
         if count > min(most, len(self.content) // 4):
@@ -241,6 +284,7 @@ class _Reader:
         if quantization is None or quantization.ScaleLength() == 0:
             return (), (), 0
         count, axis = quantization.ScaleLength(), quantization.QuantizedDimension()
+        axis = 0 if len(shape) == 1 else axis  # early converters wrote the weight's axis beside a bias
         if count > 1 and not (0 <= axis < len(shape) and shape[axis] == count):
             raise SourceError(
                 f"scales of tensor {name} do not fit", got=count, allowed=f"axis {axis} of {shape}"

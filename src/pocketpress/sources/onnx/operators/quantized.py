@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pocketpress.sources.steps.call import Call, Operator
 
-WHOLE = (torch.int8, torch.uint8, torch.int16, torch.int32)
+WHOLE = (torch.int8, torch.uint8, torch.int16, torch.uint16, torch.int32)
 
 
 def _dequantize(call: Call) -> Tensor:

@@ -142,9 +142,18 @@ def _pad(call: Call) -> Tensor:
         flat = [amount for axis in reversed(range(x.ndim)) for amount in sides.get(axis, (0, 0))]
         return F.pad(x, flat, value=value)
     if any(any(side) for axis, side in sides.items() if axis < 2) or x.ndim not in (3, 4):
-        raise call.refuse(f"mode {mode} on axes", sorted(sides), "the spatial axes of (N, C, ...)")
+        return _padded_by_axis(x, {a: side for a, side in sides.items() if any(side)}, PAD_MODES[mode])
     flat = [amount for axis in reversed(range(2, x.ndim)) for amount in sides.get(axis, (0, 0))]
     return F.pad(x, flat, mode=PAD_MODES[mode])
+
+
+def _padded_by_axis(x: Tensor, sides: dict[int, tuple[int, int]], mode: str) -> Tensor:
+    """Any axes, one after the other: torch pads the last ones of (N, C, ...)."""
+    for axis, side in sides.items():
+        moved = x.movedim(axis, -1)
+        rows = F.pad(moved.reshape(1, -1, moved.shape[-1]), list(side), mode=mode)
+        x = rows.reshape(*moved.shape[:-1], -1).movedim(-1, axis)
+    return x
 
 
 def _shape(call: Call) -> Tensor:

@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pocketpress.sources.steps.call import Call, Operator
+from pocketpress.sources.steps.call import Call, Known, Operator
 from pocketpress.sources.steps.windows import Sides, evened, padded, same_side
 
 
@@ -71,6 +72,8 @@ def _transposed(call: Call) -> Tensor:
     ]
     sides = _cut(call, whole, [n * s for n, s in zip(x.shape[2:], strides, strict=True)])
     groups = int(call.attribute("group", 1))
+    if max(dilations) > 1 and 1 in call.known:
+        weight, dilations = torch.from_numpy(_spread(call.known[1], dilations)), [1] * rank
     even = evened(sides)
     if even is not None and all(e < s or e == 0 for e, s in zip(extra, strides, strict=True)):
         return function(x, weight, call.optional(2), strides, even, extra, groups, dilations)
@@ -78,6 +81,14 @@ def _transposed(call: Call) -> Tensor:
     for axis, (begin, end) in enumerate(sides):
         y = y.narrow(axis + 2, begin, y.shape[axis + 2] - begin - end)
     return y
+
+
+def _spread(weight: Known, dilations: list[int]) -> Known:
+    """A dilated kernel with its zeros written out: programs have no dilated transposed convolution."""
+    sizes = [d * (k - 1) + 1 for k, d in zip(weight.shape[2:], dilations, strict=True)]
+    found = np.zeros((*weight.shape[:2], *sizes), weight.dtype)
+    found[(slice(None), slice(None), *(slice(None, None, d) for d in dilations))] = weight
+    return found
 
 
 def _cut(call: Call, whole: list[int], scaled: list[int]) -> Sides:

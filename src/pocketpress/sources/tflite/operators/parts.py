@@ -16,7 +16,7 @@ from pocketpress.sources.tflite.operators.shapes import axis_of, required
 
 REFLECT, SYMMETRIC = 0, 1
 MOST_MIRRORED = 64
-"""Rows that are mirrored one by one."""
+"""Rows that are mirrored one by one; torch reflects more of them."""
 
 
 def _parts(call: Call) -> list[Tensor]:
@@ -126,8 +126,14 @@ def _mirror_pad(call: Call) -> Tensor:
     x, skipped = call.x, 1 if mode == REFLECT else 0
     for axis, (before, after) in enumerate(_sides(call)):
         size = x.shape[axis]
-        if max(before, after) > min(size - skipped, MOST_MIRRORED):
-            raise call.refuse("paddings", (before, after), f"at most {min(size - skipped, MOST_MIRRORED)}")
+        most = size - skipped if mode == REFLECT else min(size - skipped, MOST_MIRRORED)
+        if max(before, after) > most:
+            raise call.refuse("paddings", (before, after), f"at most {most}")
+        if max(before, after) > MOST_MIRRORED:
+            rows = F.pad(x.movedim(axis, -1).reshape(1, -1, size), [before, after], mode="reflect")
+            moved = [*x.shape[:axis], *x.shape[axis + 1 :], rows.shape[-1]]
+            x = rows.reshape(moved).movedim(-1, axis)
+            continue
         front = [narrowed(call, x, axis, skipped + i, 1) for i in reversed(range(before))]
         back = [narrowed(call, x, axis, size - 1 - skipped - i, 1) for i in range(after)]
         x = torch.cat([*front, x, *back], axis) if front or back else x

@@ -87,12 +87,31 @@ def _transposed(call: Call) -> Tensor:
     call.bounded([x.shape[0], weight.shape[1], *whole])
     sides = _sides(call, (sizes[0], sizes[1]), kernel, strides, (1, 1))
     ends = [full - begin - size for full, (begin, _), size in zip(whole, sides, sizes, strict=True)]
-    return activated(call, _cut(call, x, weight, strides, sides, ends)).permute(0, 2, 3, 1)
+    return activated(call, _cut(call, x, weight, strides, sides, ends, call.optional(3))).permute(0, 2, 3, 1)
 
 
-def _cut(call: Call, x: Tensor, weight: Tensor, strides: Pair, sides: Sides, ends: list[int]) -> Tensor:
+def _transposed_with_bias(call: Call) -> Tensor:
+    """MediaPipe's operator of 2019: input, weight and bias, padded by its own rule."""
+    x, weight = image(call, 0), call.input(1).permute(3, 0, 1, 2)
+    strides, kernel = _strides(call), _spatial(weight)
+    kind = int(call.attribute("padding"))
+    if kind not in (SAME, VALID):
+        raise call.refuse("padding", kind, [SAME, VALID])
+    sides = [(0, 0), (0, 0)]
+    if kind == SAME:
+        pads = [max(0, k - (n - 1) % s - 1) for n, s, k in zip(_spatial(x), strides, kernel, strict=True)]
+        sides = [(pad // 2, pad - pad // 2) for pad in pads]
+    whole = [(n - 1) * s + k for n, s, k in zip(_spatial(x), strides, kernel, strict=True)]
+    call.bounded([x.shape[0], weight.shape[1], *whole])
+    ends = [end for _, end in sides]
+    return _cut(call, x, weight, strides, sides, ends, call.optional(2)).permute(0, 2, 3, 1)
+
+
+def _cut(
+    call: Call, x: Tensor, weight: Tensor, strides: Pair, sides: Sides, ends: list[int], bias: Tensor | None
+) -> Tensor:
     """A transposed convolution without its first ``sides[axis][0]`` and last ``ends[axis]`` elements."""
-    bias, begins = call.optional(3), [begin for begin, _ in sides]
+    begins = [begin for begin, _ in sides]
     extra = [begin - end for begin, end in zip(begins, ends, strict=True)]
     if all(0 <= e < s for e, s in zip(extra, strides, strict=True)):
         return F.conv_transpose2d(x, weight, bias, strides, begins, extra)
@@ -137,6 +156,7 @@ TABLE: dict[str, Operator] = {
     "AVERAGE_POOL_2D": on_image(lambda call, x: activated(call, _mean_pool(call, x))),
     "CONV_2D": on_image(_conv),
     "DEPTHWISE_CONV_2D": on_image(_depthwise),
+    "custom Convolution2DTransposeBias": _transposed_with_bias,
     "L2_POOL_2D": on_image(lambda call, x: activated(call, _mean_pool(call, x * x).sqrt())),
     "MAX_POOL_2D": on_image(_max_pool),
     "TRANSPOSE_CONV": _transposed,
