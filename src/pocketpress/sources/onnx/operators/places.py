@@ -16,6 +16,8 @@ from torch import Tensor
 from pocketpress.sources.onnx.operators.elementwise import DTYPES
 from pocketpress.sources.steps.call import Call, Known, Operator
 
+MAX_BLOCKS = 64  # pieces that a write into every so many places is joined from
+
 
 def _triangle(call: Call) -> Tensor:
     rows, columns = call.x.shape[-2:]
@@ -97,8 +99,47 @@ def _gather_nd(call: Call) -> Tensor:
     return found.reshape(*flat.shape, *rest)
 
 
+def _box(indices: Known, sizes: list[int]) -> list[range] | None:
+    """The range of every first axis when (..., axes) indices, in order, are a box's; else None."""
+    known = np.asarray(indices, np.int64).reshape(-1, len(sizes))
+    known = np.where(known < 0, known + np.asarray(sizes), known)
+    ranges = []
+    for places in known.T:
+        found = np.unique(places)
+        step = int(found[1] - found[0]) if len(found) > 1 else 1
+        ranges.append(range(int(found[0]), int(found[-1]) + 1, step))
+    if math.prod(len(r) for r in ranges) != len(known):
+        return None
+    whole = np.stack(np.meshgrid(*[np.asarray(r) for r in ranges], indexing="ij"), -1).reshape(known.shape)
+    return ranges if bool((whole == known).all()) else None
+
+
+def _replaced(x: Tensor, new: Tensor, box: list[range], axis: int = 0) -> Tensor:
+    """``x`` with ``new`` in a box of its first axes: what lies around it, and it, joined axis by axis."""
+    while axis < len(box) and len(box[axis]) == x.shape[axis]:
+        axis += 1
+    if axis == len(box):
+        return new
+    places = box[axis]
+    blocks = [places] if places.step == 1 else [range(p, p + 1) for p in places]
+    parts, done, offset = [], 0, 0
+    for block in blocks:
+        if block.start > done:
+            parts.append(x.narrow(axis, done, block.start - done))
+        around = x.narrow(axis, block.start, len(block))
+        written = new.narrow(axis, offset, len(block))
+        parts.append(_replaced(around, written, box, axis + 1))
+        done, offset = block.stop, offset + len(block)
+    if done < x.shape[axis]:
+        parts.append(x.narrow(axis, done, x.shape[axis] - done))
+    return torch.cat(parts, axis)
+
+
 def _scatter_nd(call: Call) -> Tensor:
-    """Rows that lie side by side are put between their neighbours; others are added by a constant product."""
+    """Places that form a box, as x[:, 2:4] = y writes, are put between what lies around them.
+
+    Other rows are added by a constant product.
+    """
     x, updates = call.x, call.input(2)
     indices = call.array(1, "indices")
     if indices is None or call.attribute("reduction", "none") not in ("none", b"none"):
@@ -114,6 +155,9 @@ def _scatter_nd(call: Call) -> Tensor:
         return torch.cat([part for part in parts if part.shape[0]]).reshape(x.shape)
     if 0 in call.known and 2 in call.known:
         return rows.index_copy(0, torch.from_numpy(flat), new).reshape(x.shape)
+    box = _box(indices, list(x.shape[:count]))
+    if box is not None and math.prod(len(r) for r in box if r.step != 1) <= MAX_BLOCKS:
+        return _replaced(x, updates.reshape([*map(len, box), *rest]), box)
     if not x.is_floating_point():
         raise call.refuse("indices of integers", "scattered", "neighbours")
     call.bounded([rows.shape[0], len(flat)])
