@@ -79,6 +79,8 @@ BOXES = {
     "every other column": np.s_[:, 1::2],
     "one place": np.s_[3:, 4:],
     "every other row of a window": np.s_[::2, 2:],
+    "every third column, the last one too": np.s_[1:, 1::3],
+    "every third row and other column": np.s_[::3, ::2],
 }
 
 

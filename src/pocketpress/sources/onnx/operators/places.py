@@ -16,8 +16,6 @@ from torch import Tensor
 from pocketpress.sources.onnx.operators.elementwise import DTYPES
 from pocketpress.sources.steps.call import Call, Known, Operator
 
-MAX_BLOCKS = 64  # pieces that a write into every so many places is joined from
-
 
 def _triangle(call: Call) -> Tensor:
     rows, columns = call.x.shape[-2:]
@@ -114,25 +112,41 @@ def _box(indices: Known, sizes: list[int]) -> list[range] | None:
     return ranges if bool((whole == known).all()) else None
 
 
+def _interleaved(x: Tensor, new: Tensor, axis: int, step: int) -> Tensor:
+    """``x`` with ``new`` in the first of every ``step`` places of an axis, all of whole steps."""
+    before, count, after = math.prod(x.shape[:axis]), new.shape[axis], math.prod(x.shape[axis + 1 :])
+    others = x.reshape(before, count, step, after).narrow(2, 1, step - 1)
+    return torch.cat([new.reshape(before, count, 1, after), others], 2).reshape(x.shape)
+
+
 def _replaced(x: Tensor, new: Tensor, box: list[range], axis: int = 0) -> Tensor:
     """``x`` with ``new`` in a box of its first axes: what lies around it, and it, joined axis by axis."""
     while axis < len(box) and len(box[axis]) == x.shape[axis]:
         axis += 1
     if axis == len(box):
         return new
-    places = box[axis]
-    blocks = [places] if places.step == 1 else [range(p, p + 1) for p in places]
-    parts, done, offset = [], 0, 0
-    for block in blocks:
-        if block.start > done:
-            parts.append(x.narrow(axis, done, block.start - done))
-        around = x.narrow(axis, block.start, len(block))
-        written = new.narrow(axis, offset, len(block))
-        parts.append(_replaced(around, written, box, axis + 1))
-        done, offset = block.stop, offset + len(block)
-    if done < x.shape[axis]:
-        parts.append(x.narrow(axis, done, x.shape[axis] - done))
-    return torch.cat(parts, axis)
+    start, step, count, size = box[axis].start, box[axis].step, len(box[axis]), x.shape[axis]
+    touched = x.narrow(axis, start, count) if step == 1 else _every(x, axis, box[axis])
+    written = _replaced(touched, new, box, axis + 1)
+    parts = [x.narrow(axis, 0, start)]
+    if step == 1:
+        parts.append(written)
+        done = start + count
+    else:
+        whole = min(count, (size - start) // step)  # the last place may have fewer than a step behind it
+        done = start + whole * step
+        if whole:
+            kept = x.narrow(axis, start, whole * step)
+            parts.append(_interleaved(kept, written.narrow(axis, 0, whole), axis, step))
+        if whole < count:
+            parts.append(written.narrow(axis, whole, 1))
+            done += 1
+    parts.append(x.narrow(axis, done, size - done))
+    return torch.cat([part for part in parts if part.shape[axis]], axis)
+
+
+def _every(x: Tensor, axis: int, places: range) -> Tensor:
+    return x[(slice(None),) * axis + (slice(places.start, places.stop, places.step),)]
 
 
 def _scatter_nd(call: Call) -> Tensor:
@@ -156,7 +170,7 @@ def _scatter_nd(call: Call) -> Tensor:
     if 0 in call.known and 2 in call.known:
         return rows.index_copy(0, torch.from_numpy(flat), new).reshape(x.shape)
     box = _box(indices, list(x.shape[:count]))
-    if box is not None and math.prod(len(r) for r in box if r.step != 1) <= MAX_BLOCKS:
+    if box is not None:
         return _replaced(x, updates.reshape([*map(len, box), *rest]), box)
     if not x.is_floating_point():
         raise call.refuse("indices of integers", "scattered", "neighbours")
