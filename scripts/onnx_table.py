@@ -57,8 +57,8 @@ def section(tests: Sequence[NodeTest]) -> str:
         "What is read can be pressed where it depends on constants and shapes alone, or where the",
         f"operators of programs make it: {counts[0]} of the {known} tests ({_percent(counts[0], known)}), "
         f"{counts[1]} of the {wanted}",
-        f"({_percent(counts[1], wanted)}), {wrong} wrong. The others are refused by name (positions of",
-        "maxima, rounding, sines, whole-number arithmetic).",
+        f"({_percent(counts[1], wanted)}), {wrong} wrong. The others are refused by name (computed",
+        "exponents, whole numbers that may lie beyond 2^24, reductions of nothing).",
         "",
         "| operator | read | pressed | refused | wrong |",
         "|---|---|---|---|---|",

@@ -38,7 +38,7 @@ SOURCES = [
     ),
     ("net.py:training", "the network is in training mode: got module.training is True; return module.eval()"),
     ("net.py:shapeless", "the input shape of net.py:shapeless is unknown; give --input 1,3,224,224"),
-    ("net.py:unsupported", "operator aten::floor is not supported"),
+    ("net.py:unsupported", "operator aten::bernoulli is not supported"),
     ("missing.pt2", "no such file: got missing.pt2"),
     ("eval.npz.pt2", "no such file"),
 ]
@@ -60,7 +60,7 @@ def test_control_flow_that_depends_on_data_names_the_line(pocketpress: Press, tr
 
 
 def test_an_unsupported_operator_names_the_line(pocketpress: Press, trained: Path) -> None:
-    assert "return torch.floor(image)" in refused(
+    assert "return torch.bernoulli(image)" in refused(
         pocketpress, trained, "net.py:unsupported", "--data", "calib.npz"
     )
 

@@ -58,9 +58,9 @@ def masked_attention(*, to_softmax: bool) -> tuple[Net, str]:
 
 def test_a_mask_and_its_addition_before_a_softmax_stay_in_float() -> None:
     assert reasons(*masked_attention(to_softmax=True)) == {
-        "cast m": "it computes on a mask",
-        "add a": "it computes on a mask",
-        "mul h": "it computes on a mask",
+        "cast m": "it computes on a mask or on whole numbers",
+        "add a": "it computes on a mask or on whole numbers",
+        "mul h": "it computes on a mask or on whole numbers",
         "add s": "it adds a mask to the scores of a softmax, which is computed in float",
         "softmax p": "no runtime-independent integer form",
     }
@@ -91,3 +91,29 @@ def test_an_input_that_only_float_arithmetic_reads_is_not_rounded() -> None:
     moved = net.op("reshape", net.op("permute", x, axes=(0, 2, 3, 1), name="p"), shape=(1, 32), name="r")
     scores = net.op("add", net.op("softmax", moved, axis=1), net.linear(moved, 32))
     assert {"p", "r"} <= place(net.build(scores), ALL_INTEGER).integer
+
+
+def test_whole_numbers_are_never_rounded_to_a_grid() -> None:
+    """Cells of the largest score: what lies between the place and the output stays in float."""
+    net = Net()
+    scores = net.linear(net.input(1, 6), 4)
+    place_ = net.op("argmax", scores, name="p", axis=1, keepdims=False)
+    half = net.op("floor", net.op("mul", place_, net.constant(0.5), name="m"), name="f")
+    rest = net.op("sub", place_, net.op("add", half, half, name="a"), name="s")
+    whole = net.builder.node("whole", [rest], TensorType((1,), "int32"), name="end")
+    found = reasons(net, whole)
+    assert set(found) == {"argmax p", "mul m", "floor f", "add a", "sub s", "whole end"}
+    assert found["sub s"] == "it computes whole numbers" and "on whole numbers" in found["mul m"]
+
+
+def test_a_huge_number_that_hides_others_is_on_no_grid() -> None:
+    net = Net()
+    x = net.linear(net.input(1, 6), 4)
+    mask = net.op("step", x, name="t")
+    hidden = net.op("mul", mask, net.constant(-3e38), name="h")
+    kept = net.op("mul", x, mask, name="k")
+    both = net.op("add", kept, hidden, name="z")
+    found = reasons(net, net.op("max_pool2d", net.op("reshape", both, shape=(1, 1, 1, 4)), kernel=(1, 4),
+                                stride=(1, 4), pads=(0, 0, 0, 0), dilation=(1, 1)))  # fmt: skip
+    hiding = "it hides numbers that were found behind a huge one"
+    assert found == {"step t": found["step t"], "mul h": hiding, "mul k": hiding, "add z": hiding}

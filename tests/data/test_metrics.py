@@ -262,3 +262,22 @@ def test_the_suggested_metric_follows_the_labels() -> None:
     assert suggest_metric(network) == "agreement"
     several = replace(network, outputs=(*network.outputs, TensorSpec("more", (1, 2), "float32")))
     assert suggest_metric(several) == "agreement@y"
+
+
+def test_outputs_that_are_classes_by_hand() -> None:
+    """Whole numbers, one per sample or a map of them, are compared with the labels as they are."""
+    classes = np.array([0, 1, 0, 5], np.int32)
+    assert resolve_metric("top1").aggregate(classes, LABELS) == 0.75
+    maps, labels = np.array([[[0, 1], [2, 2]]], np.int32), np.array([[[0, 1], [2, 0]]])
+    for name in ("top1", "agreement"):
+        assert resolve_metric(name).aggregate(maps, labels) == 0.75
+    tokens = np.array([[7, 1, 9], [7, 1, 9]], np.int32)
+    found = resolve_metric("agreement").per_sample(tokens, np.array([[7, 1, 9], [7, 2, 8]], np.int32))
+    assert found is not None and found.tolist() == pytest.approx([1, 1 / 3])
+
+
+def test_labels_of_an_output_that_is_classes_call_for_top1() -> None:
+    given = signature((1, 4, 4))
+    classes = replace(given, outputs=(TensorSpec("y", (1, 4, 4), "int32", grid_scale=1.0),))
+    sample = Sample({"x": np.zeros((1, 2), np.float32)}, np.zeros((4, 4), np.int64))
+    assert suggest_metric(classes, sample) == "top1" and suggest_metric(given, sample) == "mse"

@@ -88,7 +88,7 @@ def branching():
 
 class Unsupported(nn.Module):
     def forward(self, image):
-        return torch.floor(image)
+        return torch.bernoulli(image)
 
 
 def unsupported():

@@ -186,7 +186,7 @@ def outputs_of_torch(trained: Path, x: Any) -> Any:
     import torch
     from safetensors.torch import load_file
 
-    from pocketpress.sources.pytorch import find_factory
+    from pocketpress.sources.factory import find_factory
 
     network, _ = find_factory(f"{trained / 'net.py'}:factory")()
     network.load_state_dict(load_file(trained / "w.safetensors"))
@@ -254,7 +254,7 @@ def test_without_data_a_float_press_says_what_it_skipped(pocketpress: Press, tra
 def test_a_saved_program(pocketpress: Press, trained: Path) -> None:
     import torch
 
-    from pocketpress.sources.pytorch import find_factory
+    from pocketpress.sources.factory import find_factory
 
     network, example = find_factory(f"{trained / 'net.py'}:factory")()
     torch.export.save(torch.export.export(network, example), trained / "saved.pt2")

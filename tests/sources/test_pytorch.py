@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from pocketpress.core.errors import SourceError, UnsupportedError
-from pocketpress.sources.pytorch import _check_finite, find_factory, load_pytorch, user_line
+from pocketpress.sources.factory import find_factory, user_line
+from pocketpress.sources.pytorch import _check_finite, load_pytorch
 from pocketpress.verify.reference import interpret
 
 CODE = """

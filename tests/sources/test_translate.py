@@ -13,7 +13,7 @@ from torch import nn
 
 from pocketpress.core.errors import BlockedError, UnsupportedError
 from pocketpress.core.program import Program
-from pocketpress.sources.aten import comparisons, indices, recurrent, selection
+from pocketpress.sources.aten import comparisons, indices, places, recurrent, selection, unpooling, whole
 from pocketpress.sources.aten.translate import HANDLERS, to_program
 from pocketpress.verify.reference import interpret
 
@@ -271,6 +271,17 @@ CASES: dict[str, tuple[Function | nn.Module, tuple[tuple[int, ...], ...]]] = {
         (SEQUENCE,),
     ),
     "adaptive-uneven": (nn.AdaptiveAvgPool2d((4, 5)), (IMAGE,)),
+    "adaptive-max-uneven": (
+        lambda x: (
+            F.adaptive_max_pool2d(x, 4),
+            F.adaptive_max_pool2d(x, (5, 3)),
+            F.adaptive_max_pool2d(x, (2, 4)),
+            F.adaptive_max_pool2d(x, 9),
+            F.adaptive_max_pool1d(x[0], 4),
+        ),
+        (IMAGE,),
+    ),
+    "adaptive-max-overlapping": (lambda x: F.adaptive_max_pool2d(x, (6, 3)), ((1, 2, 13, 8),)),
     "adaptive-max": (lambda x: (F.adaptive_max_pool2d(x, 1), F.adaptive_max_pool2d(x, (3, 2))), (IMAGE,)),
     "largest": (
         lambda x: (
@@ -510,6 +521,9 @@ def test_the_table_reaches_every_handler(monkeypatch: pytest.MonkeyPatch) -> Non
         **recurrent.HANDLERS,
         **comparisons.HANDLERS,
         **selection.HANDLERS,
+        **unpooling.HANDLERS,
+        **whole.HANDLERS,
+        **places.HANDLERS,
     }
     missing = {n.removeprefix("aten::").rstrip("_") for n in HANDLERS if n not in elsewhere} - {
         n.removeprefix("aten::").rstrip("_") for n in reached
@@ -537,7 +551,7 @@ REFUSED: dict[str, tuple[Function, tuple[tuple[int, ...], ...], str]] = {
         "indices of max pooling, which no runtime has; upsample by nearest",
     ),
     "max-pool3d": (
-        lambda x: F.max_pool3d(x, 2), ((1, 1, 4, 4, 4),), "max_pool3d is not supported; pool depth",
+        lambda x: F.max_pool3d(x, 3, 2, 1), ((1, 1, 4, 4, 4),), "max_pool3d is not supported; pool depth",
     ),
     "avg-pool3d": (
         lambda x: F.avg_pool3d(x, 2), ((1, 1, 4, 4, 4),), "avg_pool3d is not supported; pool depth",
@@ -546,7 +560,8 @@ REFUSED: dict[str, tuple[Function, tuple[tuple[int, ...], ...], str]] = {
         lambda x: F.interpolate(x, (6, 800_000), mode="bicubic"), (IMAGE,), "of 6 to 800000 pixels; resize",
     ),
     "grid-huge": (
-        lambda x: F.grid_sample(x, torch.rand(1, 400, 400, 2), align_corners=False), (IMAGE,),
+        lambda x: F.grid_sample(x, torch.linspace(-1, 1, 320_000).view(1, 400, 400, 2), align_corners=False),
+        (IMAGE,),
         "36 pixels at 160000 places",
     ),
     "grid-computed-nearest": (
@@ -563,12 +578,26 @@ REFUSED: dict[str, tuple[Function, tuple[tuple[int, ...], ...], str]] = {
         "transposed convolution with a computed weight",
     ),
     "tensor-power": (lambda x, y: x.abs() ** y, (IMAGE, IMAGE), "power with a tensor exponent"),
-    "floor-division": (lambda x: torch.div(x, 2, rounding_mode="floor"), (IMAGE,), "division with rounding"),
     "avg-pool-ceil": (lambda x: F.avg_pool2d(x, 4, ceil_mode=True), (IMAGE,), "ceil_mode"),
     "cast": (lambda x: x.to(torch.float16), (IMAGE,), "cast to torch.float16; keep the network in float32"),
     "conv3d": (lambda x: F.conv3d(x, parameter(1, 1, 1, 1, 1)), ((1, 1, 2, 2, 2),), ""),
-    "uneven-maxima": (lambda x: F.adaptive_max_pool2d(x, 4), (IMAGE,), "6x6 to 4x4 has uneven windows"),
-    "indices-of-maxima": (lambda x: x.max(1)[1], (IMAGE,), "indices of maxima, which no runtime has"),
+    "many-uneven-maxima": (
+        lambda x: F.adaptive_max_pool2d(x, (33, 1)), ((1, 1, 50, 2),), "from 50 to 33 has uneven windows",
+    ),
+    "indices-of-uneven-maxima": (
+        lambda x: F.adaptive_max_pool2d(x, 4, return_indices=True)[1].float(), (IMAGE,), "indices of maxima",
+    ),
+    "dropout-left-on": (lambda x: F.dropout(x), (IMAGE,), "F.dropout with training=self.training"),
+    "channel-dropout-left-on": (lambda x: F.dropout2d(x), (IMAGE,), "dropout in training mode"),
+    "alpha-dropout-left-on": (lambda x: F.alpha_dropout(x, training=True), (IMAGE,), "in training mode"),
+    "dropout-of-a-constant": (lambda x: x + F.dropout(torch.ones(6)), (IMAGE,), "would be drawn once"),
+    "noise": (lambda x: x + torch.randn(6), (IMAGE,), "draw random numbers outside"),
+    "noise-of-its-shape": (lambda x: x + torch.rand_like(x), (IMAGE,), "draw random numbers outside"),
+    "noise-in-place": (lambda x: x + torch.empty(6).normal_(), (IMAGE,), "draw random numbers outside"),
+    "indices-of-maxima": (
+        lambda x: F.adaptive_max_pool2d(x, 3, return_indices=True)[1], (IMAGE,),
+        "indices of maxima, which no runtime has",
+    ),
     "soft-threshold": (lambda x: F.softplus(x, 1, 5), (IMAGE,), "softplus with threshold 5; use at least 10"),
     "norm-of-three": (lambda x: x.norm(3), (IMAGE,), "a norm of order 3; use 1, 2 or infinity"),
     "variance-of-one": (lambda x: x.var(0), (IMAGE,), "the variance of 1 number; use correction=0"),
@@ -593,17 +622,17 @@ def test_everything_unsupported_is_listed_at_once() -> None:
 
     class Many(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            y = torch.floor(x)
-            z = torch.sin(y) + torch.relu(y)
-            return torch.floor(z)
+            y = torch.bernoulli(x)
+            z = torch.special.bessel_j0(y) + torch.relu(y)
+            return torch.bernoulli(z)
 
     with pytest.raises(BlockedError) as caught:
         translated(Many(), torch.ones(2, 3))
     found = caught.value.blockers
-    assert [b.op for b in found] == ["aten::floor", "aten::sin", "aten::floor"]
-    assert "y = torch.floor(x)" in found[0].where and "what reads the output" in found[0].instead
-    assert found[1].instead == "make it a buffer where it does not depend on the input"
-    assert "aten::floor (" in str(caught.value) and ", ...)" in str(caught.value)
+    assert [b.op for b in found] == ["aten::bernoulli", "aten::special_bessel_j0", "aten::bernoulli"]
+    assert "y = torch.bernoulli(x)" in found[0].where and "give them as an input" in found[0].instead
+    assert found[1].instead == "replace it by supported operators (docs/support.md)"
+    assert "aten::bernoulli (" in str(caught.value) and ", ...)" in str(caught.value)
 
 
 class Blocks(nn.Module):
@@ -635,10 +664,10 @@ def test_blocks_of_with_statements_are_read() -> None:
 def test_what_is_not_supported_in_a_block_is_refused() -> None:
     def function(x: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            y = x.sort()[0]
+            y = torch.bernoulli(x)
         return y + 1
 
-    with pytest.raises(BlockedError, match="aten::sort is not supported"):
+    with pytest.raises(BlockedError, match="aten::bernoulli is not supported"):
         translated(Wrapped(function), torch.ones(2, 5))
 
 

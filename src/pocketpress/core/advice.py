@@ -17,7 +17,7 @@ PLACES: dict[str, str] = {
     "float": "in float, between integers",
     "float, loop": "in float, in a loop of the runtime around one step",
     "float, own kernel": "in float in the runtime's own kernel, outside its delegate",
-    "portable kernel": "a portable kernel before the delegate, which the app must hold",
+    "portable kernel": "a portable kernel around the delegate, which the app must hold",
     "missing": "refused",
 }
 """Where an operator of an int8 artifact may be computed."""
@@ -88,9 +88,15 @@ def resizes_by_fraction(program: Program, node: Node) -> bool:
     return any(int(new) % old for new, old in zip(node.attrs["size"], image, strict=True))
 
 
-def reads_computed_indices(program: Program, node: Node) -> bool:
-    """Whole numbers that are not an input of the network."""
-    return node.inputs[0] not in program.inputs
+def reads_given_indices(program: Program, node: Node) -> bool:
+    """Nothing but inputs of the network, and constants."""
+    return all(name in program.inputs or program.is_constant(name) for name in node.inputs)
+
+
+def reads_moved_indices(program: Program, node: Node) -> bool:
+    """Whole numbers that are neither an input of the network nor just made of reals."""
+    made = program.producers().get(node.inputs[0])
+    return node.inputs[0] not in program.inputs and (made is None or made.op != "whole")
 
 
 def has_several_steps(program: Program, node: Node) -> bool:
@@ -103,7 +109,9 @@ def has_rank_above_five(program: Program, node: Node) -> bool:
     return any(len(program.type(name).shape) > 5 for name in (*node.inputs, *node.outputs))
 
 
-NON_NEGATIVE = frozenset({"sigmoid", "hardsigmoid", "softmax", "exp", "sqrt", "rsqrt", "abs", "step"})
+NON_NEGATIVE = frozenset(
+    {"sigmoid", "hardsigmoid", "softmax", "exp", "sqrt", "rsqrt", "abs", "step", "argmax"}
+)
 _MOVES = frozenset({"concat", "reshape", "permute", "slice", "max_pool2d", "resize_nearest"})
 
 

@@ -247,6 +247,8 @@ def signature_of(
         grid = None
         if node is not None and node.op == "dequantize":
             grid = program.type(node.inputs[0])
+        elif program.type(name).dtype in _WHOLE and program.type(name).quant is None:
+            return replace(_spec(name, program.type(name), None), grid_scale=1.0)
         named = (labels or {}).get(name)
         return replace(_spec(name, program.type(name), grid), exact=name in exact, labels=named)
 
@@ -257,6 +259,9 @@ def signature_of(
         precision=precision,
         states=program.states,
     )
+
+
+_WHOLE = ("int32", "int64")
 
 
 def _rows(program: Program) -> dict[str, int]:

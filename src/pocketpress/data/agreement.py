@@ -20,15 +20,24 @@ SQNR_LIMIT_DB = 120.0
 def agreement(outputs: Array, targets: Array, options: Mapping[str, Any]) -> Values:
     """Per sample: 1 where the arg-max of (N, C) scores is the same, else 0.
 
-    Outputs that are no score vectors give the share of the target's energy that is not error,
-    ``max(0, 1 - |output - target|² / |target|²)``: 20 dB of SQNR are 0.99, 40 dB 0.9999.
+    Of whole numbers, which are classes, the share of equal ones.  Other outputs that are no score vectors
+    give the share of the target's energy that is not error, ``max(0, 1 - |output - target|² / |target|²)``:
+    20 dB of SQNR are 0.99, 40 dB 0.9999.
     """
     _check_shapes(outputs, targets)
+    if outputs.dtype.kind in "iu" and targets.dtype.kind in "iu":
+        return equal_share(outputs, targets)
     if targets.ndim == 2 and targets.shape[1] > 1:
         return np.asarray(outputs.argmax(axis=1) == targets.argmax(axis=1), dtype=np.float64)
     signal, noise = _energies(outputs, targets)
     share = 1 - noise / np.where(signal > 0, signal, 1)
     return np.where(signal > 0, np.maximum(share, 0), (noise == 0).astype(np.float64))
+
+
+def equal_share(outputs: Array, targets: Array) -> Values:
+    """Per sample, the share of elements of (N, …) that are equal."""
+    same = outputs.reshape(len(outputs), -1) == targets.reshape(len(targets), -1)
+    return np.asarray(same.mean(axis=1), dtype=np.float64)
 
 
 def sqnr(outputs: Array, targets: Array, options: Mapping[str, Any]) -> Values:

@@ -219,8 +219,8 @@ def resolve_metric(name: str) -> Metric:
 def suggest_metric(signature: Signature, sample: Sample | None = None) -> str:
     """The metric a network and one of its samples call for when the user named none.
 
-    "agreement" without targets, "top1" for whole-number labels of a score vector, else "mse"; of the first
-    output where there are several.
+    "agreement" without targets, "top1" for whole-number labels of a score vector or of an output that is
+    classes, else "mse"; of the first output where there are several.
     """
     outputs = signature.returned
     suffix = f"@{outputs[0].name}" if len(outputs) > 1 else ""
@@ -228,7 +228,11 @@ def suggest_metric(signature: Signature, sample: Sample | None = None) -> str:
         return f"agreement{suffix}"
     target, shape = sample.target, outputs[0].shape
     whole = target.size == 1 and target.dtype.kind in "iub"
-    return f"top1{suffix}" if whole and len(shape) == 2 and shape[1] > 1 else f"mse{suffix}"
+    classes = (
+        outputs[0].dtype in ("int32", "int64") and outputs[0].scale is None and target.dtype.kind in "iub"
+    )
+    scores = whole and len(shape) == 2 and shape[1] > 1
+    return f"top1{suffix}" if scores or classes else f"mse{suffix}"
 
 
 def _samples(values: Any) -> int:

@@ -20,6 +20,7 @@ import torchmetrics.functional.regression as regression
 
 from pocketpress.core.errors import DataError, UserError
 from pocketpress.core.program.ir import Array
+from pocketpress.data.agreement import equal_share
 
 TASKS = ("binary", "multiclass", "multilabel")
 _DIRECTIONS = dict.fromkeys(("specificity", "negative_predictive_value", "pearson_corrcoef"), True)
@@ -28,7 +29,12 @@ _SLICE_ELEMENTS = 1 << 24
 
 
 def top_k(outputs: Array, targets: Array, options: Mapping[str, Any]) -> Array:
-    """1 where the label is among the k largest scores, outputs (N, C), targets (N,)."""
+    """1 where the label is among the k largest scores, outputs (N, C), targets (N,).
+
+    Of outputs that are classes already, whole numbers (N, …), the share that equals the labels (N, …).
+    """
+    if outputs.dtype.kind in "iu" and outputs[0].size == np.asarray(targets)[0].size:
+        return equal_share(outputs, np.asarray(targets))
     labels = _labels(outputs, targets)
     scores = _tensor(outputs.reshape(len(outputs), -1))
     result = classification.multiclass_accuracy(

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import importlib.util
 import inspect
-import io
-import sys
-import traceback
-import warnings
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.modules import transformer
-from torch.overrides import TorchFunctionMode
 
-from pocketpress.core.errors import PocketpressError, SourceError, UnsupportedError
-from pocketpress.core.program.state import State, states_of, with_states
+from pocketpress.core.errors import PocketpressError, SourceError
+from pocketpress.core.program.state import State, with_states
 from pocketpress.sources.aten.translate import to_program
-from pocketpress.sources.known import KnownConstants
+from pocketpress.sources.export import export
+from pocketpress.sources.factory import call_factory, find_factory
 from pocketpress.sources.nested import flattened
-from pocketpress.sources.returned import make_known
 from pocketpress.sources.safe_load import load_exported, load_weights
 from pocketpress.sources.source import Source
 from pocketpress.sources.vetted import check_readable, unreadable
@@ -96,7 +86,7 @@ def load_module(
 def _load_live(
     spec: str, weights: Path | None, shapes: Shapes | None
 ) -> tuple[torch.nn.Module, tuple[Any, ...], tuple[State, ...]]:
-    module, examples, states = _call_factory(spec)
+    module, examples, states = call_factory(spec)
     if weights is not None:
         _apply_weights(module, weights)
     _check_eval(module, spec)
@@ -114,113 +104,13 @@ def export_module(
     Raises:
         SourceError: with the offending line of the user's code where there is one.
     """
-    return _finish(_export(module, examples, spec), spec, name or spec.rpartition(":")[2])
+    return _finish(export(module, examples, spec), spec, name or spec.rpartition(":")[2])
 
 
 def _finish(exported: torch.export.ExportedProgram, spec: str, name: str) -> Source:
     program, skipped = to_program(exported)
     count = sum(p.numel() for p in exported.parameters() if p.is_floating_point())
     return Source(program, name, spec, int(count), skipped, exported)
-
-
-def find_factory(spec: str) -> Callable[..., Any]:
-    """Import ``module:function`` or ``file.py:function``.
-
-    Raises:
-        SourceError: the file, module or function does not exist, or importing it fails.
-    """
-    where, _, name = spec.rpartition(":")
-    if not where or not name:
-        raise SourceError(
-            "not a network",
-            got=spec,
-            allowed="package.module:factory, file.py:factory, or a .pt2, .onnx, .tflite, .keras or .h5 file",
-        )
-    module = _import_file(Path(where)) if where.endswith(".py") else _import_module(where)
-    function = getattr(module, name, None)
-    if not callable(function):
-        names = sorted(n for n, v in vars(module).items() if inspect.isfunction(v) and not n.startswith("_"))
-        raise SourceError(f"{where} has no function {name}", got=name, allowed=names or "none defined")
-    return function  # type: ignore[no-any-return]
-
-
-def _import_file(path: Path) -> Any:
-    if not path.is_file():
-        raise SourceError("no such file", got=path, next_step="give the path of the Python file")
-    name = f"_pocketpress_user_{path.stem}"
-    module_spec = importlib.util.spec_from_file_location(name, path)
-    assert module_spec is not None and module_spec.loader is not None
-    module = importlib.util.module_from_spec(module_spec)
-    sys.modules[name] = module
-    for folder in (str(Path.cwd()), str(path.resolve().parent)):
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
-    return _guard(lambda: module_spec.loader.exec_module(module), f"importing {path} failed") or module  # type: ignore[union-attr]
-
-
-def _import_module(name: str) -> Any:
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = importlib.util.find_spec(name)
-    except ModuleNotFoundError:
-        found = None
-    if found is None:
-        raise SourceError(
-            "no such module", got=name, next_step="check PYTHONPATH or give path/to/file.py:factory"
-        )
-    return _guard(lambda: importlib.import_module(name), f"importing {name} failed")
-
-
-def _guard(action: Callable[[], Any], what: str) -> Any:
-    try:
-        return action()
-    except PocketpressError:
-        raise
-    except Exception as error:
-        raise SourceError(what, got=_reason(error), next_step=f"see {user_line(error)}") from error
-
-
-def _reason(error: BaseException) -> str:
-    first = str(error).strip().split("\n")[0]
-    return f"{type(error).__name__}: {first}"[:300]
-
-
-def user_line(error: BaseException) -> str:
-    """``file:line: code`` of the innermost frame that is neither torch's nor ours."""
-    return _user_line(error) or "the traceback (-v)"
-
-
-def _user_line(error: BaseException) -> str:
-    ours = str(Path(__file__).resolve().parents[1])
-    best = ""
-    seen: BaseException | None = error
-    while seen is not None:
-        for frame in traceback.extract_tb(seen.__traceback__):
-            installed = "site-packages" in frame.filename or frame.filename.startswith(("<", ours))
-            if not installed and "/lib/python3" not in frame.filename:
-                best = f"{frame.filename}:{frame.lineno}: {(frame.line or '').rstrip(':')}"
-        seen = seen.__cause__ or seen.__context__
-    return best
-
-
-def _call_factory(spec: str) -> tuple[torch.nn.Module, tuple[Any, ...] | None, tuple[State, ...]]:
-    factory = find_factory(spec)
-    result = _guard(factory, f"{spec} failed")
-    examples: tuple[Any, ...] | None = None
-    states: tuple[State, ...] = ()
-    if isinstance(result, tuple) and len(result) == 3 and isinstance(result[2], Mapping):
-        states, result = states_of(result[2]), result[:2]
-    if isinstance(result, tuple) and len(result) == 2:
-        result, given = result
-        examples = tuple(given) if isinstance(given, (tuple, list)) else (given,)
-    if not isinstance(result, torch.nn.Module):
-        raise SourceError(
-            f"{spec} did not return a network",
-            got=type(result).__name__,
-            allowed="torch.nn.Module, (Module, tuple of example inputs), or (Module, inputs, states)",
-        )
-    return result, examples, states
 
 
 def _apply_weights(module: torch.nn.Module, path: Path) -> None:
@@ -296,88 +186,6 @@ def _examples(
     return examples
 
 
-def _export(module: torch.nn.Module, examples: tuple[Any, ...], spec: str) -> torch.export.ExportedProgram:
-    try:
-        with torch.no_grad():
-            returned = module(*examples)
-    except Exception as error:
-        shapes = ", ".join(str(tuple(e.shape)) for e in examples)
-        raise SourceError(
-            f"the network fails on its example input of shape {shapes}",
-            got=_reason(error),
-            next_step=f"fix {line}" if (line := _user_line(error)) else "see the traceback (-v)",
-        ) from error
-    make_known(returned)
-    try:
-        # torch prints the whole graph on stderr when a guard fails; the error below says what matters
-        quiet = contextlib.redirect_stderr(io.StringIO())
-        seen = _masks_as_given(), _WhatAnExportMisses(), KnownConstants()
-        with torch.no_grad(), quiet, warnings.catch_warnings(), seen[0], seen[1], seen[2]:
-            warnings.filterwarnings("ignore", "The tensor attributes .*_flat_weights")  # torch.nn.RNN's own
-            return torch.export.export(module, examples)
-    except UnsupportedError as error:
-        raise UnsupportedError(f"{user_line(error)}: {error.what}", next_step=error.next_step) from error
-    except Exception as error:
-        data_dependent = (
-            "data-dependent" in str(error).lower() or "GuardOnDataDependent" in type(error).__name__
-        )
-        if data_dependent:
-            raise SourceError(
-                f"{user_line(error)}: data-dependent control flow cannot be exported",
-                next_step="replace the branch on tensor values by torch.where",
-            ) from error
-        compiled = [name or "the network" for name, m in module.named_modules() if _is_script(m)]
-        if compiled:
-            raise SourceError(
-                "TorchScript cannot be exported",
-                got=compiled[:3],
-                next_step="return the network as it is before torch.jit.script or torch.jit.trace",
-            ) from error
-        line = _user_line(error)
-        raise SourceError(
-            f"{line}: the network cannot be exported" if line else "the network cannot be exported",
-            got=_reason(error),
-            next_step="rewrite that line" if line else "see the traceback (-v)",
-        ) from error
-
-
-def _is_script(module: torch.nn.Module) -> bool:
-    return isinstance(module, torch.jit.ScriptModule)
-
-
-class _WhatAnExportMisses(TorchFunctionMode):
-    """``x.data`` is ``x.detach()``, which is the same memory, and packed sequences are refused by name.
-
-    (An export does not see the first; a strict one sees a new constant, and loses what is written into it.)
-    """
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func == torch.Tensor.data.__get__:  # type: ignore[attr-defined]
-            return args[0].detach()
-        if getattr(func, "__name__", "") == "_pack_padded_sequence":
-            raise UnsupportedError(
-                "packed sequences are not supported",
-                next_step="give the recurrent layer the padded sequence itself, of one length",
-            )
-        return func(*args, **(kwargs or {}))
-
-
-@contextlib.contextmanager
-def _masks_as_given() -> Iterator[None]:
-    """Masks of `torch.nn.Transformer` are added to the scores, whatever is in them.
-
-    It looks whether a mask is the causal one, to choose a kernel; values are not known in an export.
-    """
-    own = transformer._detect_is_causal_mask
-    transformer._detect_is_causal_mask = lambda mask, is_causal=None, size=None: is_causal is True
-    try:
-        yield
-    finally:
-        transformer._detect_is_causal_mask = own
-
-
 def _zoo_module(
     spec: str, weights: Path | None, shapes: Shapes | None
 ) -> tuple[torch.nn.Module, tuple[Any, ...]]:
@@ -387,8 +195,3 @@ def _zoo_module(
         _apply_weights(module, weights)
     _check_finite(module)
     return module, examples
-
-
-def is_archive(path: Path) -> bool:
-    """Whether ``path`` is a zip archive, as ``.pt2`` and ``.pt`` files are."""
-    return zipfile.is_zipfile(path)

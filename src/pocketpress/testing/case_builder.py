@@ -78,6 +78,14 @@ class CaseBuilder:
         """An activation with values from 0.1 to 4, for roots, logarithms and divisors."""
         return self._feed(self.rng.uniform(0.1, 4.0, shape).astype(np.float32))
 
+    def spread(self, shape: tuple[int, ...], limit: float) -> str:
+        """An activation with values of at most ``limit`` in size."""
+        return self._feed(self.rng.uniform(-limit, limit, shape).astype(np.float32))
+
+    def tied(self, shape: tuple[int, ...]) -> str:
+        """An activation of three different numbers, so that the largest one comes several times."""
+        return self._feed(self.rng.integers(-1, 2, shape).astype(np.float32))
+
     def _feed(self, values: Array) -> str:
         name = self.builder.input(f"x{len(self.feeds)}", TensorType(values.shape))
         self.feeds[name] = values
@@ -186,6 +194,19 @@ class IntegerBuilder(CaseBuilder):
         x = super()._feed(values)
         name = self.builder.node("quantize", [x], TensorType(shape, dtype, quant), name=f"{x}_q")
         self.values[name] = values
+        return name
+
+    def spread(self, shape: tuple[int, ...], limit: float) -> str:
+        """An activation on a grid of that range."""
+        return self.input(shape, scale=limit / 127, zero_point=0)
+
+    def tied(self, shape: tuple[int, ...]) -> str:
+        """Three neighbouring integers."""
+        name = self.input(shape)
+        x = name.removesuffix("_q")
+        step = self._quant(name).step
+        self.feeds[x] = self.rng.integers(-1, 2, shape).astype(np.float32) * step
+        self.values[name] = self.feeds[x]
         return name
 
     def positive(self, shape: tuple[int, ...]) -> str:

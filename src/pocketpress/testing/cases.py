@@ -211,8 +211,12 @@ _case("gelu", "tanh", lambda h: h.apply([h.input(_IMAGE)], approximate="tanh"))
 _case("exp", "image", lambda h: h.apply([h.input(_IMAGE, scale=0.02)]))
 for _op in ("log", "sqrt", "rsqrt"):
     _case(_op, "image", lambda h: h.apply([h.positive(_IMAGE)]))
-for _op in ("abs", "neg", "step"):
+for _op in ("abs", "neg", "step", "floor", "round", "sin", "cos"):
     _case(_op, "image", lambda h: h.apply([h.input(_IMAGE)]))
+for _op in ("sin", "cos"):
+    _case(_op, "many_turns", lambda h: h.apply([h.spread(_IMAGE, 300.0)]))
+for _op in ("floor", "round"):
+    _case(_op, "halves", lambda h: h.apply([h.input(_IMAGE, scale=0.5, zero_point=3)]))
 _case(
     "prelu", "image", lambda h: h.apply([h.input(_IMAGE), h.constant(h.rng.uniform(0.05, 0.4, 6))]), half=True
 )
@@ -264,6 +268,13 @@ _mean("channels", (1, 12, 4, 5), (1,), 11)
 _case("softmax", "logits", lambda h: h.apply([h.input((1, 20))], axis=-1))
 _case("softmax", "attention", lambda h: h.apply([h.input((1, 2, 5, 7))], axis=3))
 _case("softmax", "channels", lambda h: h.apply([h.input((1, 6, 4, 4))], axis=1))
+
+
+_case("argmax", "channels", lambda h: h.apply([h.input((1, 6, 4, 5))], axis=1, keepdims=False))
+_case("argmax", "channels_kept", lambda h: h.apply([h.input((1, 6, 4, 5))], axis=1, keepdims=True))
+_case("argmax", "rows", lambda h: h.apply([h.input((1, 9, 30))], axis=1, keepdims=False))
+_case("argmax", "last_axis", lambda h: h.apply([h.input((1, 9, 12))], axis=-1, keepdims=False))
+_case("argmax", "equal_numbers", lambda h: h.apply([h.tied((1, 40, 12))], axis=2, keepdims=True))
 
 
 def _layer_norm(h: CaseBuilder) -> str:
@@ -446,7 +457,46 @@ def _whole_numbers() -> list[Case]:
         _cast("int64", (1, 16), "int64"),
         _cast("int64", (1, 16), "int64", INTEGER),
         _cast("int32", (1, 2, 8), "int32"),
+        _embedding_of_computed("places", constant=True),
+        _embedding_of_computed("computed_table", constant=False),
+        _whole("vector", (1, 16)),
+        _whole("image", (1, 3, 4, 5)),
+        _whole_of_codes("image", (1, 6, 4, 5)),
     ]
+
+
+def _embedding_of_computed(name: str, *, constant: bool) -> Case:
+    """Rows at places that the network finds, of a constant or of a tensor that it computes."""
+    h = CaseBuilder("embedding", name)
+    b, scores = h.builder, h.input((1, 8, 6))
+    place = b.node("argmax", [scores], TensorType((1, 8)), name="place", axis=2, keepdims=False)
+    index = b.node("whole", [place], TensorType((1, 8), "int32"), name="index")
+    if constant:
+        table = h.constant(h.rng.standard_normal((6, 5)))
+    else:
+        table = b.node("tanh", [h.input((6, 5))], TensorType((6, 5)), name="table")
+    rows = b.node("embedding", [index, table], TensorType((1, 8, 5)), name="rows")
+    y = b.node("neg", [rows], TensorType((1, 8, 5)), name="y")
+    return Case(name, "embedding", FLOAT, b.build([y]), h.feeds)
+
+
+def _whole(name: str, shape: tuple[int, ...]) -> Case:
+    """Numbers that are whole, some of them too large for 16 bits."""
+    h = CaseBuilder("whole", name)
+    x = h.builder.input("x0", TensorType(shape))
+    values = h.rng.integers(-9, 99, shape).astype(np.float32)
+    values.reshape(-1)[:2] = (-(2**24), 2**24)
+    y = h.builder.node("whole", [x], TensorType(shape, "int32"), name="y")
+    return Case(name, "whole", FLOAT, h.builder.build([y]), {x: values})
+
+
+def _whole_of_codes(name: str, shape: tuple[int, ...]) -> Case:
+    """Places of the largest 8-bit scores along the channels, as a segmentation network ends."""
+    h = IslandBuilder("whole", name)
+    scores = h.builder.node("dequantize", [h.input(shape)], TensorType(shape), name="scores")
+    places = (shape[0], *shape[2:])
+    found = h.builder.node("argmax", [scores], TensorType(places), name="found", axis=1, keepdims=False)
+    return h.build(h.builder.node("whole", [found], TensorType(places, "int32"), name="y"))
 
 
 def _embedding(

@@ -35,6 +35,7 @@ VACUOUS_STEPS = 4.0
 ROUNDING_DB = 3.0
 LARGEST_REQUIRED_DB = 60.0
 """A reference that hardly errs does not oblige runtimes to err as little: this is a thousandth."""
+WHOLE_DTYPES = ("int32", "int64")
 SUMS = ("conv2d", "conv_transpose2d", "linear", "matmul")
 INFINITE_DB = float("inf")
 LARGEST = float(np.finfo(np.float32).max)
@@ -154,9 +155,12 @@ def _largest(name: str, got: Outputs, reference: Outputs) -> float:
 def _spread(spec: TensorSpec, reference: Outputs) -> float:
     """Median over neighbouring samples of the largest difference between their outputs, in steps.
 
-    An exact float output comes from 8-bit numbers: its step is a 255th of its range.
+    An exact float output comes from 8-bit numbers: its step is a 255th of its range.  Of whole numbers, which
+    are classes and places, another one tells samples apart.
     """
     step = spec.grid_scale
+    if spec.dtype in WHOLE_DTYPES and spec.scale is None:
+        step = 1 / VACUOUS_STEPS
     if step is None:
         step = tolerance_of(spec.name, reference) * (1 / (255 * FLOAT_TOLERANCE) if spec.exact else 1)
     values = [np.asarray(o[spec.name], np.float64) for o in reference]

@@ -52,4 +52,4 @@ def test_no_program_is_wrong() -> None:
         tests = list(node_tests(programs=True))
     assert [(t.name, t.program_reason) for t in tests if t.program == "wrong"] == []
     for chosen in ([t for t in tests if t.is_known], [t for t in tests if t.is_mobile]):
-        assert sum(t.program == "passes" for t in chosen) >= 0.7 * len(chosen)
+        assert sum(t.program == "passes" for t in chosen) >= 0.8 * len(chosen)

@@ -328,6 +328,13 @@ KERNELS: dict[str, Any] = {
     "elu": lambda x, alpha: F.elu(_t(x), float(alpha)).numpy(),
     "gelu": _gelu,
     "exp": lambda x: np.exp(x),
+    "floor": lambda x: np.floor(x),
+    "round": lambda x: np.round(x),
+    "sin": lambda x: np.sin(x),
+    "cos": lambda x: np.cos(x),
+    "reduce_argmax": lambda x, axis, keep_dims: np.argmax(x, int(axis), keepdims=bool(keep_dims)).astype(
+        np.int32
+    ),
     "log": lambda x, epsilon: np.log(x + epsilon),
     "sqrt": lambda x: np.sqrt(x),
     "rsqrt": lambda x, epsilon: 1 / np.sqrt(x + epsilon),

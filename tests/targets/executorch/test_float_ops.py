@@ -130,6 +130,10 @@ CASES: dict[str, Callable[[], ProgramBuilder]] = {
     "abs": lambda: one("abs", (3, 50), (3, 50)),
     "neg": lambda: one("neg", (3, 50), (3, 50)),
     "step": lambda: one("step", (3, 50), (3, 50)),
+    "floor": lambda: one("floor", (3, 50), (3, 50)),
+    "round": lambda: one("round", (3, 50), (3, 50)),
+    "sin": lambda: one("sin", (3, 50), (3, 50)),
+    "cos": lambda: one("cos", (3, 50), (3, 50)),
     "prelu": lambda: one("prelu", IMAGE, IMAGE, (normal(6),)),
     "prelu 2d": lambda: one("prelu", (3, 5), (3, 5), (normal(5),)),
     "prelu 3d": lambda: one("prelu", (2, 3, 5), (2, 3, 5), (normal(3),)),
@@ -253,6 +257,6 @@ def test_many_inputs_are_concatenated_in_groups(tmp_path: Path) -> None:
 def test_the_card_names_every_operator_tested() -> None:
     tested = {name.split()[0] for name in (*CASES, *POSITIVE)}
     elsewhere = {"quantize", "dequantize", "dynamic_conv2d", "dynamic_linear", "embedding", "cast"}
-    elsewhere |= {"gru", "lstm", "rnn"}
+    elsewhere |= {"gru", "lstm", "rnn", "whole", "argmax"}
     assert tested | elsewhere == SPEC.float_ops
     assert SPEC.float_ops | SPEC.integer_ops <= set(OPS)

@@ -1,4 +1,4 @@
-"""Whole numbers in ExecuTorch: calls of portable kernels before the delegate's."""
+"""Whole numbers in ExecuTorch: calls of portable kernels before, between and behind the delegate's."""
 
 from __future__ import annotations
 
@@ -84,3 +84,40 @@ def test_a_look_up_of_what_is_computed_is_refused(tmp_path: Path) -> None:
     program = b.build([b.node("embedding", [part, table], TensorType((1, 8, 3)), name="y")])
     with pytest.raises(UnsupportedError, match=r"cannot run embedding y.*an input of the network"):
         lower(program, signature_of(program, precision="fp32"), tmp_path / "a.pte")
+
+
+def two_look_ups(*, half: bool = False) -> Program:
+    """A place, the row at it, and what is computed of the row; the row is an output as well."""
+    rng = np.random.default_rng(1)
+    b = ProgramBuilder()
+    x = b.input("x", TensorType((1, 4, 6)))
+    scores = b.node("neg", [x], TensorType((1, 4, 6)))
+    place = b.node("argmax", [scores], TensorType((1, 4)), axis=2, keepdims=False)
+    index = b.node("whole", [place], TensorType((1, 4), "int32"), name="index")
+    table = b.constant("t", rng.normal(size=(6, 3)).astype(np.float16 if half else np.float32))
+    rows = b.node("embedding", [index, table], TensorType((1, 4, 3)), name="rows")
+    y = b.node("abs", [rows], TensorType((1, 4, 3)), name="y")
+    return b.build([y, rows, index])
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_kernels_between_delegate_calls(half: bool, tmp_path: Path) -> None:
+    program, path = two_look_ups(half=half), tmp_path / "a.pte"
+    expected, got = run_both(program, tmp_path)
+    for wanted, value in zip(expected, got, strict=True):
+        np.testing.assert_array_equal(value, wanted)
+    lower(program, signature_of(program, precision="fp32"), path)
+    assert audit(path, program) == ()
+    plan = read_container(path.read_bytes()).program["execution_plan"][0]
+    kinds = [i["instr_args"][0] for chain in plan["chains"] for i in chain["instructions"]]
+    assert kinds == ["DelegateCall", *["KernelCall"] * 4, "DelegateCall"]
+
+
+def test_a_network_of_kernels_alone(tmp_path: Path) -> None:
+    b = ProgramBuilder()
+    x = b.input("x", TensorType((1, 3, 5)))
+    place = b.node("argmax", [x], TensorType((1, 5)), axis=1, keepdims=False)
+    program = b.build([b.node("whole", [place], TensorType((1, 5), "int32"), name="y")])
+    expected, got = run_both(program, tmp_path)
+    np.testing.assert_array_equal(got[0], expected[0])
+    assert got[0].dtype == np.int32

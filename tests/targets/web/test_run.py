@@ -34,6 +34,9 @@ FEW = (
     "requantize-finer_scale-w8a8-static",
     "softmax",
     "embedding-int64-fp32",
+    "argmax-equal_numbers-fp32",
+    "whole-vector-fp32",
+    "round-halves-fp32",
 )
 
 
@@ -64,7 +67,7 @@ def pictures(program: Program, count: int = 3) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("case", [c for c in all_cases() if c.id.startswith(FEW)][:12], ids=lambda c: c.id)
+@pytest.mark.parametrize("case", [c for c in all_cases() if c.id.startswith(FEW)][:16], ids=lambda c: c.id)
 def test_operators_keep_the_promise_of_the_card(name: str, case: object) -> None:
     result = check_target(card(name), case)  # type: ignore[arg-type]
     assert keeps_promise(card(name), case, result), result  # type: ignore[arg-type]

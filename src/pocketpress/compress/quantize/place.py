@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from pocketpress.compress.quantize.states import REASON, updating_nodes
 from pocketpress.core.program import OPS, Node, Program
 from pocketpress.core.target import Skipped
 
 BINARY = ("add", "sub", "mul")
 PRODUCTS = ("conv2d", "conv_transpose2d", "linear")
-WHOLE = ("embedding", "cast")
+WHOLE = ("embedding", "cast", "whole", "argmax")
+PLACES = ("cast", "argmax", "floor", "round")
+"""What makes whole numbers, or masks, of reals."""
 MASK_OPS = ("add", "sub", "mul", "neg", "abs", "step", "clamp", "reshape", "permute", "slice", "concat")
 """What makes a mask of what the caller gives."""
+HIDDEN = 1e30
+"""Numbers of this size hide others; no grid has both."""
+_HIDE = ("add", "sub", "mul", "neg", "max_pool2d", "reshape", "permute", "slice", "concat")
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ def place(program: Program, integer_ops: frozenset[str]) -> Placement:
     integer: set[str] = set()
     skipped: list[Skipped] = []
     held = set(program.inputs)
-    masking = {**_masking(program), **dict.fromkeys(updating_nodes(program), REASON)}
+    masking = {**_masking(program), **_whole_numbers(program), **_hiding(program)}
+    masking |= dict.fromkeys(updating_nodes(program), REASON)
     for node in program.nodes:
         reason = masking.get(node.name) or _why_float(program, node, integer_ops, held)
         if reason is None:
@@ -82,13 +90,46 @@ def _masking(program: Program) -> dict[str, str]:
     readers = program.consumers()
     for node in program.nodes:
         computed = [n for n in node.inputs if n not in program.constants]
-        if node.op == "cast" or (node.op in MASK_OPS and computed and masks.issuperset(computed)):
+        if node.op in PLACES or (node.op in MASK_OPS and computed and masks.issuperset(computed)):
             masks |= set(node.outputs)
-            reasons[node.name] = "it computes on a mask"
+            reasons[node.name] = "it computes on a mask or on whole numbers"
         elif node.op in ("add", "sub") and masks & set(computed):
             users = readers.get(node.outputs[0], [])
             if users and all(user.op == "softmax" for user in users):
                 reasons[node.name] = "it adds a mask to the scores of a softmax, which is computed in float"
+    return reasons
+
+
+def _whole_numbers(program: Program) -> dict[str, str]:
+    """Nodes between what is rounded or found and what needs whole numbers: a grid would move them."""
+    makers, reasons = program.producers(), dict[str, str]()
+    waiting = [name for node in program.nodes if node.op == "whole" for name in node.inputs]
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is None or node.name in reasons:
+            continue
+        reasons[node.name] = "it computes whole numbers"
+        if node.op not in (*PLACES, "step", "embedding"):
+            waiting += node.inputs
+    return reasons
+
+
+def _hiding(program: Program) -> dict[str, str]:
+    """Nodes that put a huge number in place of one that was found, and what reads their results."""
+    hidden, reasons = set[str](), dict[str, str]()
+    makers = program.producers()
+    for node in program.nodes:
+        huge = any(
+            program.constants[name].dtype.kind == "f"
+            and bool((np.abs(program.constants[name]) > HIDDEN).any())
+            for name in node.inputs
+            if name in program.constants and program.type(name).elements
+        )
+        if node.op not in _HIDE or not (huge or hidden.intersection(node.inputs)):
+            continue
+        hidden |= set(node.outputs)
+        for made in (node, *(makers[name] for name in node.inputs if name in makers and node.op == "add")):
+            reasons[made.name] = "it hides numbers that were found behind a huge one"
     return reasons
 
 

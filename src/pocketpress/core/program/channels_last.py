@@ -64,9 +64,13 @@ ELEMENTWISE_OPS = frozenset(
         "abs",
         "neg",
         "step",
+        "floor",
+        "round",
+        "sin",
+        "cos",
     }
 )
-_AXIS_OPS = frozenset({"concat", "mean", "softmax", "pad", "slice"})
+_AXIS_OPS = frozenset({"concat", "mean", "softmax", "pad", "slice", "argmax"})
 
 
 @dataclass(frozen=True)
@@ -149,12 +153,12 @@ class _Rewriter:
             self._emit(node, inputs, tuple(range(rank)))
 
     def _axis_rank(self, node: Node) -> int:
-        if node.op == "mean" and not _keeps_order(node):
+        if node.op in ("mean", "argmax") and not _keeps_order(node):
             return 0
         return len(self._declared[node.inputs[0]].shape)
 
     def _axis_node(self, node: Node) -> None:
-        """Concat, mean, softmax, pad or slice over NHWC inputs, with its axes renumbered."""
+        """Concat, mean, argmax, softmax, pad or slice over NHWC inputs, with its axes renumbered."""
         out = node.outputs[0]
         inputs = [self._get(n, NHWC) for n in node.inputs]
         flat = len(self._declared[out].shape) != 4
@@ -339,16 +343,17 @@ def _bytes(type_: TensorType) -> int:
 
 
 def _keeps_order(node: Node) -> bool:
-    """Whether a mean of an NHWC image gives the declared order (always when it keeps its axes)."""
+    """Whether a reduction of an NHWC image gives the declared order (always when it keeps its axes)."""
     if node.attrs["keepdims"]:
         return True
-    gone = {int(a) % 4 for a in node.attrs["axes"]}
+    axes = node.attrs["axes"] if node.op == "mean" else (node.attrs["axis"],)
+    gone = {int(a) % 4 for a in axes}
     left = [a for a in NHWC if a not in gone]
     return left == sorted(left)
 
 
 def _renumbered(node: Node) -> dict[str, Any]:
-    """Attributes of a concat, mean, softmax, pad or slice of NCHW tensors, for NHWC tensors."""
+    """Attributes of an operator over axes of NCHW tensors, for NHWC tensors."""
     attrs: dict[str, Any] = dict(node.attrs)
     for key in ("starts", "sizes", "steps", "before", "after"):
         if key in attrs:

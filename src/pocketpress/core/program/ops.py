@@ -81,6 +81,10 @@ OPS: dict[str, OpSpec] = {
     "abs": OpSpec((1, 1), (), "float", "absolute value"),
     "neg": OpSpec((1, 1), (), "float", "-x"),
     "step": OpSpec((1, 1), (), "float", "1 if x > 0 else 0: what comparisons of reals are made of"),
+    "floor": OpSpec((1, 1), (), "float", "the largest whole number that is not above x"),
+    "round": OpSpec((1, 1), (), "float", "the nearest whole number, of two the even one"),
+    "sin": OpSpec((1, 1), (), "float", "sine of x radians"),
+    "cos": OpSpec((1, 1), (), "float", "cosine of x radians"),
     "prelu": OpSpec((2, 2), (), "float", "x if x > 0 else slope[c] * x, slope of shape (C,)"),
     # over time (`recurrent` has the step of each; the sequence is the first axis)
     "gru": OpSpec(
@@ -104,11 +108,18 @@ OPS: dict[str, OpSpec] = {
         "(T, N, H) states of a plain recurrent layer, 'tanh' or 'relu', from input products (T, N, H), "
         "a state (N, H) and a weight (H, H)",
     ),
-    # from whole numbers to reals
+    # between whole numbers and reals
     "embedding": OpSpec(
-        (2, 2), (), "float", "out[..., :] = table[index]; index int32 or int64, table (rows, width) constant"
+        (2, 2), (), "float", "out[..., :] = table[index]; index int32 or int64, table (rows, width)"
     ),
     "cast": OpSpec((1, 1), (), "float", "int32 or int64 numbers as float32"),
+    "whole": OpSpec((1, 1), (), "float", "float32 numbers that are whole, as int32"),
+    "argmax": OpSpec(
+        (1, 1),
+        ("axis", "keepdims"),
+        "float",
+        "place of the largest number, of equal ones the first, as float32",
+    ),
     # reductions
     "max_pool2d": OpSpec((1, 1), (*_POOL, "dilation"), "move", "maximum over windows, padding ignored"),
     "avg_pool2d": OpSpec((1, 1), (*_POOL, "count_include_pad"), "float", "mean over windows"),

@@ -13,6 +13,9 @@ from pocketpress.core.program import ProgramBuilder, TensorType
 from pocketpress.core.program.ir import Array
 
 Operand = str | torch.Tensor | float | int
+WHOLE = ("int32", "int64")
+_ON_WHOLE = frozenset({"reshape", "permute", "slice", "concat", "embedding", "cast"})
+"""Operators that read whole numbers as they are; others compute on float32."""
 
 
 @dataclass
@@ -88,6 +91,16 @@ class Bound:
             array = array.astype(np.float32)
         return self.builder.constant(f"{self.node.name}_{stem}", array)
 
+    def real(self, x: str) -> str:
+        """A tensor in float32: whole numbers are cast, which is exact up to 2^24."""
+        if self.builder.type(x).dtype not in WHOLE:
+            return x
+        value = self.builder.constant_value(x)
+        if value is not None:
+            return self.builder.constant(f"{x}_real", value.astype(np.float32))
+        type_ = TensorType(self.shape(x))
+        return self.builder.node("cast", [x], type_, name=f"{self.node.name}_cast", source=self.source)
+
     def constant(self, name: str) -> Array:
         """Argument ``name`` as a NumPy constant.
 
@@ -112,8 +125,12 @@ class Bound:
     ) -> str:
         """Append one node; ``last`` marks the one that stands for the ATen call itself.
 
-        The result has the dtype of the first input unless ``dtype`` says otherwise.
+        The result has the dtype of the first input unless ``dtype`` says otherwise.  Whole numbers are made
+        real for operators that compute, and where some of what is joined is real.
         """
+        dtypes = {self.builder.type(x).dtype for x in inputs}
+        if op not in _ON_WHOLE or (op == "concat" and len(dtypes) > 1):
+            inputs = [self.real(x) for x in inputs]
         name = self.node.name if last else f"{self.node.name}_{op}"
         dtype = dtype or self.builder.type(inputs[0]).dtype
         return self.builder.node(op, inputs, TensorType(shape, dtype), name=name, source=self.source, **attrs)

@@ -42,7 +42,7 @@ def parts(node: torch.fx.Node, known: Container[str]) -> torch.fx.GraphModule | 
     if formula is None and target not in table and not _is_composite(target):
         return None
     graph = _traced(formula or table.get(target) or target, node, table)
-    if graph is None or len(graph.graph.nodes) > MAX_NODES:
+    if graph is None or len(graph.graph.nodes) > MAX_NODES or any(map(_is_random, graph.graph.nodes)):
         return None
     for part in graph.graph.nodes:
         part.meta.update({key: node.meta[key] for key in _TRACES if key in node.meta})
@@ -65,6 +65,11 @@ def _functional(target: torch._ops.OpOverload) -> torch._ops.OpOverload:
     packet = getattr(torch.ops.aten, target._schema.name.removeprefix("aten::").removesuffix("_"), None)
     found = getattr(packet, target._overloadname, target)
     return found if isinstance(found, torch._ops.OpOverload) else target
+
+
+def _is_random(part: torch.fx.Node) -> bool:
+    """Whether a part draws numbers: drawn once, they would be constants of the program."""
+    return torch.Tag.nondeterministic_seeded in getattr(part.target, "tags", ())
 
 
 def _is_composite(target: torch._ops.OpOverload) -> bool:
@@ -248,6 +253,17 @@ def _clamp(x: Tensor, min: Tensor | None = None, max: Tensor | None = None) -> T
     return x if max is None else torch.minimum(x, max)
 
 
+def _masked_write(
+    x: Tensor, indices: list[Tensor | None], values: Tensor, accumulate: bool = False
+) -> Tensor:
+    """``x[mask] = number``."""
+    (axis, mask), *others = [(axis, index) for axis, index in enumerate(indices) if index is not None]
+    if others or accumulate or mask.dtype is not torch.bool or values.numel() != 1:
+        raise ValueError("no formula")
+    after = x.ndim - axis - mask.ndim
+    return torch.where(mask.reshape(*[1] * axis, *mask.shape, *[1] * after), values.reshape(()), x)
+
+
 def _any(x: Tensor, dim: int | list[int] | None = None, keepdim: bool = False) -> Tensor:
     dims = list(range(x.ndim)) if dim is None else dim
     return x.to(torch.bool).float().amax(dims, keepdim)
@@ -313,6 +329,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "aten::conv2d": _computed_convolution,
     "aten::cumprod": _running_product,
     "aten::erf": _error_function,
+    "aten::index_put": _masked_write,
     "aten::hypot": lambda a, b: (a.square() + b.square()).sqrt(),
     "aten::im2col": _windows_to_columns,
     "aten::matmul": _tensor_times_vector,

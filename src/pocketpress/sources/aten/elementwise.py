@@ -27,7 +27,7 @@ def _scaled(b: Bound, value: str, factor: float) -> str:
 
 def emit_binary(b: Bound, op: str, left: Any, right: Any, *, last: bool = True) -> str:
     """Append a binary operator; a constant left operand of add and mul moves to the right."""
-    left, right = _promoted(b, left, right), _promoted(b, right, left)
+    left, right = _promoted(b, left), _promoted(b, right)
     if op in ("add", "mul") and not isinstance(left, str):
         left, right = right, left
     if op == "div" and not isinstance(right, str):
@@ -35,30 +35,16 @@ def emit_binary(b: Bound, op: str, left: Any, right: Any, *, last: bool = True) 
     if op == "sub" and not isinstance(right, str):
         op, right = "add", -right
     inputs = [b.tensor(left), b.tensor(right)]
-    if b.builder.type(inputs[0]).dtype != "float32" or b.builder.type(inputs[1]).dtype != "float32":
-        raise b.refuse(f"{op} of integer tensors")
     shape = np.broadcast_shapes(b.shape(inputs[0]), b.shape(inputs[1]))
     attrs = {"clamp": None} if op in ("add", "sub", "mul") else {}
     return b.emit(op, inputs, shape, last=last, **attrs)
 
 
-def _promoted(b: Bound, value: Any, other: Any) -> Any:
-    """Whole numbers where the result is real: constants beside a real tensor, and computed ones."""
-    result = b.node.meta.get("val")
-    is_real = isinstance(result, torch.Tensor) and result.is_floating_point()
-    if is_real and isinstance(value, str) and b.builder.type(value).dtype != "float32":
-        return b.emit("cast", [value], b.shape(value), last=False, dtype="float32")
-    constant = isinstance(value, torch.Tensor) and not value.is_floating_point()
-    if constant and isinstance(other, str) and b.builder.type(other).dtype == "float32":
-        return value.float()
-    return value
-
-
-def div(b: Bound) -> str:
-    """aten::div without rounding."""
-    if b.args.get("rounding_mode"):
-        raise b.refuse("division with rounding")
-    return emit_binary(b, "div", b["self"], b["other"])
+def _promoted(b: Bound, value: Any) -> Any:
+    """Whole numbers and truth values are real."""
+    if isinstance(value, str):
+        return b.real(value)
+    return value.float() if isinstance(value, torch.Tensor) and not value.is_floating_point() else value
 
 
 def reciprocal(b: Bound) -> str:
@@ -154,7 +140,9 @@ def identity(b: Bound) -> str:
 def dropout(b: Bound) -> str:
     """Nothing at inference."""
     if b.args.get("train"):
-        raise b.refuse("dropout in training mode", "call .eval() on the network")
+        raise b.refuse(
+            "dropout in training mode", "nn.Dropout, or F.dropout with training=self.training; then .eval()"
+        )
     return b.activation("input" if "input" in b.args else "self")  # of the form that works in place
 
 
@@ -171,10 +159,7 @@ HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::mul_": _binary("mul"),
     "aten::subtract": _binary("sub"),
     "aten::multiply": _binary("mul"),
-    "aten::div": div,
-    "aten::div_": div,
-    "aten::divide": div,
-    "aten::true_divide": div,
+    "aten::true_divide": _binary("div"),
     "aten::rsub": rsub,
     "aten::reciprocal": reciprocal,
     "aten::negative": _unary("neg"),

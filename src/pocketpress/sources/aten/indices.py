@@ -1,7 +1,7 @@
 """Whole numbers and truth values that depend on the input: token indices and masks.
 
-A program computes on float32.  A truth value is a float32 that is 1 or 0; whole numbers keep their dtype and
-are only moved, looked up (`embedding`) or made real (`cast`).
+A program computes on float32.  A truth value is a float32 that is 1 or 0.  Whole numbers of the caller keep
+their dtype while they are moved and looked up; what is computed of them is float32 (`whole`).
 """
 
 from __future__ import annotations
@@ -12,23 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from pocketpress.sources.aten.bound import Bound, axis_of
+from pocketpress.sources.aten.bound import WHOLE, Bound, axis_of
 from pocketpress.sources.aten.comparisons import compare, emit_not
 from pocketpress.sources.aten.elementwise import emit_binary
+from pocketpress.sources.aten.places import emit_index, emit_rows, index_computed, select_computed
 from pocketpress.sources.aten.shapes import MAX_RUNS, emit_gather, emit_slice, runs_of
+from pocketpress.sources.aten.whole import emit_truncated
 
-_WHOLE = ("int32", "int64")
 _WHOLE_TORCH = (torch.int32, torch.int64)
-
-
-def embedding(b: Bound) -> str:
-    """aten::embedding: rows of a constant float table."""
-    table, index = b["weight"], b["indices"]
-    if not isinstance(table, torch.Tensor):
-        raise b.refuse("embedding in a table that is computed at run time", "make the table a parameter")
-    if not isinstance(index, str) or b.builder.type(index).dtype not in _WHOLE:
-        raise b.refuse("embedding of numbers that are not whole", "make the indices int64")
-    return b.emit("embedding", [index, b.tensor(table, "table")], b.out_shape, dtype="float32")
 
 
 def embedding_bag(b: Bound) -> list[str | None]:
@@ -46,30 +37,30 @@ def embedding_bag(b: Bound) -> list[str | None]:
         raise b.refuse("a bag with weights, padding or maxima", "use nn.Embedding and reduce its rows")
     width = table.shape[1]
     lines = b.emit("reshape", [index], (bags, size), last=False, shape=(bags, size))
-    rows = b.emit(
-        "embedding", [lines, b.tensor(table, "table")], (bags, size, width), last=False, dtype="float32"
-    )
+    rows = emit_rows(b, b.tensor(table, "table"), emit_index(b, lines))
     found = b.emit("mean", [rows], (bags, width), last=mode == 1, axes=(1,), keepdims=False)
     return [found if mode == 1 else emit_binary(b, "mul", found, float(size)), None, None, None]
 
 
 def to_dtype(b: Bound) -> str:
-    """A cast to float32, to a truth value, or to the dtype that the tensor has."""
+    """A cast to float32, to a truth value, or to whole numbers, which cuts off what is behind the point."""
     x, wanted = b.activation(), b.node.meta["val"].dtype
-    whole = b.builder.type(x).dtype in _WHOLE
-    if whole and wanted in _WHOLE_TORCH:
-        return x
+    whole = b.builder.type(x).dtype in WHOLE or b.dtypes.get("self") in _WHOLE_TORCH
+    if wanted in _WHOLE_TORCH:
+        return x if whole or b.is_truth("self") else emit_truncated(b, x)
     if wanted is torch.float32:
         return _real(b, x)
     if wanted is torch.bool and b.is_truth("self"):
         return x
     if wanted is torch.bool and whole:
         return _differs(b, x, 0)
+    if wanted is torch.bool:
+        return compare(b, "ne", x, 0)
     raise b.refuse(f"cast to {wanted}", "keep the network in float32")
 
 
 def _real(b: Bound, x: str, *, last: bool = True) -> str:
-    if b.builder.type(x).dtype not in _WHOLE:
+    if b.builder.type(x).dtype not in WHOLE:
         return x
     return b.emit("cast", [x], b.shape(x), last=last, dtype="float32")
 
@@ -118,7 +109,7 @@ def _whole(b: Bound, value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.float() if value.dtype in _WHOLE_TORCH else None
     if isinstance(value, str):
-        return _real(b, value, last=False) if b.builder.type(value).dtype in _WHOLE else None
+        return _real(b, value, last=False) if b.builder.type(value).dtype in WHOLE else None
     return value if isinstance(value, int) else None
 
 
@@ -128,7 +119,7 @@ def write(b: Bound) -> str:
     The place becomes a mask: 1 at the index, which is one whole number, and 0 elsewhere.
     """
     x, (axis, place), values = b.activation(), _place(b), b["source" if "source" in b.args else "values"]
-    if not isinstance(place, str) or b.builder.type(place).dtype not in _WHOLE or b.args.get("accumulate"):
+    if not isinstance(place, str) or b.args.get("accumulate"):
         raise b.refuse("writing at places that are constant, or adding to them", "concatenate slices instead")
     if b.builder.type(place).elements != 1:
         raise b.refuse("writing at several places at once", "write at one index of the axis")
@@ -189,7 +180,7 @@ def index(b: Bound) -> str:
     """aten::index by constant indices of one axis, or such that pick evenly spaced elements."""
     x, chosen = b.activation(), b["indices"]
     if any(isinstance(i, str) for i in chosen):
-        raise b.refuse("indices that are computed at run time", "use an embedding")
+        return index_computed(b)
     given = [(axis, i) for axis, i in enumerate(chosen) if i is not None]
     if len(given) == 1 and given[0][1].ndim == 1:
         axis, places = given[0]
@@ -202,7 +193,7 @@ def index_select(b: Bound) -> str:
     """aten::index_select by constant indices: a strided slice, or some slices joined."""
     x, chosen = b.activation(), b["index"]
     if isinstance(chosen, str):
-        raise b.refuse("indices that are computed at run time", "use an embedding")
+        return select_computed(b)
     return _selected(b, x, axis_of(int(b["dim"]), len(b.shape(x))), chosen.reshape(-1))
 
 
@@ -234,7 +225,6 @@ _OTHER_NAMES = {
 }  # fmt: skip
 
 HANDLERS: dict[str, Callable[[Bound], Any]] = {
-    "aten::embedding": embedding,
     "aten::embedding_bag": embedding_bag,
     "aten::to": to_dtype,
     "aten::type_as": to_dtype,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from pocketpress.sources.aten.bound import Bound, axis_of, pair
 from pocketpress.sources.aten.elementwise import emit_binary
 from pocketpress.sources.aten.resampling import separable
-from pocketpress.sources.aten.shapes import emit_permute
+from pocketpress.sources.aten.shapes import MAX_RUNS, emit_permute, emit_slice
 
 
 def _pool_pads(
@@ -36,15 +37,6 @@ def max_pool2d(b: Bound) -> str:
     dilation, x = pair(b["dilation"]), b.activation()
     pads = _pool_pads(b, x, kernel, stride, dilation)
     return b.emit("max_pool2d", [x], b.out_shape, kernel=kernel, stride=stride, pads=pads, dilation=dilation)
-
-
-def max_pool2d_with_indices(b: Bound) -> tuple[str, None]:
-    """The decomposed form; its indices are not available."""
-    if any(user.args[1] == 1 and user.users for user in b.node.users if user.target is operator.getitem):
-        raise b.refuse(
-            "indices of max pooling, which no runtime has", "upsample by nearest or a transposed convolution"
-        )
-    return max_pool2d(b), None
 
 
 def max_pool1d(b: Bound) -> str:
@@ -145,33 +137,77 @@ def adaptive_avg_pool1d(b: Bound) -> str:
 
 
 def adaptive_max_pool2d(b: Bound) -> tuple[str, None]:
-    """Windows where the sizes divide; the indices are not available."""
+    """Windows, joined slices where they are uneven; the indices are not available."""
     _check_indices(b)
     x, out = b.activation(), b.out_shape
     if len(b.shape(x)) != 4:
         raise b.refuse("pooling without a batch axis", "add a batch axis of one")
-    h, w = b.shape(x)[2:]
-    if h % out[2] or w % out[3]:
-        raise b.refuse(f"adaptive max pooling from {h}x{w} to {out[2]}x{out[3]} has uneven windows")
-    return _maximum(b, x, (h // out[2], w // out[3]), out, last=True), None
+    return _adaptive_maximum(b, x, out, last=True), None
 
 
 def adaptive_max_pool1d(b: Bound) -> tuple[str, None]:
-    """Windows where the sizes divide; the indices are not available."""
+    """Windows over an image of height one; the indices are not available."""
     _check_indices(b)
-    x, (have, want) = _line(b), (b.shape(b.activation())[-1], b.out_shape[-1])
-    if have % want:
-        raise b.refuse(f"adaptive max pooling from {have} to {want} has uneven windows")
-    out = (*b.out_shape[:2], 1, want)
-    made = _maximum(b, x, (1, have // want), out)
+    made = _adaptive_maximum(b, _line(b), (*b.out_shape[:2], 1, b.out_shape[-1]))
     return b.emit("reshape", [made], b.out_shape, shape=b.out_shape), None
 
 
-def _maximum(b: Bound, x: str, kernel: tuple[int, int], out: tuple[int, ...], *, last: bool = False) -> str:
-    pads, dilation = (0, 0, 0, 0), (1, 1)
-    return b.emit(
-        "max_pool2d", [x], out, last=last, kernel=kernel, stride=kernel, pads=pads, dilation=dilation
-    )
+def _adaptive_maximum(b: Bound, x: str, out: tuple[int, ...], *, last: bool = False) -> str:
+    """One pooling where the windows of both axes repeat, else one axis after the other."""
+    sizes = b.shape(x)[2:]
+    height, width = (_repeated(_windows(have, want)) for have, want in zip(sizes, out[2:], strict=True))
+    if height and width:
+        return emit_maximum(b, x, (height[0], width[0]), out, stride=(height[1], width[1]), last=last)
+    x = _maximum_over(b, x, 2, out[2])
+    return _maximum_over(b, x, 3, out[3], last=last)
+
+
+def _windows(have: int, want: int) -> list[range]:
+    """The windows of an adaptive pooling over one axis; they may overlap."""
+    return [range(i * have // want, -(-(i + 1) * have // want)) for i in range(want)]
+
+
+def _repeated(windows: list[range]) -> tuple[int, int] | None:
+    """Size and distance of windows; None where they differ in one of them."""
+    steps = {after.start - before.start for before, after in itertools.pairwise(windows)} or {1}
+    sizes = {len(window) for window in windows}
+    return (sizes.pop(), steps.pop()) if len(sizes) == len(steps) == 1 else None
+
+
+def _maximum_over(b: Bound, x: str, axis: int, want: int, *, last: bool = False) -> str:
+    """The largest number of every window over one axis of an image."""
+    shape, windows = b.shape(x), _windows(b.shape(x)[axis], want)
+    found = _repeated(windows)
+    out = tuple(want if i == axis else size for i, size in enumerate(shape))
+    if found:
+        kernel, stride = ((n, 1) if axis == 2 else (1, n) for n in found)
+        return emit_maximum(b, x, kernel, out, stride=stride, last=last)
+    if want > MAX_RUNS:
+        raise b.refuse(
+            f"adaptive max pooling from {shape[axis]} to {want} has uneven windows, at most {MAX_RUNS} are",
+            "a size that divides the other, or nn.MaxPool2d",
+        )
+    parts = []
+    for window in windows:
+        part = emit_slice(b, x, axis, window.start, len(window), last=False)
+        kernel = (len(window), 1) if axis == 2 else (1, len(window))
+        one = tuple(1 if i == axis else size for i, size in enumerate(shape))
+        parts.append(emit_maximum(b, part, kernel, one))
+    return b.emit("concat", parts, out, last=last, axis=axis)
+
+
+def emit_maximum(
+    b: Bound,
+    x: str,
+    kernel: tuple[int, int],
+    out: tuple[int, ...],
+    *,
+    stride: tuple[int, int] | None = None,
+    last: bool = False,
+) -> str:
+    """Append a max pooling without padding; windows stand side by side unless ``stride`` says otherwise."""
+    attrs: dict[str, Any] = {"kernel": kernel, "stride": stride or kernel, "dilation": (1, 1)}
+    return b.emit("max_pool2d", [x], out, last=last, pads=(0, 0, 0, 0), **attrs)
 
 
 def _check_indices(b: Bound) -> None:
@@ -187,7 +223,7 @@ def emit_max(b: Bound, x: str, axes: Sequence[int], *, least: bool = False) -> s
     if least:
         x = emit_binary(b, "mul", x, -1.0, last=False)
     if len(shape) == 4 and tuple(axes) == (2, 3):
-        x = _maximum(b, x, shape[2:], kept)
+        x = emit_maximum(b, x, shape[2:], kept)
     else:
         front = [a for a in range(len(shape)) if a not in axes and a < min(axes)]
         back = [a for a in range(len(shape)) if a not in axes and a > min(axes)]
@@ -197,37 +233,19 @@ def emit_max(b: Bound, x: str, axes: Sequence[int], *, least: bool = False) -> s
         sizes = (math.prod(shape[a] for a in group) for group in (front, axes, back))
         image = (1, *sizes)
         x = b.emit("reshape", [x], image, last=False, shape=image)
-        x = _maximum(b, x, (image[2], 1), (1, image[1], 1, image[3]))
+        x = emit_maximum(b, x, (image[2], 1), (1, image[1], 1, image[3]))
         x = b.emit("reshape", [x], kept, last=False, shape=kept)
     return emit_binary(b, "mul", x, -1.0, last=False) if least else x
 
 
-def _extreme(*, least: bool) -> Callable[[Bound], str]:
+def extreme(*, least: bool) -> Callable[[Bound], str]:
     """aten::amax, aten::amin and the forms of aten::max and aten::min without indices."""
 
     def handler(b: Bound) -> str:
-        x = b.activation()
-        check_real(b, x)
+        x = b.real(b.activation())
         rank, dims = len(b.shape(x)), b.args.get("dim")
         axes = sorted({axis_of(int(d), rank) for d in dims}) if dims else list(range(rank))
         return b.emit("reshape", [emit_max(b, x, axes, least=least)], b.out_shape, shape=b.out_shape)
-
-    return handler
-
-
-def _max_or_maximum(*, least: bool) -> Callable[[Bound], Any]:
-    """aten::max and aten::min: of two tensors, of one, or along an axis."""
-
-    def handler(b: Bound) -> Any:
-        if "other" in b.args:
-            return emit_binary(b, "minimum" if least else "maximum", b["self"], b["other"])
-        if "dim" not in b.args:
-            return _extreme(least=least)(b)
-        _check_indices(b)
-        x = b.activation()
-        check_real(b, x)
-        found = emit_max(b, x, [axis_of(int(b["dim"]), len(b.shape(x)))], least=least)
-        return b.emit("reshape", [found], b.out_shape, shape=b.out_shape), None
 
     return handler
 
@@ -242,15 +260,8 @@ def check_filled(b: Bound, x: str) -> None:
         raise b.refuse(f"a reduction of an empty tensor, of shape {b.shape(x)}", "leave it out")
 
 
-def check_real(b: Bound, x: str) -> None:
-    """Refuse whole numbers."""
-    if b.builder.type(x).dtype != "float32":
-        raise b.refuse("the largest of whole numbers", "make them real before, with .float()")
-
-
 HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::max_pool2d": max_pool2d,
-    "aten::max_pool2d_with_indices": max_pool2d_with_indices,
     "aten::max_pool1d": max_pool1d,
     "aten::avg_pool2d": avg_pool2d,
     "aten::avg_pool1d": avg_pool1d,
@@ -259,8 +270,6 @@ HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::adaptive_avg_pool1d": adaptive_avg_pool1d,
     "aten::adaptive_max_pool2d": adaptive_max_pool2d,
     "aten::adaptive_max_pool1d": adaptive_max_pool1d,
-    "aten::amax": _extreme(least=False),
-    "aten::amin": _extreme(least=True),
-    "aten::max": _max_or_maximum(least=False),
-    "aten::min": _max_or_maximum(least=True),
+    "aten::amax": extreme(least=False),
+    "aten::amin": extreme(least=True),
 }

@@ -11,9 +11,11 @@ import torch
 
 from pocketpress.sources.aten.bound import Bound, axis_of
 from pocketpress.sources.aten.elementwise import emit_binary
-from pocketpress.sources.aten.pooling import check_filled, check_real, emit_max
+from pocketpress.sources.aten.pooling import check_filled, emit_max
 from pocketpress.sources.aten.shapes import emit_permute
+from pocketpress.sources.aten.whole import INEXACT, LARGEST_SUM, NEXT_STEP, reach
 
+_WHOLE_TORCH = (torch.int32, torch.int64)
 MAX_TRIANGLE = 1024
 """Side of the matrix that a running sum becomes."""
 
@@ -30,15 +32,19 @@ def mean(b: Bound) -> str:
 
 
 def sum_(b: Bound) -> str:
-    """aten::sum as a mean times the count."""
-    x = b.activation()
+    """aten::sum as a mean times the count, which for whole numbers is rounded to them."""
+    x = b.real(b.activation())
     shape = b.shape(x)
     dims = b.args.get("dim")
     dims = dims if dims else list(range(len(shape)))
     axes = tuple(sorted(axis_of(d, len(shape)) for d in dims))
     check_filled(b, x)
     average = b.emit("mean", [x], b.out_shape, last=False, axes=axes, keepdims=bool(b.args.get("keepdim")))
-    return emit_binary(b, "mul", average, float(np.prod([shape[a] for a in axes])))
+    count, whole = float(np.prod([shape[a] for a in axes])), b.node.meta["val"].dtype in _WHOLE_TORCH
+    if whole and max(map(abs, reach(b.builder, x))) * count > LARGEST_SUM:
+        raise b.refuse(f"a sum of {INEXACT}", NEXT_STEP)
+    total = emit_binary(b, "mul", average, count, last=not whole)
+    return b.emit("round", [total], b.out_shape) if whole else total
 
 
 def _variance(b: Bound) -> str:
@@ -145,8 +151,7 @@ def logsumexp(b: Bound) -> str:
 
 def cumsum(b: Bound) -> str:
     """Sums up to each place, as a product with a triangle of ones."""
-    x = b.activation()
-    check_real(b, x)
+    x = b.real(b.activation())
     rank = len(b.shape(x))
     axis = axis_of(int(b["dim"]), rank)
     size = b.shape(x)[axis]

@@ -190,8 +190,10 @@ def _finite(b: Bound, value: Any) -> Any:
     number = _number(b, value)
     if number is not None:
         return number
-    if isinstance(value, str) and b.builder.type(value).dtype == "float32":
-        return value
+    if isinstance(value, str):
+        return b.real(value)
+    if isinstance(value, torch.Tensor) and not value.is_floating_point():
+        return value.float()
     if isinstance(value, torch.Tensor) and value.dtype is torch.float32:
         if _masks_scores(b.node):
             value = _without_infinity(value)

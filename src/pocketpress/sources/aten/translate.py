@@ -28,6 +28,7 @@ from pocketpress.sources.aten import (
     elementwise,
     indices,
     normalization,
+    places,
     pooling,
     products,
     recurrent,
@@ -35,6 +36,8 @@ from pocketpress.sources.aten import (
     resampling,
     selection,
     shapes,
+    unpooling,
+    whole,
     writes,
 )
 from pocketpress.sources.aten.bound import Bound
@@ -50,6 +53,7 @@ HANDLERS: dict[str, Handler] = {
     **composed.HANDLERS,
     **normalization.HANDLERS,
     **pooling.HANDLERS,
+    **unpooling.HANDLERS,
     **reductions.HANDLERS,
     **shapes.HANDLERS,
     **writes.HANDLERS,
@@ -58,6 +62,8 @@ HANDLERS: dict[str, Handler] = {
     **einsum.HANDLERS,
     **selection.HANDLERS,
     **indices.HANDLERS,
+    **whole.HANDLERS,
+    **places.HANDLERS,
     **recurrent.HANDLERS,
 }
 BLOCKS = {"wrap_with_autocast": 4, "wrap_with_set_grad_enabled": 1}
@@ -67,6 +73,8 @@ The block is computed in float32 whatever autocast says, as the rest of a progra
 """
 LIKE = ("aten::type_as", "aten::to", "aten::expand_as", "aten::view_as", "aten::reshape_as")
 """Of their second tensor the type and the shape are read, and no number: of a constant they are constants."""
+SWITCHES = ("train", "training", "p", "dropout_p")
+"""Arguments of which none may be 0 or False for an operator to draw random numbers."""
 IGNORED_MODULES = ("_guards_fn",)
 _DTYPES = {torch.float32: "float32", torch.int64: "int64", torch.int32: "int32", torch.bool: "bool"}
 
@@ -209,6 +217,11 @@ def _call(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: Progra
         return args[0][args[1]] if node.users else None
     if not any(_is_computed(values[n]) for n in node.all_input_nodes):
         assert callable(node.target)
+        if _draws(node) and node.users:
+            raise UnsupportedError(
+                f"{source_line(node)}: {_operator(node)} would be drawn once, when the network is read",
+                next_step="draw random numbers outside and give them as an input",
+            )
         return node.target(*args, **kwargs)
     if _operator(node) in LIKE and isinstance(args[0], torch.Tensor):
         return node.target(args[0], _anything_like(node.args[1]), *args[2:], **kwargs)  # type: ignore[operator]
@@ -222,6 +235,17 @@ def _call(node: torch.fx.Node, values: dict[torch.fx.Node, Any], builder: Progra
         if found is None:
             raise
         return found
+
+
+def _draws(node: torch.fx.Node) -> bool:
+    """Whether a call draws random numbers: dropout, for one, only where it is switched on."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload) or torch.Tag.nondeterministic_seeded not in target.tags:
+        return False
+    arguments = target._schema.arguments
+    given = {argument.name: argument.default_value for argument in arguments}
+    given |= {**dict(zip(given, node.args, strict=False)), **node.kwargs}
+    return all(given[name] for name in SWITCHES if name in given)
 
 
 def _anything_like(node: Any) -> torch.Tensor:
@@ -284,10 +308,10 @@ def _outputs(
     builder: ProgramBuilder,
     exported: torch.export.ExportedProgram,
 ) -> list[str]:
-    flat: list[Any] = []
-    torch.fx.node.map_arg(node.args[0], lambda n: flat.append(values[n]))
+    flat: list[torch.fx.Node] = []
+    torch.fx.node.map_arg(node.args[0], flat.append)
     names = _output_names(exported, len(flat))
-    return [_name_output(value, name, builder) for value, name in zip(flat, names, strict=True)]
+    return [_name_output(n, values[n], name, builder) for n, name in zip(flat, names, strict=True)]
 
 
 def _output_names(exported: torch.export.ExportedProgram, count: int) -> list[str]:
@@ -306,12 +330,22 @@ def _reserved(module: torch.fx.GraphModule, exported: torch.export.ExportedProgr
     return [name for name in _output_names(exported, len(flat)) if name not in inputs]
 
 
-def _name_output(value: Any, name: str, builder: ProgramBuilder) -> str:
-    """A computed tensor under the output's public name (an identity reshape that passes remove or keep)."""
+def _name_output(node: torch.fx.Node, value: Any, name: str, builder: ProgramBuilder) -> str:
+    """A computed tensor under the output's public name (an identity reshape that passes remove or keep).
+
+    Raises:
+        UnsupportedError: whole numbers that float32 may not hold exactly.
+    """
     tensor = value if isinstance(value, str) else builder.constant(f"{name}_value", _array(value))
     builder.release(name)
     type_ = builder.type(tensor)
-    return builder.node("reshape", [tensor], type_, name=name, shape=type_.shape)
+    if node.meta["val"].dtype not in (torch.int32, torch.int64) or type_.dtype != "float32":
+        return builder.node("reshape", [tensor], type_, name=name, shape=type_.shape)
+    if not whole.is_exact(builder, tensor):
+        raise UnsupportedError(
+            f"{source_line(node)}: output {name} holds {whole.INEXACT}", next_step=whole.NEXT_STEP
+        )
+    return builder.node("whole", [tensor], TensorType(type_.shape, "int32"), name=name)
 
 
 def _array(value: torch.Tensor) -> Array:

@@ -116,5 +116,9 @@ HANDLERS: dict[str, Handler] = {
     "abs": _unary("abs"),
     "neg": neg,
     "step": step,
+    "floor": _unary("floor"),
+    "round": _unary("round"),
+    "sin": _unary("sin"),
+    "cos": _unary("cos"),
     "prelu": prelu,
 }

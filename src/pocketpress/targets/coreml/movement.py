@@ -66,6 +66,11 @@ def cast(e: Emission, node: Node) -> Value:
     return e.graph.op("cast", e.shape(node), x=e.x(node), dtype="fp32")
 
 
+def whole(e: Emission, node: Node) -> Value:
+    """``cast`` to int32."""
+    return e.graph.op("cast", e.shape(node), "int32", x=e.x(node), dtype="int32")
+
+
 def resize_nearest(e: Emission, node: Node) -> Value:
     """``upsample_nearest_neighbor`` for whole factors, else rows and columns gathered by index."""
     x, (height, width) = e.x(node), node.attrs["size"]
@@ -102,6 +107,7 @@ def resize_bilinear(e: Emission, node: Node) -> Value:
 HANDLERS: dict[str, Handler] = {
     "embedding": embedding,
     "cast": cast,
+    "whole": whole,
     "concat": concat,
     "reshape": reshape,
     "permute": permute,

@@ -45,6 +45,13 @@ def mean(e: Emission, node: Node) -> Value:
     return e.graph.op("reduce_mean", e.shape(node), x=e.x(node), axes=[*node.attrs["axes"]], keep_dims=keep)
 
 
+def argmax(e: Emission, node: Node) -> Value:
+    """``reduce_argmax``, then ``cast``."""
+    axis, keep = int(node.attrs["axis"]), bool(node.attrs["keepdims"])
+    places = e.graph.op("reduce_argmax", e.shape(node), "int32", x=e.x(node), axis=axis, keep_dims=keep)
+    return e.graph.op("cast", e.shape(node), x=places, dtype="fp32")
+
+
 def softmax(e: Emission, node: Node) -> Value:
     """``softmax``."""
     return e.graph.op("softmax", e.shape(node), x=e.x(node), axis=int(node.attrs["axis"]))
@@ -67,6 +74,7 @@ HANDLERS: dict[str, Handler] = {
     "max_pool2d": max_pool2d,
     "avg_pool2d": avg_pool2d,
     "mean": mean,
+    "argmax": argmax,
     "softmax": softmax,
     "layer_norm": layer_norm,
 }

@@ -195,7 +195,9 @@ def _signature_text(program: Record) -> str:
 
 def _delegates(program: Record, data: bytes, base: int) -> tuple[bytes, ...]:
     delegates = [d for plan in program["execution_plan"] for d in plan["delegates"]]
-    if not delegates or any(d["id"] != BACKEND or d["processed"] is None for d in delegates):
+    kernels = [operator for plan in program["execution_plan"] for operator in plan["operators"]]
+    foreign = any(d["id"] != BACKEND or d["processed"] is None for d in delegates)
+    if foreign or not (delegates or kernels):
         raise ArtifactError(
             "ExecuTorch program is not all XNNPACK delegates", got=[d["id"] for d in delegates]
         )

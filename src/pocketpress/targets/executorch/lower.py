@@ -1,7 +1,7 @@
 """Translate a program into a .pte file of XNNPACK delegate calls, and check such a file.
 
-One call, where no recurrent layer cuts the program (`stages`).  Operators on whole numbers are calls of
-portable kernels before it (`kernels`).
+One call, where no recurrent layer and no kernel cuts the program (`stages`).  Operators on whole numbers are
+calls of portable kernels (`kernels`), before it where they read what the caller gives.
 """
 
 from __future__ import annotations
@@ -49,14 +49,19 @@ def lower(program: Program, signature: Signature, path: Path) -> Lowered:
     whole, calls = split(to_channels_last(with_float_states(program)).program)
     made: list[Stage] = [*calls]
     parts = [whole]
+    kernels = [*calls]
     for stage in stages(whole):
+        if isinstance(stage, KernelCall):
+            made.append(stage)
+            kernels.append(stage)
+            continue
         graph = Graph(stage.step if isinstance(stage, Layer) else stage)
         blob = _emit(graph)
         made.append(Loop(stage, blob) if isinstance(stage, Layer) else blob)
         parts.append(graph.program)
     data = write_container(
         made,
-        dict(ChainMap(*(dict(part.types) for part in parts))),
+        dict(ChainMap({call.out: call.type for call in kernels}, *(dict(part.types) for part in parts))),
         dict(ChainMap(*(dict(part.constants) for part in parts))),
         program.inputs,
         program.outputs,

@@ -3,7 +3,7 @@
 XNNPACK has neither 16-bit integers (``w8a16``) nor codebooks (``palette``).
 """
 
-from pocketpress.core.advice import has_several_steps, reads_computed_indices, rule
+from pocketpress.core.advice import has_several_steps, reads_given_indices, reads_moved_indices, rule
 from pocketpress.core.program.ir import Node, Program
 from pocketpress.core.target import TargetSpec
 
@@ -11,6 +11,12 @@ _KERNEL = (
     "of an input of the network; the portable kernel, before XNNPACK: the app's runtime must hold the "
     "portable operators"
 )
+
+_BETWEEN = (
+    "the portable kernel, between XNNPACK calls for what lies around it: the app's runtime must hold the "
+    "portable operators"
+)
+_MOVED = "whole numbers of an input that are joined before they are read"
 
 _LOOP = (
     "a loop of the runtime around an XNNPACK call for every step, between calls for what lies around it: the "
@@ -28,6 +34,10 @@ _FLOAT_OPS = frozenset(
             "abs",
             "neg",
             "step",
+            "floor",
+            "round",
+            "sin",
+            "cos",
             "prelu",
             "max_pool2d",
             "avg_pool2d",
@@ -36,7 +46,7 @@ _FLOAT_OPS = frozenset(
         ),
         *("layer_norm", "concat", "reshape", "permute", "slice", "pad", "resize_nearest", "resize_bilinear"),
         *("quantize", "dequantize", "dynamic_conv2d", "dynamic_linear"),
-        *("embedding", "cast", "gru", "lstm", "rnn"),
+        *("embedding", "cast", "whole", "argmax", "gru", "lstm", "rnn"),
     }
 )
 
@@ -72,8 +82,9 @@ def _pads_one_pixel(program: Program, node: Node) -> bool:
 
 
 RULES = (
-    rule("embedding cast", "missing", "indices that the network computes", reads_computed_indices),
-    rule("embedding cast", "portable kernel", _KERNEL),
+    rule("embedding cast", "missing", _MOVED, reads_moved_indices),
+    rule("embedding cast", "portable kernel", _KERNEL, reads_given_indices),
+    rule("embedding whole argmax", "portable kernel", _BETWEEN),
     rule("gru lstm rnn", "float, loop", _LOOP, has_several_steps),
     rule("pow", "missing", f"a whole exponent beyond {LARGEST_POWER}", _is_large_power),
     rule("max_pool2d", "missing", "a window of one pixel with padding", _pads_one_pixel),
@@ -96,7 +107,9 @@ SPEC = TargetSpec(
         "matmul": "XNNPACK's int8 batch product needs zero point 0 in its second factor",
         "conv2d": "integer weights between float activations and 4-bit weights are products over windows, "
         "which are copied together first; in products of several groups they are stored wider",
-        **dict.fromkeys(("embedding", "cast"), _KERNEL),
+        "embedding": f"{_KERNEL}; of computed indices or a computed table between XNNPACK calls",
+        "cast": _KERNEL,
+        **dict.fromkeys(("whole", "argmax"), _BETWEEN),
         **dict.fromkeys(("gru", "lstm", "rnn"), _LOOP),
         "pow": "whole exponents beyond 16 are refused",
     },

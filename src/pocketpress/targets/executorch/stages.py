@@ -1,7 +1,7 @@
-"""A program as delegate calls and loops, in order.
+"""A program as delegate calls, calls of portable kernels and loops, in order.
 
-What lies before, between and behind recurrent layers is a program for XNNPACK each time; so is one step of a
-layer, which the runtime's own loop calls for every position of the sequence.
+What lies before, between and behind recurrent layers and kernels is a program for XNNPACK each time; so is
+one step of a layer, which the runtime's own loop calls for every position of the sequence.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from pocketpress.core.program.ir import Node, Program, TensorType
 from pocketpress.core.program.prefix import prefixed
 from pocketpress.core.program.recurrent import RECURRENT, recurrent, state_names, step_program
+from pocketpress.targets.executorch.kernels import KERNEL_OPS, KernelCall, kernel_calls
 
 
 @dataclass(frozen=True)
@@ -41,27 +42,49 @@ class Layer:
     result: str
 
 
-def stages(program: Program) -> list[Program | Layer]:
-    """Cut a program at its recurrent layers; those of a single step are no loop.
+def stages(program: Program) -> list[Program | Layer | KernelCall]:
+    """Cut a program at its recurrent layers, those of a single step are no loop, and at kernels.
 
-    A stage holds what depends on equally many layers in a row, so two directions over one sequence cost no
+    A stage holds what depends on equally many of them in a row, so two directions over one sequence cost no
     cut between them.
     """
-    program = _without_single_steps(program)
+    program = _with_rows_as_held(_without_single_steps(program))
     depths: dict[str, int] = {}
     plain: dict[int, list[Node]] = {}
     layers: dict[int, list[Node]] = {}
     for node in program.nodes:
         depth = max((depths.get(name, 0) for name in node.inputs), default=0)
-        is_layer = node.op in RECURRENT
+        is_layer = node.op in RECURRENT or node.op in KERNEL_OPS
         (layers if is_layer else plain).setdefault(depth, []).append(node)
         depths |= dict.fromkeys(node.outputs, depth + is_layer)
-    found: list[Program | Layer] = []
+    found: list[Program | Layer | KernelCall] = []
     for depth in range(max([*plain, *layers], default=0) + 1):
         if depth in plain:
             found.append(_part(program, plain[depth]))
-        found += [_layer(program, node) for node in layers.get(depth, [])]
+        for node in layers.get(depth, []):
+            if node.op in KERNEL_OPS:
+                found += kernel_calls(program, node, node.outputs[0])
+            else:
+                found.append(_layer(program, node))
     return found
+
+
+def _with_rows_as_held(program: Program) -> Program:
+    """Look-ups of an output of the program, or of float16, write another tensor, which XNNPACK copies."""
+    types, nodes = dict(program.types), list[Node]()
+    for node in program.nodes:
+        name = node.outputs[0]
+        half = node.op == "embedding" and program.type(node.inputs[1]).dtype == "float16"
+        if node.op != "embedding" or not (half or name in program.outputs):
+            nodes.append(node)
+            continue
+        rows, like = f"{name}/rows", program.type(name)
+        types[rows] = replace(like, dtype="float16") if half else like
+        nodes.append(replace(node, outputs=(rows,)))
+        nodes.append(
+            Node("reshape", f"{node.name}/rows", (rows,), (name,), {"shape": like.shape}, node.source)
+        )
+    return replace(program, types=types, nodes=tuple(nodes))
 
 
 def _part(program: Program, nodes: list[Node]) -> Program:
@@ -139,6 +162,10 @@ def with_float_states(program: Program) -> Program:
     return replace(program, types=types, constants=constants, nodes=tuple(nodes))
 
 
-def delegated(found: Iterable[Program | Layer]) -> list[Program]:
+def delegated(found: Iterable[Program | Layer | KernelCall]) -> list[Program]:
     """The programs that XNNPACK gets."""
-    return [stage.step if isinstance(stage, Layer) else stage for stage in found]
+    return [
+        stage.step if isinstance(stage, Layer) else stage
+        for stage in found
+        if not isinstance(stage, KernelCall)
+    ]

@@ -112,6 +112,10 @@ FLOAT_UNARY: dict[str, Callable[[Emission, Node, int, int], None]] = {
     "abs": _unary("ABS"),
     "neg": _unary("NEG"),
     "step": _step,
+    "floor": _unary("FLOOR"),
+    "round": _unary("ROUND"),
+    "sin": _unary("SIN"),
+    "cos": _unary("COS"),
     "pow": _pow,
 }
 

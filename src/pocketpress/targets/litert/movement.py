@@ -16,7 +16,7 @@ from pocketpress.targets.litert.emission import Emission
 from pocketpress.targets.litert.padding import Window, padded
 
 MOST_CONCAT_INPUTS = 5
-_NON_NEGATIVE_OPS = frozenset({"sigmoid", "hardsigmoid", "exp", "sqrt", "abs", "softmax", "step"})
+_NON_NEGATIVE_OPS = frozenset({"sigmoid", "hardsigmoid", "exp", "sqrt", "abs", "softmax", "step", "argmax"})
 
 
 def concat(e: Emission, node: Node) -> None:
@@ -56,6 +56,11 @@ def embedding(e: Emission, node: Node) -> None:
 
 def cast(e: Emission, node: Node) -> None:
     """CAST to float32."""
+    e.graph.operator("CAST", e.inputs(node), [e.out(node)])
+
+
+def whole(e: Emission, node: Node) -> None:
+    """CAST to int32."""
     e.graph.operator("CAST", e.inputs(node), [e.out(node)])
 
 
@@ -275,6 +280,7 @@ def _runtime_pixels(image: int, size: int) -> Array:
 EMITTERS = {
     "embedding": embedding,
     "cast": cast,
+    "whole": whole,
     "concat": concat,
     "reshape": reshape,
     "permute": permute,

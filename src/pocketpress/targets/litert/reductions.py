@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from pocketpress.core.program import Node
 from pocketpress.core.program.ir import Array
 from pocketpress.targets.litert.emission import Emission
-from pocketpress.targets.litert.movement import pool_options, pool_window
+from pocketpress.targets.litert.movement import pool_options, pool_window, reshape_to
 from pocketpress.targets.litert.padding import SAME, Window, padded
 
 
@@ -20,6 +20,25 @@ def mean(e: Emission, node: Node) -> None:
     axes = e.graph.integers("axes", sorted(int(a) % rank for a in node.attrs["axes"]))
     options = schema.ReducerOptionsT(keepDims=bool(node.attrs["keepdims"]))
     e.graph.operator("MEAN", [e.index(node.inputs[0]), axes], [e.out(node)], options)
+
+
+def argmax(e: Emission, node: Node) -> None:
+    """ARG_MAX, whose result lacks the axis, then CAST."""
+    type_, out = e.in_type(node), e.out_type(node)
+    axis = int(node.attrs["axis"]) % len(type_.shape)
+    shape = tuple(d for i, d in enumerate(type_.shape) if i != axis)
+    places = e.step(
+        "ARG_MAX",
+        [e.index(node.inputs[0]), e.graph.constant(f"axis_{axis}", np.asarray(axis, np.int32))],
+        "places",
+        replace(out, shape=shape, dtype="int32"),
+        schema.ArgMaxOptionsT(outputType=schema.TensorType.INT32),
+    )
+    if shape == out.shape:
+        e.graph.operator("CAST", [places], [e.out(node)])
+        return
+    real = e.step("CAST", [places], "real", replace(out, shape=shape))
+    reshape_to(e, real, e.out(node))
 
 
 def softmax(e: Emission, node: Node) -> None:
@@ -96,6 +115,7 @@ def resize_bilinear(e: Emission, node: Node) -> None:
 
 EMITTERS = {
     "mean": mean,
+    "argmax": argmax,
     "softmax": softmax,
     "layer_norm": layer_norm,
     "avg_pool2d": avg_pool2d,

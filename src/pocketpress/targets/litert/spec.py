@@ -65,6 +65,10 @@ REMARKS: dict[str, str] = {
             "rsqrt",
             "abs",
             "neg",
+            "floor",
+            "round",
+            "sin",
+            "cos",
             "prelu",
             "avg_pool2d",
             "softmax",
@@ -72,7 +76,7 @@ REMARKS: dict[str, str] = {
         ),
         _NO_INT8,
     ),
-    **dict.fromkeys(("embedding", "cast", "step"), "XNNPACK has none for it"),
+    **dict.fromkeys(("embedding", "cast", "whole", "argmax", "step"), "XNNPACK has none for it"),
     **dict.fromkeys(("gru", "lstm", "rnn"), _LOOP),
 }
 """Operator to what is special about it here."""
@@ -102,7 +106,7 @@ RULES = (
     ),
     rule("pow", "float, own kernel", REMARKS["pow"], _is_rare_power),
     rule("gru lstm rnn", "float, loop", _LOOP),
-    rule("embedding cast step", "float, own kernel", "XNNPACK has none for it"),
+    rule("embedding cast whole argmax step", "float, own kernel", "XNNPACK has none for it"),
 )
 
 _FLOAT_ONLY = frozenset(name for name, spec in OPS.items() if spec.integer == "float")

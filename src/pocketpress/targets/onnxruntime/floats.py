@@ -68,6 +68,25 @@ def cast(w: GraphWriter, node: Node) -> None:
     w.emit("Cast", [w.value(node.inputs[0])], name=out, out=w.value(out), to=TensorProto.FLOAT)
 
 
+def whole(w: GraphWriter, node: Node) -> None:
+    """Cast to int32."""
+    out = node.outputs[0]
+    w.emit("Cast", [w.value(node.inputs[0])], name=out, out=w.value(out), to=TensorProto.INT32)
+
+
+def argmax(w: GraphWriter, node: Node) -> None:
+    """ArgMax, cast to float32."""
+    out = node.outputs[0]
+    places = w.emit(
+        "ArgMax",
+        [w.value(node.inputs[0])],
+        name=out,
+        axis=int(node.attrs["axis"]),
+        keepdims=int(bool(node.attrs["keepdims"])),
+    )
+    w.emit("Cast", [places], name=out, out=w.value(out), to=TensorProto.FLOAT)
+
+
 def step(w: GraphWriter, node: Node) -> None:
     """Greater than 0, cast to float32."""
     out = node.outputs[0]

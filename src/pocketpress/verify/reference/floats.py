@@ -94,6 +94,17 @@ def cast(c: Context) -> Array:
     return np.asarray(c.inputs[0].astype(np.float32))
 
 
+def whole(c: Context) -> Array:
+    """Float32 numbers that are whole, as int32."""
+    return np.asarray(c.inputs[0].astype(np.int32))
+
+
+def argmax(c: Context) -> Array:
+    """Place of the largest number; NumPy takes the first of equal ones."""
+    places = np.argmax(c.inputs[0], axis=c.attr("axis"), keepdims=bool(c.attr("keepdims")))
+    return np.asarray(places, np.float32)
+
+
 def avg_pool2d(c: Context) -> Array:
     """Mean over windows."""
     top, left, bottom, right = c.attr("pads")
@@ -168,9 +179,15 @@ KERNELS: dict[str, Callable[[Context], Array]] = {
     "abs": _unary(lambda x, a: torch.abs(x)),
     "neg": _unary(lambda x, a: torch.neg(x)),
     "step": _unary(lambda x, a: torch.gt(x, 0).float()),
+    "floor": _unary(lambda x, a: torch.floor(x)),
+    "round": _unary(lambda x, a: torch.round(x)),
+    "sin": _unary(lambda x, a: torch.sin(x)),
+    "cos": _unary(lambda x, a: torch.cos(x)),
     "prelu": prelu,
     "embedding": embedding,
     "cast": cast,
+    "whole": whole,
+    "argmax": argmax,
     "avg_pool2d": avg_pool2d,
     "mean": _unary(_mean),
     "softmax": _unary(lambda x, a: torch.softmax(x, a["axis"])),

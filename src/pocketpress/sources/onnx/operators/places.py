@@ -16,6 +16,9 @@ from torch import Tensor
 from pocketpress.sources.onnx.operators.elementwise import DTYPES
 from pocketpress.sources.steps.call import Call, Known, Operator
 
+MOST_LARGEST = 32
+"""Numbers that TopK finds one after the other."""
+
 
 def _triangle(call: Call) -> Tensor:
     rows, columns = call.x.shape[-2:]
@@ -192,6 +195,23 @@ def _scatter(call: Call) -> Tensor:
     return torch.scatter(call.x, axis, indices, call.input(2))
 
 
+def _top_k(call: Call) -> list[Tensor]:
+    """The largest of an axis one after the other: of equal ones the first, as the standard says."""
+    count, axis = call.number(1, "k"), int(call.attribute("axis", -1)) % max(1, call.x.ndim)
+    if count is None or not 1 <= int(count) <= MOST_LARGEST:
+        raise call.refuse("k", count, f"1 to {MOST_LARGEST}")
+    sign = 1 if call.attribute("largest", 1) else -1
+    x, numbers, places = call.x * sign, [], []
+    line = torch.arange(x.shape[axis]).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+    taken = torch.finfo(x.dtype).min if x.is_floating_point() else torch.iinfo(x.dtype).min
+    for _ in range(int(count)):
+        place = x.argmax(axis, keepdim=True)
+        numbers.append(x.amax(axis, keepdim=True) * sign)
+        places.append(place)
+        x = torch.where(line == place, taken, x)
+    return [torch.cat(numbers, axis), torch.cat(places, axis)]
+
+
 TABLE: dict[str, Operator] = {
     "CumSum": _running_sum,
     "EyeLike": _identity_like,
@@ -200,5 +220,6 @@ TABLE: dict[str, Operator] = {
     "OneHot": _one_hot,
     "ScatterElements": _scatter,
     "ScatterND": _scatter_nd,
+    "TopK": _top_k,
     "Trilu": _triangle,
 }

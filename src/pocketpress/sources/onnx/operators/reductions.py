@@ -112,6 +112,12 @@ def _over_axes(function: Callable[[Tensor, int], Tensor]) -> Operator:
     return run
 
 
+def _hardmax(x: Tensor, axis: int) -> Tensor:
+    """1 at the largest number of an axis, of equal ones the first."""
+    line = torch.arange(x.shape[axis]).reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
+    return (x.argmax(axis, keepdim=True) == line).to(x.dtype)
+
+
 def _lp_norm(call: Call) -> Tensor:
     axis, p = int(call.attribute("axis", -1)), int(call.attribute("p", 2))
     size = call.x.abs() if p == 1 else call.x.square()
@@ -135,6 +141,7 @@ TABLE: dict[str, Operator] = {
     "ArgMin": _position(torch.argmin),
     "BatchNormalization": _batch_norm,
     "GroupNormalization": _group_norm,
+    "Hardmax": _over_axes(_hardmax),
     "InstanceNormalization": _instance_norm,
     "LRN": _local_response,
     "LayerNormalization": _layer_norm,

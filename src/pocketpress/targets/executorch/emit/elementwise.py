@@ -89,10 +89,30 @@ def gelu(site: Site) -> None:
 
 def step(site: Site) -> None:
     """``clip(x * largest, 0, 1)``: 1 for every normal number above 0, for XNNPACK has no comparisons."""
+    _above_zero(site, site.value(0), site.out)
+
+
+def _above_zero(site: Site, value: int, target: int | None = None) -> int:
     largest = site.graph.scalar(float(np.finfo(np.float32).max))
-    site.graph.node(
-        "XNNMultiply", limits=(0.0, 1.0), input1_id=site.value(0), input2_id=largest, output_id=site.out
-    )
+    out = site.graph.new(site.out_type) if target is None else target
+    site.graph.node("XNNMultiply", limits=(0.0, 1.0), input1_id=value, input2_id=largest, output_id=out)
+    return out
+
+
+def round_(site: Site) -> None:
+    """The floor, 1 more where the rest is above a half, or is a half and the floor is odd.
+
+    All steps are exact; XNNPACK rounds only where it makes integers.
+    """
+    x, real, graph = site.value(0), site.out_type, site.graph
+    half, one = graph.scalar(0.5), graph.scalar(1.0)
+    below = site.unary("XNNFloor", x, real)
+    rest = site.binary("XNNSubtract", site.binary("XNNSubtract", x, below, real), half, real)
+    pair = site.unary("XNNFloor", site.binary("XNNMultiply", below, half, real), real)
+    odd = site.binary("XNNSubtract", below, site.binary("XNNAdd", pair, pair, real), real)
+    tie = site.binary("XNNSubtract", one, _above_zero(site, site.unary("XNNAbs", rest, real)), real)
+    more = site.binary("XNNAdd", _above_zero(site, rest), site.binary("XNNMultiply", tie, odd, real), real)
+    site.binary("XNNAdd", below, more, real, site.out)
 
 
 def pow_(site: Site) -> None:
@@ -212,5 +232,9 @@ EMITTERS: dict[str, Emitter] = {
     "abs": _function("XNNAbs"),
     "neg": _function("XNNNegate"),
     "step": step,
+    "floor": _function("XNNFloor"),
+    "round": round_,
+    "sin": _function("XNNSin"),
+    "cos": _function("XNNCos"),
     "prelu": prelu,
 }
