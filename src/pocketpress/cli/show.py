@@ -186,7 +186,7 @@ def _step_cell(target: StepTarget, float_bytes: int | None) -> str:
 
 
 def target_table(entries: list[TargetEntry]) -> Table:
-    """One row per target."""
+    """One row per target; in narrow terminals long names and intervals are folded, numbers stay whole."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in (
         "target",
@@ -200,7 +200,7 @@ def target_table(entries: list[TargetEntry]) -> Table:
         "equal",
         "verdict",
     ):
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, no_wrap=name not in ("artifact", "metric", "drop"), overflow="fold")
     for entry in entries:
         table.add_row(*_cells(entry))
     return table

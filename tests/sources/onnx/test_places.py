@@ -71,3 +71,35 @@ def test_indices_that_are_out_of_range_or_computed(tmp_path: Path) -> None:
     proto = model([node("NonZero", "x")], {"x": (4, 5)}, ["y"])
     with pytest.raises(UnsupportedError, match="places of NonZero depends on the network's inputs"):
         load_source(str(saved(tmp_path, proto)))
+
+
+BOXES = {
+    "a window": np.s_[1:3, 1:4],
+    "rows": np.s_[1:3, :],
+    "every other column": np.s_[:, 1::2],
+    "one place": np.s_[3:, 4:],
+    "every other row of a window": np.s_[::2, 2:],
+    "every third column, the last one too": np.s_[1:, 1::3],
+    "every third row and other column": np.s_[::3, ::2],
+}
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_a_window_is_written_without_a_matrix_of_places(tmp_path: Path, name: str) -> None:
+    at = np.stack(np.meshgrid(np.arange(4), np.arange(5), indexing="ij"), -1)[BOXES[name]]
+    nodes = [node("GatherND", "x at", "u"), node("Neg", "u", "n"), node("ScatterND", "x at n")]
+    path = saved(tmp_path, model(nodes, {"x": ROWS.shape}, ["y"], {"at": at}))
+    (wanted,) = onnxruntime.InferenceSession(str(path)).run(None, {"x": ROWS})
+    assert (wanted != ROWS).any()
+    program = load_source(str(path)).program
+    assert "matmul" not in {n.op for n in program.nodes}
+    np.testing.assert_array_equal(interpret(program, {"x": ROWS})["y"], wanted)
+
+
+@pytest.mark.parametrize("places", [[(2, 1), (1, 2)], [(1, 2), (1, 1)], [(1, 1), (1, 1)]])
+def test_places_out_of_order_or_written_twice(tmp_path: Path, places: list[tuple[int, int]]) -> None:
+    nodes = [node("Neg", "x", "n"), node("GatherND", "n from", "u"), node("ScatterND", "x at u")]
+    constants = {"from": np.array([[0, 0], [3, 4]]), "at": np.array(places)}
+    path = saved(tmp_path, model(nodes, {"x": ROWS.shape}, ["y"], constants))
+    (wanted,) = onnxruntime.InferenceSession(str(path)).run(None, {"x": ROWS})
+    np.testing.assert_allclose(interpret(load_source(str(path)).program, {"x": ROWS})["y"], wanted, atol=1e-5)

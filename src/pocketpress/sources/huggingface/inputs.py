@@ -64,8 +64,10 @@ def _default(name: str, config: Any, image: tuple[int, int] | None) -> Shape:
         return (1, bins, 2 * config.max_source_positions)  # Whisper: the second convolution halves
     if isinstance(bins, int) and isinstance(getattr(config, "max_length", None), int):
         return (1, config.max_length, bins)  # the audio spectrogram transformer
+    samples = name == "input_values" and hasattr(config, "conv_stride")  # as wav2vec 2.0 reads them
+    shown = "1,16000 for one second at 16 kHz" if samples else "1,80,3000"
     raise UnsupportedError(
-        f"the shape of input {name} is unknown", next_step="give --input, as --input 1,80,3000"
+        f"the shape of input {name} is unknown", next_step=f"give --input, as --input {shown}"
     )
 
 

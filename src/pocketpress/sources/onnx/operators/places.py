@@ -100,8 +100,63 @@ def _gather_nd(call: Call) -> Tensor:
     return found.reshape(*flat.shape, *rest)
 
 
+def _box(indices: Known, sizes: list[int]) -> list[range] | None:
+    """The range of every first axis when (..., axes) indices, in order, are a box's; else None."""
+    known = np.asarray(indices, np.int64).reshape(-1, len(sizes))
+    known = np.where(known < 0, known + np.asarray(sizes), known)
+    ranges = []
+    for places in known.T:
+        found = np.unique(places)
+        step = int(found[1] - found[0]) if len(found) > 1 else 1
+        ranges.append(range(int(found[0]), int(found[-1]) + 1, step))
+    if math.prod(len(r) for r in ranges) != len(known):
+        return None
+    whole = np.stack(np.meshgrid(*[np.asarray(r) for r in ranges], indexing="ij"), -1).reshape(known.shape)
+    return ranges if bool((whole == known).all()) else None
+
+
+def _interleaved(x: Tensor, new: Tensor, axis: int, step: int) -> Tensor:
+    """``x`` with ``new`` in the first of every ``step`` places of an axis, all of whole steps."""
+    before, count, after = math.prod(x.shape[:axis]), new.shape[axis], math.prod(x.shape[axis + 1 :])
+    others = x.reshape(before, count, step, after).narrow(2, 1, step - 1)
+    return torch.cat([new.reshape(before, count, 1, after), others], 2).reshape(x.shape)
+
+
+def _replaced(x: Tensor, new: Tensor, box: list[range], axis: int = 0) -> Tensor:
+    """``x`` with ``new`` in a box of its first axes: what lies around it, and it, joined axis by axis."""
+    while axis < len(box) and len(box[axis]) == x.shape[axis]:
+        axis += 1
+    if axis == len(box):
+        return new
+    start, step, count, size = box[axis].start, box[axis].step, len(box[axis]), x.shape[axis]
+    touched = x.narrow(axis, start, count) if step == 1 else _every(x, axis, box[axis])
+    written = _replaced(touched, new, box, axis + 1)
+    parts = [x.narrow(axis, 0, start)]
+    if step == 1:
+        parts.append(written)
+        done = start + count
+    else:
+        whole = min(count, (size - start) // step)  # the last place may have fewer than a step behind it
+        done = start + whole * step
+        if whole:
+            kept = x.narrow(axis, start, whole * step)
+            parts.append(_interleaved(kept, written.narrow(axis, 0, whole), axis, step))
+        if whole < count:
+            parts.append(written.narrow(axis, whole, 1))
+            done += 1
+    parts.append(x.narrow(axis, done, size - done))
+    return torch.cat([part for part in parts if part.shape[axis]], axis)
+
+
+def _every(x: Tensor, axis: int, places: range) -> Tensor:
+    return x[(slice(None),) * axis + (slice(places.start, places.stop, places.step),)]
+
+
 def _scatter_nd(call: Call) -> Tensor:
-    """Rows that lie side by side are put between their neighbours; others are added by a constant product."""
+    """Places that form a box, as x[:, 2:4] = y writes, are put between what lies around them.
+
+    Other rows are added by a constant product.
+    """
     x, updates = call.x, call.input(2)
     indices = call.array(1, "indices")
     if indices is None or call.attribute("reduction", "none") not in ("none", b"none"):
@@ -117,6 +172,9 @@ def _scatter_nd(call: Call) -> Tensor:
         return torch.cat([part for part in parts if part.shape[0]]).reshape(x.shape)
     if 0 in call.known and 2 in call.known:
         return rows.index_copy(0, torch.from_numpy(flat), new).reshape(x.shape)
+    box = _box(indices, list(x.shape[:count]))
+    if box is not None:
+        return _replaced(x, updates.reshape([*map(len, box), *rest]), box)
     if not x.is_floating_point():
         raise call.refuse("indices of integers", "scattered", "neighbours")
     call.bounded([rows.shape[0], len(flat)])
