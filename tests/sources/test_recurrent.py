@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pocketpress.core.errors import SourceError
+from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.program import Program
 from pocketpress.graph.simplify import simplify
 from pocketpress.sources.pytorch import export_module
@@ -162,5 +162,5 @@ def test_packed_sequences_are_refused() -> None:
             made: Tensor = self.layer(nn.utils.rnn.pack_padded_sequence(x, torch.tensor([STEPS])))[1]
             return made
 
-    with pytest.raises(SourceError, match=r"self.layer.*cannot be exported"):
+    with pytest.raises(UnsupportedError, match=r"self.layer.*packed sequences are not supported"):
         export_module(Packed().eval(), (sequence(),), "test:net")

@@ -339,13 +339,20 @@ def _name_output(node: torch.fx.Node, value: Any, name: str, builder: ProgramBui
     tensor = value if isinstance(value, str) else builder.constant(f"{name}_value", _array(value))
     builder.release(name)
     type_ = builder.type(tensor)
-    if node.meta["val"].dtype not in (torch.int32, torch.int64) or type_.dtype != "float32":
+    if _declared(node) not in (torch.int32, torch.int64) or type_.dtype != "float32":
         return builder.node("reshape", [tensor], type_, name=name, shape=type_.shape)
     if not whole.is_exact(builder, tensor):
         raise UnsupportedError(
             f"{source_line(node)}: output {name} holds {whole.INEXACT}", next_step=whole.NEXT_STEP
         )
     return builder.node("whole", [tensor], TensorType(type_.shape, "int32"), name=name)
+
+
+def _declared(node: torch.fx.Node) -> torch.dtype | None:
+    """The dtype of a result; a write into an input of the network has that of its place."""
+    while "val" not in node.meta and node.all_input_nodes:
+        node = node.all_input_nodes[0]
+    return getattr(node.meta.get("val"), "dtype", None)
 
 
 def _array(value: torch.Tensor) -> Array:

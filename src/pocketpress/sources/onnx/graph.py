@@ -174,5 +174,5 @@ def _input(value: onnx_ir.Value) -> Input:
     dtype = "unknown" if value.dtype is None else value.dtype.name.lower()
     if value.shape is None:
         return Input(str(value.name), dtype, None)
-    sizes = (d if isinstance(d, int) and d >= 0 else None for d in value.shape)  # some exporters write -1
+    sizes = (d if isinstance(d, int) and d != -1 else None for d in value.shape)  # some exporters write -1
     return Input(str(value.name), dtype, tuple(sizes))
