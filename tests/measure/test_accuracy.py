@@ -129,3 +129,10 @@ def test_scores_that_cannot_be_compared(ours: list[float], floats: list[float], 
 def test_a_metric_undefined_on_the_whole_set() -> None:
     with pytest.raises(DataError, match="metric f1 is not a number on the whole set"):
         compare_whole("f1", lambda indices: math.nan, lambda indices: 1.0, 10)
+
+
+def test_a_difference_of_rounding_is_called_that() -> None:
+    rng = np.random.default_rng(0)
+    floats = rng.uniform(0.9, 1, 8)
+    metric = compare_scores("agreement", floats - rng.uniform(1e-13, 3e-13, 8), floats, unit="share")
+    assert metric.words == "no more than float32 rounds, on 8 samples"

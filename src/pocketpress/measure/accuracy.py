@@ -26,6 +26,8 @@ from pocketpress.measure.paired import (
 
 Scores = npt.ArrayLike
 Whole = Callable[[IntArray], float]
+ROUNDING = 2.0**-24
+"""Of a share: half a step of float32 at 1."""
 
 
 def compare_scores(
@@ -143,6 +145,8 @@ def describe(estimate: Estimate, samples: int, unit: str, *, same: bool = False)
         + f", between {digits(low, unit, resolution=width)} and {digits(high, unit, resolution=width)}: "
     )
     count = f"{samples:,} sample{'s' if samples != 1 else ''}"
+    if unit == SHARE and 0 < max(abs(low), abs(high)) < ROUNDING:
+        return f"no more than float32 rounds, on {count}"
     if same:
         return text + f"every one of {count} scores the same"
     if not low <= 0 <= high:
