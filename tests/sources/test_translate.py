@@ -256,6 +256,13 @@ CASES: dict[str, tuple[Function | nn.Module, tuple[tuple[int, ...], ...]]] = {
     "avg_pool2d-padded": (nn.AvgPool2d(3, stride=2, padding=1), (IMAGE,)),
     "avg_pool2d-padding-not-counted": (nn.AvgPool2d(3, 2, 1, count_include_pad=False), (IMAGE,)),
     "avg_pool2d-ceil": (nn.AvgPool2d(2, ceil_mode=True), (IMAGE,)),
+    "avg_pool2d-ceil-cut": (nn.AvgPool2d(2, 3, ceil_mode=True), ((1, 4, 7, 8),)),
+    "avg_pool2d-ceil-cut-padded": (
+        nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False),
+        ((1, 4, 8, 6),),
+    ),
+    "einsum-of-diagonals": (lambda x: torch.einsum("ncii,ck->nki", x, parameter(4, 2)), ((1, 4, 6, 6),)),
+    "avg_pool2d-divisor": (nn.AvgPool2d(3, 2, 1, divisor_override=2), (IMAGE,)),
     "pooled-sequences": (
         lambda x: (
             F.max_pool1d(x, 3, 2, 1),
@@ -545,7 +552,6 @@ def test_the_table_reaches_every_handler(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 REFUSED: dict[str, tuple[Function, tuple[tuple[int, ...], ...], str]] = {
-    "einsum-diagonal": (lambda x: torch.einsum("ncii,ck->nki", x, parameter(4, 2)), (IMAGE,), "einsum ncii"),
     "pooling-indices": (
         lambda x: F.max_pool2d(x, 2, return_indices=True)[1].float(), (IMAGE,),
         "indices of max pooling, which no runtime has; upsample by nearest",
@@ -578,7 +584,11 @@ REFUSED: dict[str, tuple[Function, tuple[tuple[int, ...], ...], str]] = {
         "transposed convolution with a computed weight",
     ),
     "tensor-power": (lambda x, y: x.abs() ** y, (IMAGE, IMAGE), "power with a tensor exponent"),
-    "avg-pool-ceil": (lambda x: F.avg_pool2d(x, 4, ceil_mode=True), (IMAGE,), "ceil_mode"),
+    "avg-pool-ceil": (
+        lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True),
+        ((1, 4, 8, 6),),
+        "ceil_mode where a window is cut",
+    ),
     "cast": (lambda x: x.to(torch.float16), (IMAGE,), "cast to torch.float16; keep the network in float32"),
     "conv3d": (lambda x: F.conv3d(x, parameter(1, 1, 1, 1, 1)), ((1, 1, 2, 2, 2),), ""),
     "many-uneven-maxima": (

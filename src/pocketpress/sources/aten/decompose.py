@@ -319,15 +319,39 @@ def _with_mean(spread: Callable[..., Tensor]) -> Callable[..., tuple[Tensor, Ten
     return formula
 
 
+def _bilinear(left: Tensor, right: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """nn.Bilinear: of each output the sum over i and j of left[i] * weight[i, j] * right[j]."""
+    outputs, first, second = weight.shape
+    rows = left.reshape(-1, first) @ weight.permute(1, 0, 2).reshape(first, -1)
+    found = (rows.reshape(-1, outputs, second) * right.reshape(-1, 1, second)).sum(-1)
+    found = found.reshape(*left.shape[:-1], outputs)
+    return found if bias is None else found + bias
+
+
+def _diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """Every so many elements of a matrix written as a line."""
+    matrix = x.movedim((dim1, dim2), (-2, -1))
+    rows, columns = matrix.shape[-2:]
+    start = offset if offset >= 0 else -offset * columns
+    length = min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns)
+    if length < 1:
+        raise ValueError("no elements")
+    return matrix.flatten(-2)[..., start : start + (length - 1) * (columns + 1) + 1 : columns + 1]
+
+
 FORMULAS: dict[str, Callable[..., Any]] = {
+    "aten::addbmm": lambda x, a, b, beta=1, alpha=1: beta * x + alpha * torch.bmm(a, b).sum(0),
     "aten::all": _all,
     "aten::any": _any,
     "aten::avg_pool3d": _mean_of_slices,
+    "aten::bilinear": _bilinear,
     "aten::cdist": _distances,
     "aten::clamp": _clamp,
     "aten::col2im": _columns_to_windows,
     "aten::conv2d": _computed_convolution,
+    "aten::cosh": lambda x: (x.exp() + (-x).exp()) / 2,
     "aten::cumprod": _running_product,
+    "aten::diagonal": _diagonal,
     "aten::erf": _error_function,
     "aten::index_put": _masked_write,
     "aten::hypot": lambda a, b: (a.square() + b.square()).sqrt(),
@@ -335,6 +359,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "aten::matmul": _tensor_times_vector,
     "aten::pow": _power,
     "aten::prod": _product,
+    "aten::sinh": lambda x: (x.exp() - (-x).exp()) / 2,
     "aten::std_mean": _with_mean(torch.std),
     "aten::unfold": _sliding,
     "aten::var_mean": _with_mean(torch.var),

@@ -51,22 +51,29 @@ def max_pool1d(b: Bound) -> str:
 
 
 def avg_pool2d(b: Bound) -> str:
-    """aten::avg_pool2d."""
+    """aten::avg_pool2d; windows that ceil_mode adds are averages of what lies inside the image."""
     kernel = pair(b["kernel_size"])
     stride = pair(b["stride"]) if b["stride"] else kernel
-    x = b.activation()
-    if b["divisor_override"] or _is_grown(b, x, kernel, stride):
-        raise b.refuse("avg_pool2d with divisor_override, or with ceil_mode where a window is cut off")
-    h, w = pair(b["padding"])
-    return b.emit(
+    x, (h, w), divisor = b.activation(), pair(b["padding"]), b["divisor_override"]
+    pads, counted = (h, w, h, w), bool(b["count_include_pad"] or divisor)
+    if _is_grown(b, x, kernel, stride):
+        if counted and (h or w or divisor):
+            raise b.refuse(
+                "avg_pool2d with ceil_mode where a window is cut off, and padding or a divisor counts",
+                "count_include_pad=False, or nn.ZeroPad2d before it",
+            )
+        pads, counted = _pool_pads(b, x, kernel, stride, (1, 1)), False
+    y = b.emit(
         "avg_pool2d",
         [x],
         b.out_shape,
+        last=not divisor,
         kernel=kernel,
         stride=stride,
-        pads=(h, w, h, w),
-        count_include_pad=bool(b["count_include_pad"]),
+        pads=pads,
+        count_include_pad=counted,
     )
+    return emit_binary(b, "mul", y, kernel[0] * kernel[1] / divisor) if divisor else y
 
 
 def _is_grown(b: Bound, x: str, kernel: tuple[int, int], stride: tuple[int, int]) -> bool:
