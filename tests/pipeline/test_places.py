@@ -78,8 +78,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("places")
     (path / "places_net.py").write_text(NET)
     rng = np.random.default_rng(0)
-    images = rng.normal(size=(12, 3, 16, 16)).astype(np.float32)
-    ids = rng.integers(1, 30, (12, 10)) * (np.arange(10) < rng.integers(3, 11, (12, 1)))
+    images = rng.normal(size=(16, 3, 16, 16)).astype(np.float32)
+    ids = rng.integers(1, 30, (16, 10)) * (np.arange(10) < rng.integers(3, 11, (16, 1)))
     for name, arrays in {
         "segmenter": {"image": images},
         "best": {"image": images},
@@ -132,6 +132,21 @@ def test_the_artifacts_compute_what_the_network_computes(
                 np.testing.assert_array_equal(got[key], value.numpy())
             else:
                 np.testing.assert_allclose(got[key], value.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["segmenter", "tokens", "best"])
+def test_rounding_is_learned_of_the_scores(
+    pocketpress: Press, folder: Path, tmp_path: Path, name: str
+) -> None:
+    """Places have no gradient."""
+    done = pocketpress(
+        "press", f"{folder / 'places_net.py'}:{name}", "--data", folder / f"{name}.npz", "--no-measure",
+        "--target", "onnxruntime", "--rounding-steps", "4", "--allow-larger", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    record = json.loads((tmp_path / "out" / "record.json").read_text())
+    assert record["targets"][0]["parity"]["equal"] == 1
+    assert "learned rounding" not in {entry["name"] for entry in record["skipped"]}
 
 
 @pytest.mark.parametrize("name", ["segmenter", "tokens", "best"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from pocketpress.core.program import Node, Program, TensorType, check_program
 from pocketpress.core.program.ir import Array
 
@@ -31,8 +33,9 @@ class Rewrite:
     def constant(self, stem: str, value: Array) -> str:
         """Add a float constant."""
         name = self.unique(stem)
-        self.constants[name] = value
-        self.types[name] = TensorType(tuple(value.shape), str(value.dtype))
+        array = np.asarray(value)  # arithmetic of arrays without axes gives scalars, which are none
+        self.constants[name] = array
+        self.types[name] = TensorType(tuple(array.shape), str(array.dtype))
         return name
 
     def alias(self, gone: str, kept: str) -> None:

@@ -8,6 +8,7 @@ from pocketpress.compress.distill.checkpoint import Checkpoint
 from pocketpress.compress.distill.examples import Augmentation, padding_of
 from pocketpress.compress.distill.losses import is_classifier
 from pocketpress.compress.learn.finetune import QatOptions, step_count, train_quantized, unbatched
+from pocketpress.compress.learn.scores import scored
 from pocketpress.compress.learn.simulate import Simulation
 from pocketpress.compress.quantize.plan import QuantizationPlan
 from pocketpress.core.program import Program
@@ -39,7 +40,7 @@ def trainer(options: PressOptions, data: Dataset | None, events: Events) -> Trai
 def _train(
     program: Program, plan: QuantizationPlan, options: PressOptions, data: Dataset, events: Events
 ) -> QuantizationPlan:
-    shrink = options.shrink
+    shrink, program = options.shrink, scored(program)
     most = None if shrink.samples is None else shrink.samples * options.qat_epochs
     examples = load_examples(data, options.seed, events, most)
     rows = torch.arange(min(PROBED, len(examples)))

@@ -227,9 +227,19 @@ def _loss(
 
 
 def _single(outputs: Any) -> Any:
-    """The same outputs in float32."""
-    from torch.utils._pytree import tree_map
+    """The real ones of the outputs, in float32."""
+    from torch.utils._pytree import tree_leaves, tree_map
 
+    tensors = [v for v in tree_leaves(outputs) if isinstance(v, Tensor)]
+    real = [v.float() for v in tensors if v.is_floating_point()]
+    if not real:
+        raise UserError(
+            "fine-tuning needs real outputs",
+            got="whole numbers only",
+            next_step="let the network return its scores, or beside the classes",
+        )
+    if len(real) < len(tensors):
+        return real[0] if len(real) == 1 else real
     return tree_map(lambda v: v.float() if isinstance(v, Tensor) and v.is_floating_point() else v, outputs)
 
 

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from pocketpress.compress.learn.blocks import Block, split
+from pocketpress.compress.learn.scores import scored
 from pocketpress.compress.learn.simulate import Simulation, Values
 from pocketpress.compress.quantize.plan import QuantizationPlan
 from pocketpress.compress.quantize.weights import LIMITS
@@ -129,6 +130,7 @@ def learn_rounding(
         The plan with ``rounded`` and ``biases`` filled in.
     """
     options = options or RoundingOptions()
+    program = scored(program)
     blocks = split(program, frozenset(plan.weights))
     real, grid = Simulation(program, None), Simulation(program, plan)
     stream = _enter(program, grid, feeds)
@@ -150,7 +152,7 @@ def learn_rounding(
 
 def block_count(program: Program, plan: QuantizationPlan) -> int:
     """Number of blocks that `learn_rounding` will go through."""
-    return len(split(program, frozenset(plan.weights)))
+    return len(split(scored(program), frozenset(plan.weights)))
 
 
 def _enter(program: Program, grid: Simulation, feeds: Sequence[Mapping[str, Array]]) -> _Stream:
@@ -217,7 +219,7 @@ class _Learner:
         return self.grid.constants[node.inputs[2]].clone().requires_grad_(True)
 
     def learn(self, stream: _Stream, target: Values) -> None:
-        """Run the gradient steps; a block without weights has none."""
+        """Run the gradient steps; a block without weights has none, nor one of which only places are read."""
         if not self.products:
             return
         options, count = self.options, len(next(iter(target.values())))
@@ -226,7 +228,8 @@ class _Learner:
         steps = options.steps
         if options.places is not None:
             steps = min(steps, -(-options.places // (batch * places)))
-        sizes = {name: float(value.pow(2).mean()) + 1e-12 for name, value in target.items()}
+        real = {name: value for name, value in target.items() if value.is_floating_point()}
+        sizes = {name: float(value.pow(2).mean()) + 1e-12 for name, value in real.items()}
         groups = [{"params": [w.variable for w in self.weights.values()], "lr": options.rate}]
         groups += [
             {"params": [bias], "lr": options.bias_rate * max(float(bias.detach().abs().max()), 1e-3)}
@@ -238,8 +241,11 @@ class _Learner:
             chosen = torch.randint(count, (batch,), generator=self.generator)
             feeds = {name: self._mixed(stream, name, chosen) for name in self.block.inputs}
             got = self.grid.run(self.block.nodes, feeds, self.block.outputs, self._soft_constants())
+            seen = [name for name in real if got[name].requires_grad]
+            if not seen:
+                return
             loss = torch.stack(
-                [(got[name] - target[name][chosen]).pow(2).mean() / sizes[name] for name in got]
+                [(got[name] - real[name][chosen]).pow(2).mean() / sizes[name] for name in seen]
             ).sum()
             progress = (step / steps - options.warm_up) / (1 - options.warm_up)
             if progress > 0:
