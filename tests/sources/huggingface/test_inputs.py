@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from transformers import BertConfig, Wav2Vec2Config
+
+transformers: Any = pytest.importorskip("transformers", reason="transformers is not installed")
 
 from pocketpress.core.errors import UnsupportedError
 from pocketpress.sources.huggingface.inputs import example_inputs
@@ -12,8 +15,8 @@ from pocketpress.sources.huggingface.inputs import example_inputs
 @pytest.mark.parametrize(
     ("config", "name", "shown"),
     [
-        (Wav2Vec2Config(), "input_values", "1,16000 for one second"),
-        (BertConfig(), "input_features", "1,80,3000"),
+        (transformers.Wav2Vec2Config(), "input_values", "1,16000 for one second"),
+        (transformers.BertConfig(), "input_features", "1,80,3000"),
     ],
 )
 def test_an_unknown_shape_names_one_of_the_kind(config: object, name: str, shown: str) -> None:
