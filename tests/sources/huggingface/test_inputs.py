@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-transformers: Any = pytest.importorskip("transformers", reason="transformers is not installed")
+pytest.importorskip("transformers", reason="transformers is not installed")
+
+from transformers import BertConfig, Wav2Vec2Config
 
 from pocketpress.core.errors import UnsupportedError
 from pocketpress.sources.huggingface.inputs import example_inputs
@@ -15,8 +15,8 @@ from pocketpress.sources.huggingface.inputs import example_inputs
 @pytest.mark.parametrize(
     ("config", "name", "shown"),
     [
-        (transformers.Wav2Vec2Config(), "input_values", "1,16000 for one second"),
-        (transformers.BertConfig(), "input_features", "1,80,3000"),
+        (Wav2Vec2Config(), "input_values", "1,16000 for one second"),
+        (BertConfig(), "input_features", "1,80,3000"),
     ],
 )
 def test_an_unknown_shape_names_one_of_the_kind(config: object, name: str, shown: str) -> None:
