@@ -309,6 +309,8 @@ def test_interrupted_what_arrived_is_kept(browser: Any, pressed: Path, tmp_path:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "POCKETPRESS_DEVICES": str(devices)},
+        # background jobs of a shell ignore it, and so do their children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         assert command.stderr is not None
