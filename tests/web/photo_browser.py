@@ -110,6 +110,9 @@ class PhotoPage:
         self.page = context.new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        # Playwright asks for file choosers when someone first listens and does not wait for the answer:
+        # on a busy machine a key pressed right afterwards opens Chromium's own dialog, which nobody hears of.
+        self.page.on("filechooser", lambda _: None)
         self.page.goto(address)
 
     def wait_until_kept(self) -> None:
