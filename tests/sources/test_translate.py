@@ -583,7 +583,6 @@ REFUSED: dict[str, tuple[Function, tuple[tuple[int, ...], ...], str]] = {
         (IMAGE, W.shape),
         "transposed convolution with a computed weight",
     ),
-    "tensor-power": (lambda x, y: x.abs() ** y, (IMAGE, IMAGE), "power with a tensor exponent"),
     "avg-pool-ceil": (
         lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True),
         ((1, 4, 8, 6),),

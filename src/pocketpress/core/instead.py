@@ -96,6 +96,7 @@ FLOAT_INSTEAD: dict[str, str] = {
     "whole": "let the network end with real numbers",
     "neg": "the opposite sign in the weights of the layer before",
     "pow": "a product of x with itself",
+    "power": "a constant exponent, or exp of a product where the base is positive",
     "prelu": "nn.LeakyReLU: one slope is a table of 256 integers",
     "minimum": "clamp, where one of the two is a constant",
     "maximum": "nn.ReLU or clamp, where one of the two is a constant",

@@ -15,7 +15,7 @@ ELEMENTWISE = frozenset(
     {
         "add", "sub", "mul", "div", "minimum", "maximum", "pow", "clamp", "sigmoid", "tanh", "hardswish",
         "hardsigmoid", "leaky_relu", "elu", "gelu", "exp", "log", "sqrt", "rsqrt", "abs", "neg",
-        "step", "floor", "round", "sin", "cos",
+        "power", "step", "floor", "round", "sin", "cos",
     }
 )  # fmt: skip
 AXIS_OPS = frozenset({"concat", "mean", "softmax", "pad", "slice"})

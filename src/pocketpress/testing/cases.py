@@ -181,6 +181,15 @@ for _op in ("minimum", "maximum"):
     _case(_op, "per_channel", lambda h: h.apply([h.input(_IMAGE), h.input((1, 6, 1, 1))]))
 _case("pow", "square", lambda h: h.apply([h.input(_IMAGE)], exponent=2.0))
 _case("pow", "fraction", lambda h: h.apply([h.positive(_IMAGE)], exponent=0.75))
+_case("power", "images", lambda h: h.apply([h.positive(_IMAGE), h.input(_IMAGE, scale=0.02)]))
+_case("power", "per_channel", lambda h: h.apply([h.positive(_IMAGE), h.input((1, 6, 1, 1))]))
+_case("power", "of_constants", lambda h: h.apply([h.constant(h.rng.uniform(0.5, 2, 4)), h.input(_IMAGE)]))
+_case(
+    "power",
+    "whole_exponents_of_any_sign",
+    lambda h: h.apply([h.input(_IMAGE), h.constant(np.asarray([0, 1, 2, 3, 4, 5]).reshape(6, 1, 1))]),
+    half=True,
+)
 _case("clamp", "relu", lambda h: h.move([h.input(_IMAGE)], low=0.0, high=None))
 _case("clamp", "relu6", lambda h: h.move([h.input(_IMAGE, scale=0.06)], low=0.0, high=6.0))
 _case("clamp", "above", lambda h: h.move([h.input(_IMAGE)], low=None, high=1.5))

@@ -260,6 +260,12 @@ def _binary_cases(integer: bool) -> list[Case]:
         cases = [Case(op, (IMAGE, IMAGE), IMAGE, attrs) for op, attrs in ops]
         cases.append(Case("add", (IMAGE, (8, 1, 1)), IMAGE, {"clamp": (0.0, 6.0)}, label="broadcast"))
         cases.append(Case("mul", (IMAGE, IMAGE), IMAGE, {"clamp": (-0.5, None)}, label="odd clamp"))
+        wide = (2, 3, 2, 3, 4)
+        powers = {"": (IMAGE, IMAGE), "broadcast": (IMAGE, (8, 1, 1)), "five axes": (wide, (3, 1, 3, 4))}
+        cases += [
+            Case("power", shapes, shapes[0], {}, positive=True, label=label)
+            for label, shapes in powers.items()
+        ]
         return cases
     cases, out = [], Quantization.per_tensor(0.05, 7)
     for first, second in ((100, 57), (127, 31), (3, 90), (254, 127)):

@@ -30,6 +30,9 @@ OUTSIDE = {
     "max_pool2d-dilated-padded",
     "resize_nearest-odd",
     "step",
+    "power",
+    "power-broadcast",
+    "power-five-axes",
 }
 
 

@@ -92,6 +92,7 @@ _UNCLAMPED: dict[str, Operator] = {
     "minimum": lambda i, a: torch.minimum(i[0], i[1]),
     "maximum": lambda i, a: torch.maximum(i[0], i[1]),
     "pow": lambda i, a: torch.pow(i[0], a["exponent"]),
+    "power": lambda i, a: torch.pow(i[0], i[1]),
     "clamp": lambda i, a: limited(i[0], (a["low"], a["high"])),
     "sigmoid": lambda i, a: torch.sigmoid(i[0]),
     "tanh": lambda i, a: torch.tanh(i[0]),

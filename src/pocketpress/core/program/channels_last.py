@@ -49,6 +49,7 @@ ELEMENTWISE_OPS = frozenset(
         "minimum",
         "maximum",
         "pow",
+        "power",
         "clamp",
         "sigmoid",
         "tanh",

@@ -66,6 +66,7 @@ OPS: dict[str, OpSpec] = {
     "minimum": OpSpec((2, 2), (), "float", "elementwise minimum"),
     "maximum": OpSpec((2, 2), (), "float", "elementwise maximum"),
     "pow": OpSpec((1, 1), ("exponent",), "float", "x ** exponent, exponent a number"),
+    "power": OpSpec((2, 2), (), "float", "a ** b with broadcasting; of a negative a, whole b only"),
     "clamp": OpSpec((1, 1), ("low", "high"), "move", "min(max(x, low), high); low or high may be None"),
     "sigmoid": OpSpec((1, 1), (), "table", "1 / (1 + exp(-x)); output scale 1/256, zero point -128"),
     "tanh": OpSpec((1, 1), (), "table", "tanh(x); output scale 1/128, zero point 0"),

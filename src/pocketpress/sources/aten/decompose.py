@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -285,13 +284,6 @@ def _tensor_times_vector(a: Tensor, b: Tensor) -> Tensor:
     raise ValueError("no vector")
 
 
-def _power(x: float, exponent: Tensor) -> Tensor:
-    """A positive number to a computed power; of a computed base the sign would be lost."""
-    if isinstance(x, Tensor) or x <= 0:
-        raise ValueError("no formula")
-    return torch.exp(exponent * math.log(x))
-
-
 def _error_function(x: Tensor) -> Tensor:
     """Abramowitz and Stegun 7.1.26, whose error is below 1.5e-7."""
     size = x.abs()
@@ -357,7 +349,6 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "aten::hypot": lambda a, b: (a.square() + b.square()).sqrt(),
     "aten::im2col": _windows_to_columns,
     "aten::matmul": _tensor_times_vector,
-    "aten::pow": _power,
     "aten::prod": _product,
     "aten::sinh": lambda x: (x.exp() - (-x).exp()) / 2,
     "aten::std_mean": _with_mean(torch.std),

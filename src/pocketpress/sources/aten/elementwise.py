@@ -113,20 +113,6 @@ def prelu(b: Bound) -> str:
     )
 
 
-def power(b: Bound) -> str:
-    """x ** number; squares become products."""
-    exponent = b["exponent"]
-    if isinstance(exponent, torch.Tensor) and exponent.ndim == 0:
-        exponent = exponent.item()
-    if isinstance(exponent, (str, torch.Tensor)):
-        raise b.refuse("power with a tensor exponent")
-    if exponent == 2:
-        return emit_binary(b, "mul", b["self"], b["self"])
-    if exponent == 0.5:
-        return b.emit("sqrt", [b.activation()], b.out_shape)
-    return b.emit("pow", [b.activation()], b.out_shape, exponent=float(exponent))
-
-
 def square(b: Bound) -> str:
     """x * x."""
     return emit_binary(b, "mul", b["self"], b["self"])
@@ -184,7 +170,6 @@ HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::leaky_relu_": leaky_relu,
     "aten::gelu": gelu,
     "aten::prelu": prelu,
-    "aten::pow": power,
     "aten::square": square,
     "aten::dropout": dropout,
     "aten::dropout_": dropout,

@@ -58,6 +58,8 @@ def _reach_of(builder: ProgramBuilder, node: Node, depth: int) -> Reach:
         return reach(builder, node.inputs[1], depth)
     if node.op == "linear":
         return _reach_of_sums(builder, node, depth)
+    if node.op in ("pow", "power"):
+        return _reach_of_power(builder, node, depth)
     if node.op not in (*_SAME, *_ARITHMETIC):
         return _ANYTHING
     parts = [reach(builder, name, depth) for name in node.inputs]
@@ -73,6 +75,20 @@ def _reach_of_sums(builder: ProgramBuilder, node: Node, depth: int) -> Reach:
         return _ANYTHING
     above, below = weight.clip(min=0).sum(1), weight.clip(max=0).sum(1)
     return float((above * low + below * high).min()), float((above * high + below * low).max())
+
+
+def _reach_of_power(builder: ProgramBuilder, node: Node, depth: int) -> Reach:
+    """Of exponents from 0 on: the largest size to the largest exponent, or 1."""
+    low, high = reach(builder, node.inputs[0], depth)
+    exponent = node.attrs.get("exponent")
+    least, most = (exponent, exponent) if exponent is not None else reach(builder, node.inputs[1], depth)
+    if least < 0:
+        return _ANYTHING
+    try:
+        size = max(1.0, -low, high) ** most
+    except OverflowError:
+        size = math.inf
+    return (0.0 if low >= 0 else -size), size
 
 
 def _product(a: Reach, b: Reach) -> Reach:
@@ -114,6 +130,8 @@ def is_exact(builder: ProgramBuilder, name: str, depth: int = 0) -> bool:
         return node.op in _ROUNDED
     if node.op == "cast":
         return is_small(builder, node.inputs[0])
+    if node.op in ("pow", "power"):
+        return False  # until it is rounded
     if node.op in ("add", "sub", "mul", "linear") and not is_small(builder, name):
         return False
     if node.op == "clamp" and is_small(builder, name) and _is_as_given(builder, node.inputs[0]):

@@ -101,6 +101,7 @@ HANDLERS: dict[str, Handler] = {
     "minimum": _binary("minimum"),
     "maximum": _binary("maximum"),
     "pow": pow_,
+    "power": _binary("pow"),
     "clamp": clamp,
     "sigmoid": _unary("sigmoid"),
     "tanh": _unary("tanh"),

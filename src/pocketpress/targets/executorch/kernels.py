@@ -1,4 +1,4 @@
-"""Operators on whole numbers: XNNPACK has none, so ExecuTorch's portable kernels compute them.
+"""Operators on whole numbers, and computed powers: XNNPACK has none, so the portable kernels compute them.
 
 Those that read inputs of the program come before the delegate, whose further inputs are what they write.
 Those that read what is computed come between delegate calls (`stages`).
@@ -38,6 +38,7 @@ class KernelCall:
 _EMBEDDING = ("aten::embedding", "out")
 _COPY = ("aten::_to_copy", "out")
 _ARGMAX = ("aten::argmax", "out")
+_POWER = ("aten::pow", "Tensor_Tensor_out")
 
 
 def _embedding(node: Node, out: str, type_: TensorType) -> tuple[KernelCall, ...]:
@@ -58,14 +59,20 @@ def _argmax(node: Node, out: str, type_: TensorType) -> tuple[KernelCall, ...]:
     return found, KernelCall(_COPY, (places, False, None), out, type_)
 
 
+def _power(node: Node, out: str, type_: TensorType) -> tuple[KernelCall, ...]:
+    """``pow(self, exponent)``."""
+    return (KernelCall(_POWER, (*node.inputs,), out, type_),)
+
+
 _CALLS: dict[str, Callable[[Node, str, TensorType], tuple[KernelCall, ...]]] = {
     "embedding": _embedding,
     "cast": _cast,
     "whole": _cast,
     "argmax": _argmax,
+    "power": _power,
 }
 KERNEL_OPS = frozenset(_CALLS)
-OPERATORS = frozenset({_EMBEDDING, _COPY, _ARGMAX})
+OPERATORS = frozenset({_EMBEDDING, _COPY, _ARGMAX, _POWER})
 
 
 def split(program: Program) -> tuple[Program, tuple[KernelCall, ...]]:
@@ -102,7 +109,7 @@ def kernel_calls(program: Program, node: Node, out: str) -> tuple[KernelCall, ..
 
 def _check(program: Program, node: Node, makers: Mapping[str, Node]) -> None:
     index = node.inputs[0]
-    if node.op in ("whole", "argmax"):
+    if node.op in ("whole", "argmax", "power"):
         return
     made = makers.get(index)
     given = index in program.inputs or (made is not None and made.op == "whole")

@@ -46,7 +46,7 @@ _FLOAT_OPS = frozenset(
         ),
         *("layer_norm", "concat", "reshape", "permute", "slice", "pad", "resize_nearest", "resize_bilinear"),
         *("quantize", "dequantize", "dynamic_conv2d", "dynamic_linear"),
-        *("embedding", "cast", "whole", "argmax", "gru", "lstm", "rnn"),
+        *("embedding", "cast", "whole", "argmax", "power", "gru", "lstm", "rnn"),
     }
 )
 
@@ -84,7 +84,7 @@ def _pads_one_pixel(program: Program, node: Node) -> bool:
 RULES = (
     rule("embedding cast", "missing", _MOVED, reads_moved_indices),
     rule("embedding cast", "portable kernel", _KERNEL, reads_given_indices),
-    rule("embedding whole argmax", "portable kernel", _BETWEEN),
+    rule("embedding whole argmax power", "portable kernel", _BETWEEN),
     rule("gru lstm rnn", "float, loop", _LOOP, has_several_steps),
     rule("pow", "missing", f"a whole exponent beyond {LARGEST_POWER}", _is_large_power),
     rule("max_pool2d", "missing", "a window of one pixel with padding", _pads_one_pixel),
@@ -109,7 +109,7 @@ SPEC = TargetSpec(
         "which are copied together first; in products of several groups they are stored wider",
         "embedding": f"{_KERNEL}; of computed indices or a computed table between XNNPACK calls",
         "cast": _KERNEL,
-        **dict.fromkeys(("whole", "argmax"), _BETWEEN),
+        **dict.fromkeys(("whole", "argmax", "power"), _BETWEEN),
         **dict.fromkeys(("gru", "lstm", "rnn"), _LOOP),
         "pow": "whole exponents beyond 16 are refused",
     },

@@ -149,11 +149,15 @@ def _with_concat(step: Program, parts: list[str], out: str, source: str) -> Prog
 
 
 def with_float_states(program: Program) -> Program:
-    """Initial states that are float16 constants become float32: the runtime complains of others."""
+    """Initial states, and operands of powers, that are float16 constants become float32.
+
+    The runtime complains of other states, and its kernel wants both operands alike.
+    """
     types, constants = dict(program.types), dict(program.constants)
     nodes = []
     for node in program.nodes:
         states = recurrent(program, node).states if node.op in RECURRENT else ()
+        states = node.inputs if node.op == "power" else states
         halves = {n: f"{n}/real" for n in states if program.type(n).dtype == "float16"}
         for name, wide in halves.items():
             constants[wide] = program.constants[name].astype(np.float32)

@@ -14,6 +14,8 @@ from pocketpress.targets.litert.emission import Emission
 
 RELU: int = schema.ActivationFunctionType.RELU
 RELU6: int = schema.ActivationFunctionType.RELU6
+_POW_STRETCHES = 4
+"""Axes of what POW broadcasts."""
 
 
 def _binary(code: str, options: Callable[..., Any] | None) -> Callable[[Emission, Node], None]:
@@ -88,6 +90,21 @@ def _pow(e: Emission, node: Node, source: int, out: int) -> None:
         e.graph.operator("POW", [source, e.number(exponent)], [out])
 
 
+def _power(e: Emission, node: Node) -> None:
+    """POW of two tensors; its kernel stretches operands of at most four axes, so others come stretched."""
+    out = e.program.type(node.outputs[0]).shape
+    inputs = e.inputs(node)
+    if len(out) > _POW_STRETCHES:
+        shape = e.graph.constant(f"shape_{out}", np.asarray(out, np.int32))
+        inputs = [
+            source
+            if e.graph.type(source).shape == out
+            else e.step("BROADCAST_TO", [source, shape], f"stretched_{index}", TensorType(out))
+            for index, source in enumerate(inputs)
+        ]
+    e.graph.operator("POW", inputs, [e.out(node)])
+
+
 def _prelu(e: Emission, node: Node) -> None:
     """PRELU; the channel is the last axis of an image, axis 1 of anything else."""
     rank = len(e.in_type(node).shape)
@@ -150,6 +167,7 @@ EMITTERS: dict[str, Callable[[Emission, Node], None]] = {
     "div": _binary("DIV", schema.DivOptionsT),
     "minimum": _binary("MINIMUM", None),
     "maximum": _binary("MAXIMUM", None),
+    "power": _power,
     "prelu": _prelu,
     **dict.fromkeys(FLOAT_UNARY, unary),
 }

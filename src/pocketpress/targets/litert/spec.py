@@ -76,7 +76,7 @@ REMARKS: dict[str, str] = {
         ),
         _NO_INT8,
     ),
-    **dict.fromkeys(("embedding", "cast", "whole", "argmax", "step"), "XNNPACK has none for it"),
+    **dict.fromkeys(("embedding", "cast", "whole", "argmax", "step", "power"), "XNNPACK has none for it"),
     **dict.fromkeys(("gru", "lstm", "rnn"), _LOOP),
 }
 """Operator to what is special about it here."""
@@ -106,7 +106,7 @@ RULES = (
     ),
     rule("pow", "float, own kernel", REMARKS["pow"], _is_rare_power),
     rule("gru lstm rnn", "float, loop", _LOOP),
-    rule("embedding cast whole argmax step", "float, own kernel", "XNNPACK has none for it"),
+    rule("embedding cast whole argmax step power", "float, own kernel", "XNNPACK has none for it"),
 )
 
 _FLOAT_ONLY = frozenset(name for name, spec in OPS.items() if spec.integer == "float")

@@ -65,6 +65,7 @@ _PACKED: dict[tuple[str, str], int] = {
     ("DEQUANTIZE", "int2"): 7,
     ("DEQUANTIZE", "float16"): 3,
     ("FULLY_CONNECTED", "int4"): 10,
+    ("BROADCAST_TO", "float32"): 2,
 }
 _HYBRID: dict[str, int] = {"CONV_2D": 5, "FULLY_CONNECTED": 12}
 """Products of float activations and int8 weights with a scale per channel."""

@@ -75,6 +75,7 @@ _TRANSLATE: dict[str, Callable[[GraphWriter, Node], None]] = {
     "cos": floats.simple("Cos"),
     "rsqrt": floats.rsqrt,
     "pow": floats.pow_,
+    "power": floats.simple("Pow"),
     "gelu": floats.gelu,
     "prelu": floats.prelu,
     "embedding": floats.embedding,

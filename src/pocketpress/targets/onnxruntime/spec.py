@@ -11,9 +11,9 @@ _INTEGER = (
 )
 _FLOAT = (
     "conv2d conv_transpose2d linear matmul add sub mul div minimum maximum pow clamp sigmoid tanh hardswish "
-    "hardsigmoid leaky_relu elu gelu exp log sqrt rsqrt abs neg step floor round sin cos prelu max_pool2d "
-    "avg_pool2d mean softmax layer_norm concat reshape permute slice pad resize_nearest resize_bilinear "
-    "dynamic_conv2d dynamic_linear embedding cast whole argmax gru lstm rnn"
+    "hardsigmoid leaky_relu elu gelu exp log sqrt rsqrt abs neg power step floor round sin cos prelu "
+    "max_pool2d avg_pool2d mean softmax layer_norm concat reshape permute slice pad resize_nearest "
+    "resize_bilinear dynamic_conv2d dynamic_linear embedding cast whole argmax gru lstm rnn"
 )
 
 _ISLAND = "a float island, whose 256 results are the reference's integers"

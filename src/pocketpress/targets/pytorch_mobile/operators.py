@@ -149,6 +149,7 @@ OPERATORS: dict[str, Operator] = {
     "minimum": _binary(torch.minimum),
     "maximum": _binary(torch.maximum),
     "pow": _unary(torch.pow, "exponent"),
+    "power": _binary(torch.pow),
     "clamp": _unary(torch.clamp, "low", "high"),
     "sigmoid": _unary(torch.sigmoid),
     "tanh": _unary(torch.tanh),

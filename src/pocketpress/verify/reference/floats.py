@@ -164,6 +164,7 @@ KERNELS: dict[str, Callable[[Context], Array]] = {
     "minimum": _binary(torch.minimum),
     "maximum": _binary(torch.maximum),
     "pow": _unary(lambda x, a: torch.pow(x, a["exponent"])),
+    "power": _binary(torch.pow),
     "clamp": _unary(lambda x, a: _limited(x, a["low"], a["high"])),
     "sigmoid": _unary(lambda x, a: torch.sigmoid(x)),
     "tanh": _unary(lambda x, a: torch.tanh(x)),

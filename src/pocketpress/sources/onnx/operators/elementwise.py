@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -87,6 +88,17 @@ def _swish(call: Call) -> Tensor:
     return F.silu(call.x) if alpha == 1 else call.x * torch.sigmoid(call.x * alpha)
 
 
+def _power(call: Call) -> Tensor:
+    """Of the base's type; of whole numbers to real ones it is the whole part, as ONNX Runtime computes it."""
+    base, exponent = call.x, call.input(1)
+    if base.is_floating_point() or not exponent.is_floating_point():
+        return torch.pow(base, exponent).to(base.dtype)
+    known = call.known.get(1)
+    if known is not None and bool((known == np.round(known)).all()):
+        return torch.pow(base, exponent.to(base.dtype))
+    return torch.pow(base.double(), exponent.double()).to(base.dtype)
+
+
 def _prelu(call: Call) -> Tensor:
     return torch.clamp(call.x, min=0) + call.input(1) * torch.clamp(call.x, max=0)
 
@@ -133,7 +145,7 @@ TABLE: dict[str, Operator] = {
     "Not": unary(torch.logical_not),
     "Or": binary(torch.logical_or),
     "PRelu": _prelu,
-    "Pow": binary(torch.pow),
+    "Pow": _power,
     "Reciprocal": unary(torch.reciprocal),
     "Relu": unary(F.relu),
     "Round": unary(torch.round),
