@@ -38,7 +38,10 @@ OPERANDS = frozenset(
         "Xor",
     }
 )
-"""All inputs of these are activations; of others those after the first are constants, as in networks."""
+"""Inputs of a graph with them are activations, but for whole numbers that none of them reads, as axes.
+
+Of other graphs inputs after the first are constants, as in networks.
+"""
 MOBILE = frozenset(
     """
     Abs Add And ArgMax ArgMin AveragePool Cast Ceil Clip Concat ConstantOfShape Conv ConvTranspose
@@ -162,10 +165,23 @@ def _difference(graph: Graph, found: Mapping[str, Any], outputs: list[Any]) -> s
     return ""
 
 
+def _counts(graph: Graph) -> set[str]:
+    """Names on which the number of a loop's repetitions depends: constants, as in networks."""
+    found = {name for step in graph.steps if step.op == "Loop" for name in step.inputs[:2] if name}
+    for step in reversed(graph.steps):
+        if found.intersection(step.outputs):
+            found.update(name for name in step.inputs if name)
+    return found
+
+
 def _with_constants(graph: Graph, inputs: list[Any]) -> tuple[Graph, list[torch.Tensor]]:
     """The graph as a network would have it, with the inputs that are left."""
     given = {entry.name: value for entry, value in zip(graph.inputs, inputs, strict=True)}
-    used = {step.op for step in graph.steps}
-    kept = graph.inputs if used & OPERANDS else () if used & CONSTANT else graph.inputs[:1]
+    used, counts = {step.op for step in graph.steps}, _counts(graph)
+    open_ = [entry for entry in graph.inputs if entry.name not in counts]
+    operands = {name for step in graph.steps if step.op in OPERANDS for name in step.inputs}
+    kept = [] if used & CONSTANT else open_[:1]
+    if used & OPERANDS:
+        kept = [e for e in open_ if e in kept or e.name in operands or given[e.name].dtype.kind not in "iu"]
     graph.known.update({entry.name: given[entry.name] for entry in graph.inputs if entry not in kept})
     return replace(graph, inputs=tuple(kept)), [torch.from_numpy(given[e.name].copy()) for e in kept]

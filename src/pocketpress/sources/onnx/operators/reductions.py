@@ -15,6 +15,15 @@ from pocketpress.sources.steps.call import Call, Operator, Result
 Reduction = Callable[[Tensor, list[int], bool], Tensor]
 
 
+OF_NOTHING = {
+    **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceSum", "ReduceSumSquare"), 0.0),
+    **dict.fromkeys(("ReduceLogSum", "ReduceLogSumExp", "ReduceMax"), -math.inf),
+    "ReduceMin": math.inf,
+    "ReduceProd": 1.0,
+}
+"""Reductions of no numbers."""
+
+
 def reduce(function: Reduction) -> Operator:
     """Axes from an input, or in older operator sets from an attribute."""
 
@@ -24,9 +33,23 @@ def reduce(function: Reduction) -> Operator:
             if call.attribute("noop_with_empty_axes", 0):
                 return call.x
             axes = list(range(call.x.ndim))
-        return function(call.x, axes, bool(call.attribute("keepdims", 1)))
+        keep = bool(call.attribute("keepdims", 1))
+        if call.op in OF_NOTHING and not call.x.numel():
+            return _of_nothing(call.op, call.x, axes, keep)
+        return function(call.x, axes, keep)
 
     return run
+
+
+def _of_nothing(op: str, x: Tensor, axes: list[int], keep: bool) -> Tensor:
+    """What the standard says of a reduction of no numbers."""
+    gone = {axis % x.ndim for axis in axes}
+    sizes = [1 if i in gone else size for i, size in enumerate(x.shape) if keep or i not in gone]
+    value = OF_NOTHING[op]
+    if math.isinf(value) and not x.is_floating_point():
+        ends = (0, 1) if x.dtype is torch.bool else (torch.iinfo(x.dtype).min, torch.iinfo(x.dtype).max)
+        value = ends[value > 0]
+    return torch.full(sizes, value, dtype=x.dtype)
 
 
 def _product(x: Tensor, axes: list[int], keep: bool) -> Tensor:
