@@ -38,7 +38,7 @@ OPERANDS = frozenset(
         "Xor",
     }
 )
-"""Inputs of a graph with them are activations, but for whole numbers that none of them reads, as axes.
+"""Inputs of a graph with them are activations, but for axes and weights that none of them reads.
 
 Of other graphs inputs after the first are constants, as in networks.
 """
@@ -180,8 +180,10 @@ def _with_constants(graph: Graph, inputs: list[Any]) -> tuple[Graph, list[torch.
     used, counts = {step.op for step in graph.steps}, _counts(graph)
     open_ = [entry for entry in graph.inputs if entry.name not in counts]
     operands = {name for step in graph.steps if step.op in OPERANDS for name in step.inputs}
+    weights = {name for step in graph.steps if step.op == "Conv" for name in step.inputs[1:]}
     kept = [] if used & CONSTANT else open_[:1]
     if used & OPERANDS:
-        kept = [e for e in open_ if e in kept or e.name in operands or given[e.name].dtype.kind not in "iu"]
+        fixed = weights | {e.name for e in open_ if given[e.name].dtype.kind in "iu"}
+        kept = [e for e in open_ if e in kept or e.name in operands or e.name not in fixed]
     graph.known.update({entry.name: given[entry.name] for entry in graph.inputs if entry not in kept})
     return replace(graph, inputs=tuple(kept)), [torch.from_numpy(given[e.name].copy()) for e in kept]

@@ -1,190 +1,157 @@
-"""Resizing of images: torch's where it computes the same, else two products with constant matrices.
-
-Places, weights and rounding are those of the ONNX operator specification (Resize-19).
-"""
+"""Resizing: torch's where it computes the same, else a product with a constant matrix for every axis."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pocketpress.sources.onnx.operators.sampling import CROP, MODES, ROUNDINGS, WHERE, Axis, Sampling
 from pocketpress.sources.steps.call import Call, Operator
 
-MODES = ("nearest", "linear", "cubic")
-WHERE = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_half_pixel_for_nn")
-ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil", "simple")
-"""``simple`` is not in the specification: before operator set 11, floor, and ceil where an axis shrinks."""
-Places = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """Sizes of one axis and the factor between them, as the file gives it."""
-
-    before: int
-    after: int
-    scale: float
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether the factor is the ratio of the sizes, which is what torch computes with."""
-        return math.isclose(self.after / self.before, self.scale)
-
-    def places(self, where: str) -> Places:
-        """Where every new element lies among the old ones."""
-        x = np.arange(self.after, dtype=np.float64)
-        if where == "asymmetric":
-            return x / self.scale
-        if where == "align_corners":
-            return x * ((self.before - 1) / max(1, self.after - 1))
-        if where == "tf_half_pixel_for_nn":
-            return (x + 0.5) / self.scale
-        if where == "pytorch_half_pixel" and self.after == 1:
-            return x * 0
-        return (x + 0.5) / self.scale - 0.5
+POLICIES = {"stretch": None, "not_larger": min, "not_smaller": max}
 
 
 def _resize(call: Call) -> Tensor:
-    axes = _axes(call)
-    spatial = axes[2:]
-    if len(axes) not in (3, 4) or any(axis.before != axis.after for axis in axes[:2]):
-        raise call.refuse("sizes", [axis.after for axis in axes], "spatial axes of (N, C, W) or (N, C, H, W)")
+    axes, sampling = _axes(call), _sampling(call)
     call.bounded([axis.after for axis in axes])
-    mode, where = call.attribute("mode", "nearest"), _where(call)
-    if mode not in MODES:
-        raise call.refuse("mode", mode, MODES)
-    if where == "align_corners" and not all(axis.is_exact for axis in spatial):
-        scales = [axis.scale for axis in spatial]  # the standard's tests and ONNX Runtime disagree on these
-        raise call.refuse("scales", scales, "whole sizes with align_corners")
-    if call.attribute("antialias", 0) and any(axis.after < axis.before for axis in spatial):
-        raise call.refuse("antialias", 1, 0)
-    if len(spatial) == 1:
-        image, spatial = call.x.unsqueeze(2), [_Axis(1, 1, 1.0), *spatial]
-        return _resized(call, image, spatial, mode, where).squeeze(2)
-    return _resized(call, call.x, spatial, mode, where)
+    if sampling.where in ("align_corners", CROP) and not all(axis.is_exact for axis in axes):
+        scales = [axis.scale for axis in axes]  # the standard's tests and ONNX Runtime disagree on these
+        raise call.refuse("scales", scales, f"whole sizes with {sampling.where}")
+    if all(axis.is_same for axis in axes):
+        return call.x
+    plain = len(axes) in (3, 4) and all(axis.is_same for axis in axes[:2])
+    if plain and all(axis.is_exact for axis in axes):
+        found = _by_torch(call.x, axes[2:], sampling)
+        if found is not None:
+            return found
+    return _by_products(call, axes, sampling)
 
 
-def _where(call: Call) -> str:
-    where: str = call.attribute("coordinate_transformation_mode", "half_pixel")
-    if where not in WHERE:
-        raise call.refuse("coordinate_transformation_mode", where, WHERE)
-    return where
+def _sampling(call: Call) -> Sampling:
+    """What the attributes say."""
+    mode, antialias = _one_of(call, "mode", "nearest", MODES), bool(call.attribute("antialias", 0))
+    excludes = bool(call.attribute("exclude_outside", 0))  # the narrow triangle has nothing to leave out
+    return Sampling(
+        mode,
+        _one_of(call, "coordinate_transformation_mode", "half_pixel", WHERE),
+        _one_of(call, "nearest_mode", "round_prefer_floor", ROUNDINGS),
+        float(call.attribute("cubic_coeff_a", -0.75)),
+        excludes and (mode == "cubic" or antialias),
+        antialias,
+    )
 
 
-def _axes(call: Call) -> list[_Axis]:
+def _one_of(call: Call, name: str, default: str, allowed: Sequence[str]) -> str:
+    value = call.attribute(name, default)
+    if value not in allowed:
+        raise call.refuse(name, value, list(allowed))
+    return str(value)
+
+
+def _axes(call: Call) -> list[Axis]:
     """Every axis of the input, from sizes or factors of all or of some axes."""
     shape = list(call.x.shape)
     chosen = call.attribute("axes")
     chosen = list(range(len(shape))) if chosen is None else [int(axis) % len(shape) for axis in chosen]
     sizes, scales = call.ints(3, "sizes"), call.array(2, "scales")
-    if call.attribute("keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise call.refuse("keep_aspect_ratio_policy", call.attribute("keep_aspect_ratio_policy"), "stretch")
-    given = sizes if sizes is not None else [] if scales is None else scales.reshape(-1)
+    given = sizes if sizes is not None else [] if scales is None else scales.reshape(-1).tolist()
     if len(given) != len(chosen):
         raise call.refuse("sizes or scales", list(given), f"{len(chosen)} numbers")
-    found = [_Axis(size, size, 1.0) for size in shape]
-    for axis, value in zip(chosen, given, strict=True):
+    if any(not math.isfinite(value) or value <= 0 for value in given):
+        raise call.refuse("sizes or scales", list(given), "positive numbers")
+    regions = _regions(call, len(chosen))
+    found = [Axis(size, size, 1.0) for size in shape]
+    for axis, value, region in zip(chosen, given, regions, strict=True):
         before = shape[axis]
-        if not math.isfinite(value) or value <= 0:
-            raise call.refuse("sizes or scales", list(given), "positive numbers")
-        after = int(value) if sizes is not None else math.floor(before * float(value))
-        found[axis] = _Axis(before, after, after / before if sizes is not None else float(value))
-    return found
+        share = region[1] - region[0]
+        after = int(value) if sizes is not None else math.floor(before * share * float(value))
+        scale = after / before if sizes is not None or region != (0.0, 1.0) else float(value)
+        found[axis] = Axis(before, after, scale, region)
+    return found if sizes is None else _kept_in_shape(call, found, chosen)
 
 
-def _resized(call: Call, x: Tensor, axes: Sequence[_Axis], mode: str, where: str) -> Tensor:
-    after = [axis.after for axis in axes]
-    if after == [axis.before for axis in axes] and all(axis.is_exact for axis in axes):
-        return x
-    if all(axis.is_exact for axis in axes):
-        if mode == "nearest" and _is_torch_nearest(call, axes, where):
-            return F.interpolate(x, size=after, mode="nearest")
-        if mode == "linear" and _is_torch_linear(axes, where):
-            return F.interpolate(x, size=after, mode="bilinear", align_corners=where == "align_corners")
-    rows, columns = (_matrix(call, axis, mode, where) for axis in axes)
-    if axes[1].before != axes[1].after or not axes[1].is_exact:
-        x = F.linear(x, columns)
-    if axes[0].before != axes[0].after or not axes[0].is_exact:
-        x = F.linear(x.transpose(2, 3), rows).transpose(2, 3)
-    return x
+def _regions(call: Call, count: int) -> list[tuple[float, float]]:
+    """The part of every chosen axis that is resized."""
+    if call.attribute("coordinate_transformation_mode") != CROP:
+        return [(0.0, 1.0)] * count
+    region = call.array(1, "roi")
+    if region is None or region.size != 2 * count:
+        raise call.refuse("roi", None if region is None else region.size, f"{2 * count} numbers")
+    flat = [float(end) for end in region.reshape(-1)]
+    return list(zip(flat[:count], flat[count:], strict=True))
 
 
-def _is_torch_linear(axes: Sequence[_Axis], where: str) -> bool:
+def _kept_in_shape(call: Call, axes: list[Axis], chosen: Sequence[int]) -> list[Axis]:
+    """Sizes as limits of one factor for all chosen axes, where the file asks for it."""
+    policy = _one_of(call, "keep_aspect_ratio_policy", "stretch", list(POLICIES))
+    pick = POLICIES[policy]
+    if pick is None:
+        return axes
+    scale = pick(axes[axis].scale for axis in chosen)
+    kept = {axis: math.floor(axes[axis].before * scale + 0.5) for axis in chosen}
+    return [
+        replace(axis, after=kept[position], scale=scale) if position in kept else axis
+        for position, axis in enumerate(axes)
+    ]
+
+
+def _by_torch(x: Tensor, axes: Sequence[Axis], sampling: Sampling) -> Tensor | None:
+    """F.interpolate, which programs have as an operator; None where it computes something else."""
+    line = len(axes) == 1
+    image, spatial = (x.unsqueeze(2), [Axis(1, 1, 1.0), *axes]) if line else (x, axes)
+    after = [axis.after for axis in spatial]
+    narrowed = sampling.antialias and any(axis.after < axis.before for axis in spatial)
+    if sampling.mode == "nearest" and _is_torch_nearest(spatial, sampling):
+        found = F.interpolate(image, size=after, mode="nearest")
+    elif sampling.mode == "linear" and _is_torch_linear(spatial, sampling.where) and not narrowed:
+        corners = sampling.where == "align_corners"
+        found = F.interpolate(image, size=after, mode="bilinear", align_corners=corners)
+    else:
+        return None
+    return found.squeeze(2) if line else found
+
+
+def _is_torch_linear(axes: Sequence[Axis], where: str) -> bool:
     if where == "pytorch_half_pixel":
         return all(axis.after > 1 or axis.before == 1 for axis in axes)
-    return where in ("half_pixel", "align_corners")
+    return where in ("half_pixel", "half_pixel_symmetric", "align_corners")
 
 
-def _is_torch_nearest(call: Call, axes: Sequence[_Axis], where: str) -> bool:
-    """Whether every place rounds to ``floor(i * before / after)``."""
-    rounding = _rounding(call)
+def _is_torch_nearest(axes: Sequence[Axis], sampling: Sampling) -> bool:
+    """Whether every place rounds to ``floor(i * before / after)``, and none lies outside."""
     return all(
-        bool((_nearest(axis, where, rounding) == np.arange(axis.after) * axis.before // axis.after).all())
+        bool((sampling.nearest(axis) == np.arange(axis.after) * axis.before // axis.after).all())
+        and not sampling.outside(axis).any()
         for axis in axes
     )
 
 
-def _rounding(call: Call) -> str:
-    rounding: str = call.attribute("nearest_mode", "round_prefer_floor")
-    if rounding not in ROUNDINGS:
-        raise call.refuse("nearest_mode", rounding, ROUNDINGS)
-    return rounding
-
-
-def _nearest(axis: _Axis, where: str, rounding: str) -> npt.NDArray[np.int64]:
-    """The old element that every new one is."""
-    places = axis.places(where)
-    if rounding == "simple":
-        rounding = "ceil" if axis.scale < 1 else "floor"
-    rounded = {
-        "round_prefer_floor": np.ceil(places - 0.5),
-        "round_prefer_ceil": np.floor(places + 0.5),
-        "floor": np.floor(places),
-        "ceil": np.ceil(places),
-    }[rounding]
-    return np.clip(rounded, 0, axis.before - 1).astype(np.int64)
-
-
-def _matrix(call: Call, axis: _Axis, mode: str, where: str) -> Tensor:
-    """(after, before): the share of every old element in every new one."""
-    call.bounded([axis.after, axis.before])
-    if mode == "nearest":
-        return _shares(axis, [(_nearest(axis, where, _rounding(call)), np.ones(axis.after))])
-    places = axis.places(where)
-    first = np.floor(places)
-    part = places - first
-    if mode == "linear":
-        return _shares(axis, [(first, 1 - part), (first + 1, part)])
-    a = float(call.attribute("cubic_coeff_a", -0.75))
-    taps = [(first + tap, _cubic(np.abs(part - tap), a)) for tap in (-1, 0, 1, 2)]
-    if not call.attribute("exclude_outside", 0):
-        return _shares(axis, taps)
-    inside = [(i, np.where((i >= 0) & (i < axis.before), share, 0.0)) for i, share in taps]
-    total = sum(share for _, share in inside)
-    return _shares(axis, [(i, share / total) for i, share in inside])
-
-
-def _cubic(distance: Places, a: float) -> Places:
-    """Keys' kernel (IEEE Trans. ASSP 29, 1981), whose slope at 1 is ``a``."""
-    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
-    far = ((distance - 5) * distance + 8) * distance * a - 4 * a
-    return np.where(distance <= 1, near, far)
-
-
-def _shares(axis: _Axis, taps: Sequence[tuple[npt.NDArray[np.generic], Places]]) -> Tensor:
-    """What lies outside is the element at the border."""
-    matrix = np.zeros((axis.after, axis.before))
-    for index, share in taps:
-        old = np.clip(index.astype(np.int64), 0, axis.before - 1)
-        np.add.at(matrix, (np.arange(axis.after), old), share)
-    return torch.from_numpy(matrix.astype(np.float32))
+def _by_products(call: Call, axes: Sequence[Axis], sampling: Sampling) -> Tensor:
+    """Axis after axis, the last first."""
+    x = call.x
+    for position in reversed(range(len(axes))):
+        axis = axes[position]
+        if axis.is_same:
+            continue
+        call.bounded([axis.after, axis.before])
+        matrix = torch.from_numpy(sampling.matrix(axis))
+        last = position == len(axes) - 1
+        x = (
+            F.linear(x, matrix)
+            if last
+            else F.linear(x.transpose(position, -1), matrix).transpose(position, -1)
+        )
+    value = float(call.attribute("extrapolation_value", 0.0))
+    outside = np.zeros([axis.after for axis in axes], bool)
+    for position, axis in enumerate(axes):
+        outside |= sampling.outside(axis).reshape([-1 if i == position else 1 for i in range(len(axes))])
+    return x + torch.from_numpy(outside.astype(np.float32) * value) if value and outside.any() else x
 
 
 TABLE: dict[str, Operator] = {"Resize": _resize}
