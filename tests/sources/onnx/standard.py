@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -122,9 +122,10 @@ def _answered(
     import onnx_ir
 
     try:
-        read = onnx_ir.from_proto(model)
+        held, examples = _with_constants(model, inputs)
+        read = onnx_ir.from_proto(held)
         check_version(read, name)
-        graph, examples = _with_constants(parse(read), inputs)
+        graph = parse(read)
         network = StepNetwork(graph, examples, OPERATORS)
         with torch.no_grad():
             found = network(*examples)
@@ -165,25 +166,31 @@ def _difference(graph: Graph, found: Mapping[str, Any], outputs: list[Any]) -> s
     return ""
 
 
-def _counts(graph: Graph) -> set[str]:
+def _counts(nodes: Sequence[Any]) -> set[str]:
     """Names on which the number of a loop's repetitions depends: constants, as in networks."""
-    found = {name for step in graph.steps if step.op == "Loop" for name in step.inputs[:2] if name}
-    for step in reversed(graph.steps):
-        if found.intersection(step.outputs):
-            found.update(name for name in step.inputs if name)
+    found = {name for node in nodes if node.op_type == "Loop" for name in node.input[:2] if name}
+    for node in reversed(nodes):
+        if found.intersection(node.output):
+            found.update(name for name in node.input if name)
     return found
 
 
-def _with_constants(graph: Graph, inputs: list[Any]) -> tuple[Graph, list[torch.Tensor]]:
-    """The graph as a network would have it, with the inputs that are left."""
-    given = {entry.name: value for entry, value in zip(graph.inputs, inputs, strict=True)}
-    used, counts = {step.op for step in graph.steps}, _counts(graph)
-    open_ = [entry for entry in graph.inputs if entry.name not in counts]
-    operands = {name for step in graph.steps if step.op in OPERANDS for name in step.inputs}
-    weights = {name for step in graph.steps if step.op == "Conv" for name in step.inputs[1:]}
+def _with_constants(model: Any, inputs: list[Any]) -> tuple[Any, list[torch.Tensor]]:
+    """The model as a network would have it, with the inputs that are left."""
+    from onnx import ModelProto, numpy_helper
+
+    found = ModelProto()
+    found.CopyFrom(model)
+    nodes, names = list(found.graph.node), [entry.name for entry in found.graph.input]
+    given = dict(zip(names, inputs, strict=True))
+    used, counts = {node.op_type for node in nodes}, _counts(nodes)
+    open_ = [name for name in names if name not in counts]
+    operands = {name for node in nodes if node.op_type in OPERANDS for name in node.input}
+    weights = {name for node in nodes if node.op_type == "Conv" for name in node.input[1:]}
     kept = [] if used & CONSTANT else open_[:1]
     if used & OPERANDS:
-        fixed = weights | {e.name for e in open_ if given[e.name].dtype.kind in "iu"}
-        kept = [e for e in open_ if e in kept or e.name in operands or e.name not in fixed]
-    graph.known.update({entry.name: given[entry.name] for entry in graph.inputs if entry not in kept})
-    return replace(graph, inputs=tuple(kept)), [torch.from_numpy(given[e.name].copy()) for e in kept]
+        fixed = weights | {name for name in open_ if given[name].dtype.kind in "iu"}
+        kept = [n for n in open_ if n in kept or n in operands or n not in fixed]
+    constants = [numpy_helper.from_array(given[name], name) for name in names if name not in kept]
+    found.graph.initializer.extend(constants)
+    return found, [torch.from_numpy(given[name].copy()) for name in kept]

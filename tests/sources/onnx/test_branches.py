@@ -77,7 +77,7 @@ def test_a_choice_within_a_branch(tmp_path: Path) -> None:
     assert network(torch.tensor([[2.0, 3.0]]))["y"].tolist() == [[6.0, 12.0]]
 
 
-def test_choices_and_loops_that_the_inputs_decide_are_listed_together(tmp_path: Path) -> None:
+def test_loops_that_the_inputs_decide_and_what_is_lacking_are_listed_together(tmp_path: Path) -> None:
     body = helper.make_graph(
         [helper.make_node("Identity", ["c"], ["c2"]), helper.make_node("Identity", ["v"], ["v2"])],
         "body",
@@ -95,20 +95,23 @@ def test_choices_and_loops_that_the_inputs_decide_are_listed_together(tmp_path: 
         "then_branch": branch("a", helper.make_node("Neg", ["x"], ["out"])),
         "else_branch": branch("b", helper.make_node("Abs", ["x"], ["out"])),
     }
+    lacking = {**ways, "else_branch": branch("c", helper.make_node("Det", ["x"], ["out"], "volume"))}
     nodes = [
         helper.make_node("ReduceSum", ["x"], ["t"], keepdims=0),
         helper.make_node("Greater", ["t", "zero"], ["positive"]),
         helper.make_node("If", ["positive"], ["p"], "by_value", **ways),
+        helper.make_node("Cast", ["t"], ["count"], to=TensorProto.INT64),
         helper.make_node("Loop", ["count", "", "p"], ["q"], "again", body=body),
-        helper.make_node("If", ["positive"], ["r"], "once_more", **ways),
+        helper.make_node("If", ["positive"], ["r"], "once_more", **lacking),
         helper.make_node("Add", ["q", "r"], ["y"]),
     ]
-    proto = model(nodes, {"x": (1, 2)}, ["y"], {"zero": np.float32(0), "count": np.array(3)})
+    proto = model(nodes, {"x": (1, 2)}, ["y"], {"zero": np.float32(0)})
     with pytest.raises(BlockedError) as caught:
         load_onnx(saved(tmp_path, proto))
     found = [(blocker.where, blocker.op) for blocker in caught.value.blockers]
-    assert found == [("node by_value", "If"), ("node again", "Loop"), ("node once_more", "If")]
-    assert "the condition of If depends on the network's inputs" in str(caught.value.blockers[0].reason)
+    assert found == [("node again", "Loop"), ("node volume", "Det")]
+    reason = str(caught.value.blockers[0].reason)
+    assert "the number of repetitions of Loop depends on the network's inputs" in reason
     assert "\n" not in str(caught.value)
 
 

@@ -15,13 +15,17 @@ from pocketpress.sources.onnx.older import modernized
 from pocketpress.sources.onnx.operators.table import OPERATORS
 from pocketpress.sources.onnx.read import DOMAINS, NEWEST, operator_set
 from pocketpress.sources.steps.call import Known
-from pocketpress.sources.steps.graph import Branch, Graph, Input, Step, check_supported
+from pocketpress.sources.steps.graph import BATCHED, Branch, Graph, Input, Step, check_supported
 
 if TYPE_CHECKING:
     import onnx_ir
 
 REWRITTEN = ("QuantizeLinear", *EXPANDED)
 """Supported without a function: `pocketpress.sources.onnx.quantized` and ``integers`` take them out."""
+BRANCHES = {"If": ("else_branch", "then_branch"), "Loop": ("body",), "Scan": ("body",)}
+"""Attributes that are graphs, of the operators that have them."""
+SCANS_WITHOUT_BATCH = 9
+"""Operator set that took the batch away from Scan."""
 SCALARS = ("value_float", "value_int", "value_floats", "value_ints")
 
 
@@ -76,30 +80,51 @@ class _Reading:
             tuple(self._name(v.name) if v.name else "" for v in node.outputs),
             {key: _attribute(a) for key, a in node.attributes.items() if a.type.name != "GRAPH"},
         )
-        return self._with_branches(step, node) if step.op == "If" else step
+        return self._with_branches(step, node) if step.op in BRANCHES else step
 
     def _with_branches(self, step: Step, node: onnx_ir.Node) -> Step:
-        """Beside its condition it reads what its branches read from around it."""
-        if not step.inputs or step.inputs[0] is None:
+        """Beside its own inputs it reads what its branches read from around it."""
+        if step.op == "If" and (not step.inputs or step.inputs[0] is None):
             raise UnsupportedError(f"node {step.name}: If lacks its condition")
+        step = _with_counts(step, self.version)
         branches = []
-        for key in ("else_branch", "then_branch"):
+        for key in BRANCHES[step.op]:
             attribute = node.attributes.get(key)
             if attribute is None or attribute.type.name != "GRAPH":
-                raise UnsupportedError(f"node {step.name}: If lacks its {key}")
+                raise UnsupportedError(f"node {step.name}: {step.op} lacks its {key}")
             branches.append(self._branch(attribute.value, f"{step.name}/{key}/"))
         read = dict.fromkeys(name for branch in branches for name in branch.reads)
-        return replace(step, inputs=(*step.inputs, *read), branches=tuple(branches))
+        results = max(len(branch.outputs) for branch in branches) - (step.op == "Loop")
+        unread = [""] * (results - len(step.outputs)) if step.op != "If" else []
+        return replace(
+            step,
+            inputs=(*step.inputs, *read),
+            outputs=(*step.outputs, *unread),
+            branches=tuple(branches),
+        )
 
     def _branch(self, graph: onnx_ir.Graph, place: str) -> Branch:
-        made = [*graph.initializers, *(v.name for node in graph for v in node.outputs if v.name)]
+        given = [str(v.name) for v in graph.inputs if v.name not in graph.initializers]
+        made = [*given, *graph.initializers, *(v.name for node in graph for v in node.outputs if v.name)]
         scope = self.scope.new_child({str(name): f"{place}{name}" for name in made})
         inner = replace(self, scope=scope, place=place)
         known, steps = inner.contents(graph)
-        return Branch(tuple(inner._name(v.name) for v in graph.outputs), known, tuple(steps))
+        outputs = tuple(inner._name(v.name) for v in graph.outputs)
+        return Branch(outputs, known, tuple(steps), tuple(map(inner._name, given)))
 
     def _name(self, name: object) -> str:
         return self.scope.get(str(name), str(name))
+
+
+def _with_counts(step: Step, version: int) -> Step:
+    """Repetitions, with how many inputs are their own: names that the body reads come behind them."""
+    if step.op == "If":
+        return step
+    if step.op == "Loop":
+        padded = (*step.inputs, *[None] * (2 - len(step.inputs)))
+        return replace(step, inputs=padded, attributes={**step.attributes, "carried": len(padded) - 2})
+    counts = {"own_inputs": len(step.inputs), BATCHED: version < SCANS_WITHOUT_BATCH}
+    return replace(step, attributes={**step.attributes, **counts})
 
 
 def _format(model: onnx_ir.Model, version: int) -> str:

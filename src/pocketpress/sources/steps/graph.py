@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pocketpress.core.errors import BlockedError, Blocker, SourceError, UnsupportedError, compose
+from pocketpress.core.errors import BlockedError, Blocker, UnsupportedError, compose
 from pocketpress.core.given import GivenScales
 from pocketpress.core.instead import instead_of
 from pocketpress.core.program.state import State
 from pocketpress.sources.steps.call import Known
 
+BATCHED = "batched"
+"""Attribute of a Scan: as it was before operator set 9, over the second axis of every sample."""
 SHAPE_OPS = ("Shape", "Size", "SHAPE", "RANK")
 """Their results are known, since shapes are."""
 
@@ -26,8 +28,8 @@ class Step:
         inputs: None where one is left out.
         outputs: "" where one is left out.
         attributes: numbers, strings, lists and arrays.
-        branches: of a choice by the first input, when that is 0 and when it is not; a step that has them
-            reads what they read, and is no operator.
+        branches: of a choice by the first input, when that is 0 and when it is not; or what is repeated.  A
+            step that has them reads what they read, and is no operator (`pocketpress.sources.steps.control`).
     """
 
     op: str
@@ -37,46 +39,67 @@ class Step:
     attributes: Mapping[str, Any]
     branches: tuple[Branch, ...] = ()
 
-    def taken(self, condition: bool) -> tuple[dict[str, Known], list[Step]]:
-        """Constants and steps that take the place of a choice.
-
-        Raises:
-            SourceError: the branch has not as many outputs.
-        """
-        branch = self.branches[int(condition)]
-        if len(branch.outputs) != len(self.outputs):
-            raise SourceError(
-                f"node {self.name}: a branch has other outputs",
-                got=len(branch.outputs),
-                allowed=len(self.outputs),
-            )
-        ends = [
-            Step("Identity", self.name, (name,), (out,), {})
-            for name, out in zip(branch.outputs, self.outputs, strict=True)
-        ]
-        return branch.known, [*branch.steps, *ends]
+    @property
+    def decisive(self) -> tuple[str | None, ...]:
+        """Inputs that the network's own must not reach: they say how often something is repeated."""
+        if self.op == "Loop":
+            return self.inputs[:2]
+        return self.inputs[:1] if self.op == "Scan" and self.attributes[BATCHED] else ()
 
 
 @dataclass(frozen=True)
 class Branch:
-    """Steps that run when a condition says so.
+    """Steps that run when a condition says so, or as often as it does.
 
     Attributes:
         outputs: names, in order.
         known: arrays by name.
         steps: in order.
+        inputs: names of what every repetition is given.
     """
 
     outputs: tuple[str, ...]
     known: dict[str, Known]
     steps: tuple[Step, ...]
+    inputs: tuple[str, ...] = ()
 
     @property
     def reads(self) -> list[str]:
         """Names from around it."""
-        made = {*self.known, *(name for step in self.steps for name in step.outputs)}
+        made = {*self.inputs, *self.made}
         read = [*(name for step in self.steps for name in step.inputs if name is not None), *self.outputs]
         return [name for name in dict.fromkeys(read) if name not in made]
+
+    @property
+    def made(self) -> list[str]:
+        """Names of its own, but for its inputs."""
+        return [*self.known, *(name for step in self.steps for name in step.outputs if name)]
+
+    def placed(self, place: str, given: Sequence[str | None]) -> Branch:
+        """The same of other inputs, with ``place`` before its own names: those of one repetition."""
+        return self._renamed(place, dict(zip(self.inputs, given, strict=True)))
+
+    def _renamed(self, place: str, names: Mapping[str, str | None]) -> Branch:
+        new = {**names, **{name: f"{place}{name}" for name in self.made}}
+
+        def renamed(step: Step) -> Step:
+            inner = [
+                branch._renamed(place, {**new, **{n: f"{place}{n}" for n in branch.inputs}})
+                for branch in step.branches
+            ]
+            branches = tuple(
+                replace(after, inputs=tuple(f"{place}{name}" for name in before.inputs))
+                for before, after in zip(step.branches, inner, strict=True)
+            )
+            inputs = tuple(None if name is None else new.get(name, name) for name in step.inputs)
+            outputs = tuple(str(new.get(name, name)) for name in step.outputs)
+            return replace(step, inputs=inputs, outputs=outputs, branches=branches)
+
+        return Branch(
+            tuple(str(new.get(name, name)) for name in self.outputs),
+            {f"{place}{name}": value for name, value in self.known.items()},
+            tuple(map(renamed, self.steps)),
+        )
 
 
 @dataclass(frozen=True)
@@ -114,7 +137,9 @@ class Graph:
 
 
 def check_supported(steps: Sequence[Step], operators: Container[str], inputs: Sequence[str] = ()) -> None:
-    """Refuse operators that are not in the table, and choices that depend on the inputs.
+    """Refuse operators that are not in the table, and repetitions whose number depends on the inputs.
+
+    Of a choice that constants or shapes decide, the branch that is taken is looked at later.
 
     Raises:
         BlockedError: all of them at once, by name.
@@ -122,19 +147,27 @@ def check_supported(steps: Sequence[Step], operators: Container[str], inputs: Se
     missing, live = [], set(inputs)
     for step in steps:
         depends = any(name in live for name in step.inputs)
-        if step.branches and step.inputs[0] in live:
+        if live.intersection(name for name in step.decisive if name):
             missing.append(unsupported(step, undecided(step)))
-        elif not step.branches and step.op not in operators:
-            missing.append(unsupported(step))
+        elif step.op != "If" or step.inputs[0] in live:
+            missing += _lacking(step, operators)
         if depends and step.op not in SHAPE_OPS:
             live.update(step.outputs)
     if missing:
         raise BlockedError(missing)
 
 
-def undecided(step: Step) -> UnsupportedError:
-    """Both branches would have to be in the artifact."""
-    return UnsupportedError(f"node {step.name}: the condition of {step.op} depends on the network's inputs")
+def _lacking(step: Step, operators: Container[str]) -> list[Blocker]:
+    """A step that is not in the table, or those within it that surely run."""
+    if not step.branches:
+        return [] if step.op in operators else [unsupported(step)]
+    inner = [later for branch in step.branches for later in branch.steps if later.op != "If"]
+    return [blocker for later in inner for blocker in _lacking(later, operators)]
+
+
+def undecided(step: Step, what: str = "the number of repetitions") -> UnsupportedError:
+    """The inputs would decide what the artifact holds."""
+    return UnsupportedError(f"node {step.name}: {what} of {step.op} depends on the network's inputs")
 
 
 def unsupported(step: Step, error: UnsupportedError | None = None) -> Blocker:

@@ -16,16 +16,23 @@ from torch.fx.traceback import annotate
 
 from pocketpress.core.errors import BlockedError, Blocker, PocketpressError, SourceError, UnsupportedError
 from pocketpress.sources.named import ANNOTATION, with_parameters
+from pocketpress.sources.steps import control
 from pocketpress.sources.steps.budget import MAX_CONSTANT_WORK, MAX_WORK, Budget
 from pocketpress.sources.steps.call import Call, Known, Operator, Result
-from pocketpress.sources.steps.graph import SHAPE_OPS, Graph, Step, undecided, unsupported
+from pocketpress.sources.steps.graph import SHAPE_OPS, Graph, Step, unsupported
 
 MAX_KNOWN_ELEMENTS = 1 << 26
 """A constant that is computed is not larger: a few bytes of a file may ask for any number."""
 KNOWN_RATIO, FREE_KNOWN_ELEMENTS = 4, 1 << 28
 """All of them together are not more than so many times the file's own, beside the second."""
+MAX_UNROLLED = 1 << 15
+"""Steps that branches and repetitions become."""
 MAX_LIVE_ELEMENTS = 1 << 30
 """Of all activations that exist at a time."""
+
+
+class _TooMany(UnsupportedError):
+    """Of which no more are looked at."""
 
 
 class StepNetwork(nn.Module):
@@ -44,10 +51,11 @@ class StepNetwork(nn.Module):
 
     def __init__(self, graph: Graph, examples: Sequence[Tensor], operators: Mapping[str, Operator]) -> None:
         super().__init__()
-        self.graph, self.operators = graph, operators
+        self.graph, self.operators = graph, {**operators, **control.OPERATORS}
         self.known: dict[str, Known] = graph.known
         self.keys: dict[str, str] = {}
         self.steps: list[Step] = []
+        self.unrolled = 0
         self._resolve({i.name: e for i, e in zip(graph.inputs, examples, strict=True)})
         self._keep_constants()
         self.forward = with_parameters(self.run, [i.name for i in graph.inputs])
@@ -68,14 +76,23 @@ class StepNetwork(nn.Module):
         network = Budget("one run of the network", MAX_WORK)
         free = FREE_KNOWN_ELEMENTS + KNOWN_RATIO * sum(v.size for v in self.known.values())
         lost: set[str] = set()  # what unsupported steps would have made
-        waiting = self._queue(self.graph.steps)
+        steps = self.graph.steps
+        waiting = list(zip(steps, last_reads(steps, self.graph.outputs), strict=True))[::-1]
         while waiting:
             step, done = waiting.pop()
             self._check_made(step, values, lost)
-            blocker = self._blocker(step, lost)
-            if blocker is None and step.branches and step.inputs[0] in self.known:
-                waiting = self._queue([*self._taken(step), *(later for later, _ in reversed(waiting))])
+            if step.branches and not lost.intersection(self._needed(step)):
+                try:
+                    around = control.Around(self.known, lambda name: self._value(name, values).shape)
+                    waiting += self._queued(step, done, control.expanded(step, around))[::-1]
+                except _TooMany:
+                    raise
+                except UnsupportedError as error:
+                    missing = unsupported(step, error)
+                    blockers += [] if missing in blockers else [missing]
+                    lost.update(step.outputs)
                 continue
+            blocker = None if step.branches or step.op in self.operators else unsupported(step)
             if blocker is None and lost.intersection(n for n in step.inputs if n is not None):
                 lost.update(step.outputs)
                 continue
@@ -88,7 +105,7 @@ class StepNetwork(nn.Module):
             except UnsupportedError as error:
                 blocker = unsupported(step, error)
             if blocker is not None:
-                blockers.append(blocker)
+                blockers += [] if blocker in blockers else [blocker]  # repetitions lack what the first does
                 lost.update(step.outputs)
                 continue
             if step.op not in SHAPE_OPS and is_live:
@@ -103,40 +120,37 @@ class StepNetwork(nn.Module):
         if blockers:
             raise BlockedError(blockers)
 
-    def _queue(self, steps: Sequence[Step]) -> list[tuple[Step, list[str]]]:
-        """From the last to the first, each with what nobody reads after it."""
-        return list(zip(steps, last_reads(steps, self.graph.outputs), strict=True))[::-1]
-
     def _check_made(self, step: Step, values: Mapping[str, Tensor], lost: Container[str]) -> None:
         read = [n for n in step.inputs if n is not None and n not in lost]
         unread = [n for n in read if n not in values and n not in self.known]
         if unread:
             raise SourceError(f"node {step.name} reads what nothing makes", got=unread)
 
-    def _blocker(self, step: Step, lost: Container[str]) -> Blocker | None:
-        """What is not supported whatever it computes."""
-        if step.branches:
-            condition = step.inputs[0]
-            decided = condition in self.known or condition in lost
-            return None if decided else unsupported(step, undecided(step))
-        return None if step.op in self.operators else unsupported(step)
+    def _needed(self, step: Step) -> set[str]:
+        """What must not be lost for a step with branches to be expanded: all but what they only read."""
+        listed = step.inputs if step.op == "Scan" else step.inputs[: 1 if step.op == "If" else 2]
+        return {name for name in listed if name is not None}
 
-    def _taken(self, step: Step) -> list[Step]:
-        """Steps of the branch that is taken; its constants become known, and the choice a note."""
-        condition = np.ravel(self.known[step.inputs[0] or ""])
-        if condition.size != 1:
-            raise SourceError(
-                f"node {step.name}: the condition of {step.op}", got=condition.size, allowed="one value"
+    def _queued(
+        self, step: Step, done: Sequence[str], found: control.Expansion
+    ) -> list[tuple[Step, list[str]]]:
+        """What a step with branches stands for, each with what nobody reads after it."""
+        self.unrolled += len(found.steps)
+        if self.unrolled > MAX_UNROLLED:
+            raise _TooMany(
+                f"node {step.name}: the repetitions of all loops are too many nodes",
+                allowed=MAX_UNROLLED,
             )
-        chosen = bool(condition[0])
-        note = (
-            step.name,
-            f"the condition is {str(chosen).lower()} for these shapes: the other branch is left out",
-        )
-        self.graph = replace(self.graph, notes=(*self.graph.notes, note))
-        known, steps = step.taken(chosen)
-        self.known.update(known)
-        return steps
+        self.known.update(found.known)
+        if found.note:
+            self.graph = replace(self.graph, notes=(*self.graph.notes, (step.name, found.note)))
+        own = {name for new in found.steps for name in new.outputs}
+        read = {name for new in found.steps for name in new.inputs if name is not None}
+        kept = [name for name in {*(read - own), *step.outputs} if name not in done]
+        reads = last_reads(found.steps, kept)
+        if reads:
+            reads[-1] += [name for name in done if name not in read]
+        return list(zip(found.steps, reads, strict=True))
 
     def _run(self, step: Step, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         call = Call(
