@@ -7,6 +7,7 @@ slices and choices, which every runtime has.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -16,6 +17,12 @@ from torch import Tensor
 from pocketpress.sources.onnx.operators.elementwise import DTYPES
 from pocketpress.sources.steps.call import Call, Known, Operator
 
+COMBINED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "add": torch.add, "mul": torch.mul, "max": torch.maximum, "min": torch.minimum
+}  # fmt: skip
+"""What ScatterND makes of a place and what is written there."""
+MOST_TURNS = 32
+"""Writes to one place, which follow one another."""
 MOST_LARGEST = 32
 """Numbers that TopK finds one after the other."""
 
@@ -89,9 +96,12 @@ def _flat(call: Call, indices: Known, sizes: list[int]) -> Known:
 
 
 def _gather_nd(call: Call) -> Tensor:
-    indices = call.array(1, "indices")
-    if indices is None or call.attribute("batch_dims", 0):
-        raise call.refuse("batch_dims", call.attribute("batch_dims", 0), 0)
+    indices, batch = call.array(1, "indices"), int(call.attribute("batch_dims", 0))
+    if indices is None:
+        raise call.refuse("indices", None, "an array")
+    if batch:  # the places of the batch become indices too
+        own = np.moveaxis(np.indices(indices.shape[:-1])[:batch], 0, -1)
+        indices = np.concatenate([own, indices], -1)
     count = indices.shape[-1]
     flat = _flat(call, indices, list(call.x.shape[:count]))
     rest = list(call.x.shape[count:])
@@ -153,14 +163,38 @@ def _every(x: Tensor, axis: int, places: range) -> Tensor:
 
 
 def _scatter_nd(call: Call) -> Tensor:
+    """New rows at constant places, or rows that are combined with them, as often as one is named."""
+    x, updates, indices = call.x, call.input(2), call.array(1, "indices")
+    reduction = call.attribute("reduction", "none")
+    if indices is None or reduction not in ("none", *COMBINED):
+        raise call.refuse("reduction", reduction, ["none", *COMBINED])
+    if reduction == "none":
+        return _put(call, x, indices, updates)
+    count = indices.shape[-1]
+    rest = list(x.shape[count:])
+    places, new = indices.reshape(-1, count), updates.reshape(-1, *rest)
+    rows = _flat(call, places, list(x.shape[:count]))
+    turns: list[list[int]] = []
+    named: dict[int, int] = {}
+    for position, row in enumerate(rows.tolist()):
+        named[row] = named.get(row, 0) + 1
+        if named[row] > len(turns):
+            turns.append([])
+        turns[named[row] - 1].append(position)
+    if len(turns) > MOST_TURNS:
+        raise call.refuse("indices that name one place", len(turns), f"at most {MOST_TURNS}")
+    for positions in turns:
+        old = x.reshape(-1, *rest).index_select(0, torch.from_numpy(rows[positions]))
+        added = new.index_select(0, torch.tensor(positions))
+        x = _put(call, x, places[positions], COMBINED[reduction](old, added))
+    return x
+
+
+def _put(call: Call, x: Tensor, indices: Known, updates: Tensor) -> Tensor:
     """Places that form a box, as x[:, 2:4] = y writes, are put between what lies around them.
 
     Other rows are added by a constant product.
     """
-    x, updates = call.x, call.input(2)
-    indices = call.array(1, "indices")
-    if indices is None or call.attribute("reduction", "none") not in ("none", b"none"):
-        raise call.refuse("reduction", call.attribute("reduction"), "none")
     count = indices.shape[-1]
     flat = _flat(call, indices, list(x.shape[:count])).reshape(-1)
     rest = list(x.shape[count:])
@@ -184,6 +218,28 @@ def _scatter_nd(call: Call) -> Tensor:
     kept = (1 - places.sum(1)).reshape(-1, *[1] * len(rest))
     put = torch.matmul(places, new.reshape(len(flat), -1)).reshape(rows.shape)
     return (rows * kept + put).reshape(x.shape)
+
+
+def _reversed_sequences(call: Call) -> Tensor:
+    """Of every sample the first numbers of a constant count, from the last to the first."""
+    batch, time = int(call.attribute("batch_axis", 1)), int(call.attribute("time_axis", 0))
+    lengths = call.ints(1, "sequence_lens") or []
+    size = call.x.shape[time]
+    if {batch, time} != {0, 1}:
+        raise call.refuse("batch_axis and time_axis", (batch, time), "0 and 1")
+    if len(lengths) != call.x.shape[batch] or any(not 0 <= length <= size for length in lengths):
+        raise call.refuse("sequence_lens", lengths, f"{call.x.shape[batch]} lengths of at most {size}")
+    if len(set(lengths)) == 1:
+        return _first_reversed(call.x, time, lengths[0])
+    samples = [_first_reversed(call.x.narrow(batch, i, 1), time, length) for i, length in enumerate(lengths)]
+    return torch.cat(samples, batch)
+
+
+def _first_reversed(x: Tensor, axis: int, count: int) -> Tensor:
+    if count < 2:
+        return x
+    parts = [x.narrow(axis, 0, count).flip(axis), x.narrow(axis, count, x.shape[axis] - count)]
+    return torch.cat([part for part in parts if part.shape[axis]], axis)
 
 
 def _scatter(call: Call) -> Tensor:
@@ -218,6 +274,7 @@ TABLE: dict[str, Operator] = {
     "GatherND": _gather_nd,
     "NonZero": _nonzero,
     "OneHot": _one_hot,
+    "ReverseSequence": _reversed_sequences,
     "ScatterElements": _scatter,
     "ScatterND": _scatter_nd,
     "TopK": _top_k,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pocketpress.sources.steps.call import Call, Operator
 
-PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}
+PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 
 
 def _reshape(call: Call) -> Tensor:
@@ -141,10 +141,25 @@ def _pad(call: Call) -> Tensor:
     if mode == "constant":
         flat = [amount for axis in reversed(range(x.ndim)) for amount in sides.get(axis, (0, 0))]
         return F.pad(x, flat, value=value)
+    if mode == "wrap":
+        return _wrapped(x, sides)
     if any(any(side) for axis, side in sides.items() if axis < 2) or x.ndim not in (3, 4):
         return _padded_by_axis(x, {a: side for a, side in sides.items() if any(side)}, PAD_MODES[mode])
     flat = [amount for axis in reversed(range(2, x.ndim)) for amount in sides.get(axis, (0, 0))]
     return F.pad(x, flat, mode=PAD_MODES[mode])
+
+
+def _wrapped(x: Tensor, sides: dict[int, tuple[int, int]]) -> Tensor:
+    """As often as the padding is wide: the tensor side by side with itself, cut."""
+    for axis, (before, after) in sides.items():
+        size = x.shape[axis]
+        if before > 0 or after > 0:
+            start = -before % size
+            copies = math.ceil((start + before + size + after) / size)
+            x = torch.cat([x] * copies, axis).narrow(axis, start, before + size + after)
+        else:
+            x = x.narrow(axis, -before, before + size + after)
+    return x
 
 
 def _padded_by_axis(x: Tensor, sides: dict[int, tuple[int, int]], mode: str) -> Tensor:

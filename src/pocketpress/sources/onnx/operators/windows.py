@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pocketpress.sources.steps.call import Call, Known, Operator
+from pocketpress.sources.steps.call import Call, Known, Operator, Result
 from pocketpress.sources.steps.windows import Sides, evened, padded, same_side
+
+MOST_PLACES = 64
+"""Of a window of which the place of the largest number is asked for."""
 
 
 def paddings(call: Call, kernel: list[int], strides: list[int], dilations: list[int]) -> Sides:
@@ -70,14 +74,21 @@ def _transposed(call: Call) -> Tensor:
             x.shape[2:], strides, dilations, kernel, extra, strict=True
         )
     ]
-    sides = _cut(call, whole, [n * s for n, s in zip(x.shape[2:], strides, strict=True)])
+    sides, missing = _cut(call, whole, [n * s for n, s in zip(x.shape[2:], strides, strict=True)])
+    if any(more >= stride for more, stride in zip(missing, strides, strict=True)):
+        wanted = list(call.attribute("output_shape", []))
+        raise call.refuse("output_shape", wanted, f"less than a stride above {whole}")
+    extra = [given + more for given, more in zip(extra, missing, strict=True)]
     groups = int(call.attribute("group", 1))
     if max(dilations) > 1 and 1 in call.known:
         weight, dilations = torch.from_numpy(_spread(call.known[1], dilations)), [1] * rank
     even = evened(sides)
     if even is not None and all(e < s or e == 0 for e, s in zip(extra, strides, strict=True)):
         return function(x, weight, call.optional(2), strides, even, extra, groups, dilations)
-    y = function(x, weight, call.optional(2), strides, [0] * rank, extra, groups, dilations)
+    y = function(x, weight, None, strides, [0] * rank, 0, groups, dilations)
+    y = F.pad(y, [amount for more in reversed(extra) for amount in (0, more)])
+    bias = call.optional(2)
+    y = y if bias is None else y + bias.reshape(-1, *[1] * rank)
     for axis, (begin, end) in enumerate(sides):
         y = y.narrow(axis + 2, begin, y.shape[axis + 2] - begin - end)
     return y
@@ -91,19 +102,19 @@ def _spread(weight: Known, dilations: list[int]) -> Known:
     return found
 
 
-def _cut(call: Call, whole: list[int], scaled: list[int]) -> Sides:
-    """What is cut off the whole output of a transposed convolution."""
+def _cut(call: Call, whole: list[int], scaled: list[int]) -> tuple[Sides, list[int]]:
+    """What is cut off the whole output of a transposed convolution, and what is missing at its ends."""
+    none = [0] * len(whole)
     wanted = call.attribute("output_shape")
     auto = call.attribute("auto_pad", "NOTSET")
     if wanted is None and auto in ("SAME_UPPER", "SAME_LOWER"):
         wanted = scaled
     if wanted is None:
-        return paddings(call, whole, [1] * len(whole), [1] * len(whole))
+        return paddings(call, whole, [1] * len(whole), [1] * len(whole)), none
     totals = [full - int(size) for full, size in zip(whole, wanted[-len(whole) :], strict=True)]
-    if any(total < 0 for total in totals):
-        raise call.refuse("output_shape", list(wanted), f"at most {whole}")
-    upper = auto == "SAME_UPPER"
-    return [(t // 2, t - t // 2) if upper else (t - t // 2, t // 2) for t in totals]
+    upper, missing = auto == "SAME_UPPER", [max(0, -total) for total in totals]
+    cut = [max(0, total) for total in totals]
+    return [(t // 2, t - t // 2) if upper else (t - t // 2, t // 2) for t in cut], missing
 
 
 def _pool(call: Call) -> tuple[Tensor, list[int], list[int], list[int], Sides]:
@@ -128,9 +139,8 @@ def _last(x: Tensor, kernel: list[int], strides: list[int], dilations: list[int]
     return found
 
 
-def _max_pool(call: Call) -> Tensor:
-    if call.outputs > 1:
-        raise call.refuse("outputs", call.outputs, "1: indices are not supported")
+def _max_pool(call: Call) -> Result:
+    """The largest number of every window, and its place among all numbers where that is asked for."""
     x, kernel, strides, dilations, sides = _pool(call)
     if call.attribute("ceil_mode", 0):
         sides = _last(x, kernel, strides, dilations, sides)
@@ -139,20 +149,66 @@ def _max_pool(call: Call) -> Tensor:
     if even is None or any(2 * e > k for e, k in zip(even, kernel, strict=True)):
         x, even = padded(x, sides, -torch.finfo(torch.float32).max), [0] * len(kernel)
     result: Tensor = function(x, kernel, strides, even, dilations)
-    return result
+    return result if call.outputs < 2 else [result, _places(call, kernel, strides, dilations, sides)]
+
+
+def _places(call: Call, kernel: list[int], strides: list[int], dilations: list[int], sides: Sides) -> Tensor:
+    """Where in ``x`` as one line the largest number of every window stands; of equal ones the first.
+
+    Every place of the window is a slice of the image; the largest of all slices says which it is.
+    """
+    shape, rank = list(call.x.shape), len(kernel)
+    if math.prod(kernel) > MOST_PLACES:
+        raise call.refuse("window of which places are asked", kernel, f"at most {MOST_PLACES} places")
+    x = padded(call.x, sides, -torch.finfo(torch.float32).max)
+    reach = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
+    found = [(n - r) // s + 1 for n, r, s in zip(x.shape[2:], reach, strides, strict=True)]
+    steps = [shape[3] if rank == 2 else 1, 1]
+    if call.attribute("storage_order", 0) and rank == 2:
+        steps = [1, shape[2]]
+    taps, away = [], []
+    for place in itertools.product(*map(range, kernel)):
+        starts = [p * d for p, d in zip(place, dilations, strict=True)]
+        ends = [at + (n - 1) * s + 1 for at, n, s in zip(starts, found, strides, strict=True)]
+        tap = x
+        for axis, (start, end, stride) in enumerate(zip(starts, ends, strides, strict=True)):
+            tap = tap[(*[slice(None)] * (axis + 2), slice(start, end, stride))]
+        taps.append(tap)
+        away.append(sum(at * step for at, step in zip(starts, steps, strict=False)))
+    chosen = torch.stack(taps, -1).argmax(-1)
+    corners = [torch.arange(n) * s - before for n, s, (before, _) in zip(found, strides, sides, strict=True)]
+    planes = torch.arange(shape[0] * shape[1]).reshape(shape[0], shape[1], *[1] * rank) * math.prod(shape[2:])
+    base = planes + sum(
+        (corner * step).reshape([-1 if i == axis else 1 for i in range(rank)])
+        for axis, (corner, step) in enumerate(zip(corners, steps, strict=False))
+    )
+    return torch.tensor(away)[chosen] + base
+
+
+def _mean_of_dilated(dilations: list[int]) -> Callable[..., Tensor]:
+    """Windows with gaps: a convolution of every channel with equal weights."""
+
+    def mean(x: Tensor, kernel: list[int], strides: list[int]) -> Tensor:
+        function = F.conv1d if len(kernel) == 1 else F.conv2d
+        weight = torch.full((x.shape[1], 1, *kernel), 1 / math.prod(kernel))
+        return function(x, weight, None, strides, 0, dilations, x.shape[1])
+
+    return mean
 
 
 def _average_pool(call: Call) -> Tensor:
     x, kernel, strides, dilations, sides = _pool(call)
-    if any(d != 1 for d in dilations):
-        raise call.refuse("dilations", dilations, 1)
     include = bool(call.attribute("count_include_pad", 0))
     reach = _last(x, kernel, strides, dilations, sides) if call.attribute("ceil_mode", 0) else sides
     function: Callable[..., Tensor] = F.avg_pool1d if len(kernel) == 1 else F.avg_pool2d
-    even = evened(reach)
-    if even is not None and reach == sides and all(2 * e <= k for e, k in zip(even, kernel, strict=True)):
+    even, dilated = evened(reach), any(d != 1 for d in dilations)
+    if dilated:
+        function = _mean_of_dilated(dilations)
+    elif even is not None and reach == sides and all(2 * e <= k for e, k in zip(even, kernel, strict=True)):
         return function(x, kernel, strides, even, count_include_pad=include)
     sums = function(padded(x, reach), kernel, strides)
+    if not any(map(any, reach)):
+        return sums
     ones = torch.ones((1, 1, *x.shape[2:]))
     counted = padded(ones, sides, 1.0) if include else padded(ones, sides)
     rest = [(a - b, c - d) for (a, c), (b, d) in zip(reach, sides, strict=True)]
