@@ -11,7 +11,7 @@ import torch
 
 from pocketpress.core.errors import PocketpressError
 from pocketpress.sources.aten.translate import to_program
-from pocketpress.sources.onnx.graph import parse
+from pocketpress.sources.onnx.graph import BRANCHES, parse
 from pocketpress.sources.onnx.operators.table import OPERATORS
 from pocketpress.sources.onnx.read import check_version
 from pocketpress.sources.steps.graph import Graph
@@ -38,10 +38,19 @@ OPERANDS = frozenset(
         "Xor",
     }
 )
-"""Inputs of a graph with them are activations, but for axes and weights that none of them reads.
+"""Inputs of a graph with them are activations, but for weights and what sizes and axes depend on.
 
 Of other graphs inputs after the first are constants, as in networks.
 """
+COUNTS = {"Loop": slice(2)}
+"""Inputs on which the number of repetitions depends: constants, as in networks."""
+SIZES = {
+    **dict.fromkeys(("ConstantOfShape", "Range"), slice(None)),
+    **dict.fromkeys(("Expand", "Pad", "Reshape", "Slice", "Split", "Tile", "TopK"), slice(1, None)),
+    **dict.fromkeys(("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum"), slice(1, None)),
+    **dict.fromkeys(("Squeeze", "Unsqueeze"), slice(1, None)),
+}
+"""Inputs that are sizes, places or axes."""
 MOBILE = frozenset(
     """
     Abs Add And ArgMax ArgMin AveragePool Cast Ceil Clip Concat ConstantOfShape Conv ConvTranspose
@@ -56,6 +65,8 @@ MOBILE = frozenset(
     """.split()  # noqa: SIM905
 )
 """What ONNX Runtime's mobile package had: `mobile_package.required_operators.config` of its sources."""
+KNOWN = frozenset((*OPERATORS, *BRANCHES))
+"""The importer's table, and control flow, which it writes out."""
 CONSTANT = frozenset({"ConstantOfShape", "Range"})
 """All inputs of these are constants."""
 DTYPES = ("float32", "int32", "int64", "bool")
@@ -86,7 +97,7 @@ class NodeTest:
     @property
     def is_known(self) -> bool:
         """Whether the importer has all its operators."""
-        return self.operators <= set(OPERATORS) | {"Constant"}
+        return self.operators <= KNOWN | {"Constant"}
 
     @property
     def is_mobile(self) -> bool:
@@ -106,8 +117,7 @@ def node_tests(*, programs: bool = False) -> Iterator[NodeTest]:
         if case.model is None or not case.data_sets:
             continue
         operators = frozenset(node.op_type for node in case.model.graph.node)
-        known = operators <= set(OPERATORS) | {"Constant"}
-        if not known and not operators <= MOBILE | {"Constant"}:
+        if not operators <= KNOWN | {"Constant"} and not operators <= MOBILE | {"Constant"}:
             continue
         if any(isinstance(value, list) for values in case.data_sets[0] for value in values):
             continue  # sequences
@@ -166,12 +176,12 @@ def _difference(graph: Graph, found: Mapping[str, Any], outputs: list[Any]) -> s
     return ""
 
 
-def _counts(nodes: Sequence[Any]) -> set[str]:
-    """Names on which the number of a loop's repetitions depends: constants, as in networks."""
-    found = {name for node in nodes if node.op_type == "Loop" for name in node.input[:2] if name}
+def _behind(nodes: Sequence[Any], read: Mapping[str, slice]) -> set[str]:
+    """Names on which some inputs of some operators depend; shapes depend on nothing."""
+    found = {name for node in nodes for name in node.input[read.get(node.op_type, slice(0))] if name}
     for node in reversed(nodes):
-        if found.intersection(node.output):
-            found.update(name for name in node.input if name)
+        if found.intersection(node.output) and node.op_type not in ("Shape", "Size"):
+            found.update(name for name in node.input[: 1 if node.op_type == "CastLike" else None] if name)
     return found
 
 
@@ -183,14 +193,14 @@ def _with_constants(model: Any, inputs: list[Any]) -> tuple[Any, list[torch.Tens
     found.CopyFrom(model)
     nodes, names = list(found.graph.node), [entry.name for entry in found.graph.input]
     given = dict(zip(names, inputs, strict=True))
-    used, counts = {node.op_type for node in nodes}, _counts(nodes)
-    open_ = [name for name in names if name not in counts]
-    operands = {name for node in nodes if node.op_type in OPERANDS for name in node.input}
-    weights = {name for node in nodes if node.op_type == "Conv" for name in node.input[1:]}
+    used = {node.op_type for node in nodes}
+    open_ = [name for name in names if name not in _behind(nodes, COUNTS)]
     kept = [] if used & CONSTANT else open_[:1]
     if used & OPERANDS:
-        fixed = weights | {name for name in open_ if given[name].dtype.kind in "iu"}
-        kept = [n for n in open_ if n in kept or n in operands or n not in fixed]
+        weights = {name for node in nodes if node.op_type == "Conv" for name in node.input[1:]}
+        others = {name for node in nodes if node.op_type not in ("Conv", "Shape") for name in node.input}
+        fixed = _behind(nodes, SIZES) | (weights - others)
+        kept = [name for name in open_ if name in kept or name not in fixed]
     constants = [numpy_helper.from_array(given[name], name) for name in names if name not in kept]
     found.graph.initializer.extend(constants)
     return found, [torch.from_numpy(given[name].copy()) for name in kept]

@@ -79,15 +79,17 @@ CHOOSING = loop_body(
 )  # fmt: skip
 
 
-def by_mean(yes: list[onnx.NodeProto], no: list[onnx.NodeProto], **constants: Any) -> list[onnx.NodeProto]:
+def by_mean(
+    yes: list[onnx.NodeProto], no: list[onnx.NodeProto], *, to: str = "y", kind: int = FLOAT, **constants: Any
+) -> list[onnx.NodeProto]:
     """``out`` of one list where the mean of x is above 0, else of the other."""
     return [
         node("ReduceMean", "x", "mean", keepdims=0),
         node("Greater", "mean nil", "above"),
         node(
-            "If", "above", "y",
-            then_branch=graph(yes, [], [value("out")], **constants),
-            else_branch=graph(no, [], [value("out")], **constants),
+            "If", "above", to,
+            then_branch=graph(yes, [], [value("out", kind)], **constants),
+            else_branch=graph(no, [], [value("out", kind)], **constants),
         ),
     ]  # fmt: skip
 
@@ -136,6 +138,24 @@ CASES: dict[str, tuple[list[onnx.NodeProto], dict[str, Any]]] = {
     ),
     "a choice": (
         by_mean([node("Mul", "x two", "out")], [node("Sub", "x one", "o"), node("Abs", "o", "out")]),
+        {},
+    ),
+    "a choice of numbers": (
+        [
+            *by_mean(
+                [node("ReduceMax", "x", "out", keepdims=0)],
+                [node("ReduceMin", "x", "out", keepdims=0)],
+                to="n",
+            ),
+            node("Add", "x n", "y"),
+        ],
+        {},
+    ),
+    "a choice of truth values": (
+        [
+            *by_mean([node("Greater", "x one", "out")], [node("Less", "x one", "out")], to="t", kind=BOOL),
+            node("Where", "t x two", "y"),
+        ],
         {},
     ),
     "a choice of a constant": (

@@ -28,7 +28,7 @@ _ON_THE_WAY = tuple(
     f"aten::{name}"
     for name in (
         "add", "alias", "clone", "contiguous", "detach", "expand", "permute", "reshape", "slice", "squeeze",
-        "transpose", "unsqueeze", "view",
+        "to", "transpose", "type_as", "unsqueeze", "view",
     )
 )  # fmt: skip
 
