@@ -215,6 +215,16 @@ def test_the_table_reaches_every_handler(monkeypatch: pytest.MonkeyPatch) -> Non
     assert reached == set(whole)
 
 
+def test_a_constant_mask_is_finite_behind_a_cast() -> None:
+    """A row of which every key is masked has numbers, as long as it is multiplied by 0 afterwards."""
+    mask = torch.where(torch.arange(4)[:, None] < 3, 0.0, -torch.inf).expand(4, 5)
+    kept = (torch.arange(4.0)[:, None] < 3).float()
+    program = translated(lambda x: torch.softmax((x + mask).to(torch.float32), -1) * kept, SCORES)
+    found = interpret(program, {program.inputs[0]: SCORES.numpy()})["output"]
+    wanted = torch.softmax(SCORES, -1) * kept
+    np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-6)
+
+
 def test_a_masked_key_has_no_weight() -> None:
     """Whatever the values of masked keys are, the result is the same."""
 

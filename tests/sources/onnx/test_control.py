@@ -288,6 +288,13 @@ def test_what_bodies_lack_is_listed_once_and_together(tmp_path: Path) -> None:
     assert [blocker.where for blocker in caught.value.blockers] == ["node v_out"]
 
 
+def test_a_constant_cast_like_a_computed_number_is_constant(tmp_path: Path) -> None:
+    nodes = [node("CastLike", "two x", "t"), node("Pad", "x pads t", "y")]
+    path = saved(tmp_path, model(nodes, {"x": SHAPE}, ["y"], {**CONSTANTS, "pads": np.array([1, 0, 0, 0])}))
+    (pad, _) = pressed(path)[0].nodes
+    assert pad.op == "pad" and pad.attrs["value"] == 2
+
+
 @pytest.mark.parametrize(
     "kind", ["no body", "few outputs", "few inputs", "two counts", "another name", "lengths"]
 )

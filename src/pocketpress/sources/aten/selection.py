@@ -24,6 +24,8 @@ _SOFTPLUS = (("log",), ("add", 1.0), ("exp",), ("mul", -1.0), ("abs",))
 """From its end on, what `composed.softplus` adds to max(x, 0)."""
 LOWEST = float(torch.finfo(torch.float32).min)
 _SOFTMAXES = ("aten::softmax", "aten::_softmax", "aten::scaled_dot_product_attention")
+_ASSERTION = "aten::_assert_tensor_metadata"
+"""What torch.export puts before a cast; it reads no numbers."""
 _ON_THE_WAY = tuple(
     f"aten::{name}"
     for name in (
@@ -216,6 +218,7 @@ def _number(b: Bound, value: Any) -> float | None:
 def _masks_scores(node: torch.fx.Node) -> bool:
     """Whether everything that reads a tensor is a move, a sum, a scaling or a softmax, which ends the way."""
     names = {user: getattr(getattr(user.target, "_schema", None), "name", "") for user in node.users}
+    names = {user: name for user, name in names.items() if name != _ASSERTION}
     return bool(names) and all(
         name in _SOFTMAXES or (_is_on_the_way(node, user, name) and _masks_scores(user))
         for user, name in names.items()

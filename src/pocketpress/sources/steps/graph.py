@@ -16,6 +16,8 @@ BATCHED = "batched"
 """Attribute of a Scan: as it was before operator set 9, over the second axis of every sample."""
 SHAPE_OPS = ("Shape", "Size", "SHAPE", "RANK")
 """Their results are known, since shapes are."""
+LIKE_OPS = ("CastLike",)
+"""Of all but their first input they read the type alone."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pocketpress.sources.named import ANNOTATION, with_parameters
 from pocketpress.sources.steps import control
 from pocketpress.sources.steps.budget import MAX_CONSTANT_WORK, MAX_WORK, Budget
 from pocketpress.sources.steps.call import Call, Known, Operator, Result
-from pocketpress.sources.steps.graph import SHAPE_OPS, Graph, Step, unsupported
+from pocketpress.sources.steps.graph import LIKE_OPS, SHAPE_OPS, Graph, Step, unsupported
 
 MAX_KNOWN_ELEMENTS = 1 << 26
 """A constant that is computed is not larger: a few bytes of a file may ask for any number."""
@@ -96,7 +96,8 @@ class StepNetwork(nn.Module):
             if blocker is None and lost.intersection(n for n in step.inputs if n is not None):
                 lost.update(step.outputs)
                 continue
-            is_live = any(n is not None and n not in self.known for n in step.inputs)
+            read = step.inputs[:1] if step.op in LIKE_OPS else step.inputs
+            is_live = any(n is not None and n not in self.known for n in read)
             found: dict[str, Tensor] = {}
             try:
                 if blocker is None:
