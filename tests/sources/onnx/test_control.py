@@ -16,6 +16,7 @@ from tests.sources.onnx.models import model, saved
 from pocketpress.core.errors import BlockedError, PocketpressError, SourceError, UnsupportedError
 from pocketpress.core.program import Program
 from pocketpress.sources.load import load_source
+from pocketpress.sources.onnx.load import load_onnx
 from pocketpress.sources.steps import network
 from pocketpress.sources.steps.control import MAX_REPETITIONS
 from pocketpress.verify.reference import interpret
@@ -319,3 +320,23 @@ def test_malformed_repetitions(tmp_path: Path, kind: str) -> None:
         nodes = [node("Scan", "start x five", "s y", body=body, num_scan_inputs=2)]
     error = refused(tmp_path, nodes, axes=np.array([1, 2]), five=np.zeros((5, 3), np.float32))
     assert isinstance(error, (SourceError, UnsupportedError))
+
+
+def test_weights_of_repetitions_are_one_array_until_they_are_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weight = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
+    body = loop_body(GO_ON, node("MatMul", "v w", "v_out"), w=weight)
+    path = saved(
+        tmp_path, model([node("Loop", "three yes x", "y", body=body)], {"x": SHAPE}, ["y"], CONSTANTS)
+    )
+    loaded, _ = load_onnx(path)
+    assert [value.shape for value in loaded.parameters()] == [(3, 3)]
+    np.testing.assert_allclose(
+        interpret(load_source(str(path)).program, {"x": ROWS})["y"], run(path, ROWS), rtol=1e-4
+    )
+    monkeypatch.setattr(network, "MAX_REPEATED_ELEMENTS", 20)
+    with pytest.raises(
+        UnsupportedError, match=r"too many weights, which are stored for each; allowed: 20 numbers"
+    ):
+        load_onnx(path)

@@ -29,7 +29,7 @@ def test_most_pass(answers: list[NodeTest]) -> None:
         ([t for t in answers if t.is_mobile], 400),
     ):
         counts = Counter(t.answer for t in chosen)
-        assert counts["passes"] >= 0.85 * len(chosen) and len(chosen) > least
+        assert counts["passes"] >= 0.92 * len(chosen) and len(chosen) > least
 
 
 def test_every_operator_passes_a_test_of_the_standard(answers: list[NodeTest]) -> None:
@@ -52,4 +52,4 @@ def test_no_program_is_wrong() -> None:
         tests = list(node_tests(programs=True))
     assert [(t.name, t.program_reason) for t in tests if t.program == "wrong"] == []
     for chosen in ([t for t in tests if t.is_known], [t for t in tests if t.is_mobile]):
-        assert sum(t.program == "passes" for t in chosen) >= 0.8 * len(chosen)
+        assert sum(t.program == "passes" for t in chosen) >= 0.88 * len(chosen)

@@ -92,7 +92,8 @@ class _Reading:
             attribute = node.attributes.get(key)
             if attribute is None or attribute.type.name != "GRAPH":
                 raise UnsupportedError(f"node {step.name}: {step.op} lacks its {key}")
-            branches.append(self._branch(attribute.value, f"{step.name}/{key}/"))
+            own = next((name for name in step.outputs if name), step.name)  # no other step has it
+            branches.append(self._branch(attribute.value, f"{own}/{key}/"))
         read = dict.fromkeys(name for branch in branches for name in branch.reads)
         results = max(len(branch.outputs) for branch in branches) - (step.op == "Loop")
         unread = [""] * (results - len(step.outputs)) if step.op != "If" else []

@@ -68,17 +68,17 @@ class Branch:
     @property
     def reads(self) -> list[str]:
         """Names from around it."""
-        made = {*self.inputs, *self.made}
+        made = {*self.inputs, *self.known, *self.made}
         read = [*(name for step in self.steps for name in step.inputs if name is not None), *self.outputs]
         return [name for name in dict.fromkeys(read) if name not in made]
 
     @property
     def made(self) -> list[str]:
-        """Names of its own, but for its inputs."""
-        return [*self.known, *(name for step in self.steps for name in step.outputs if name)]
+        """Names of what its steps make."""
+        return [name for step in self.steps for name in step.outputs if name]
 
     def placed(self, place: str, given: Sequence[str | None]) -> Branch:
-        """The same of other inputs, with ``place`` before its own names: those of one repetition."""
+        """One repetition: of other inputs, with ``place`` before the names of what it makes."""
         return self._renamed(place, dict(zip(self.inputs, given, strict=True)))
 
     def _renamed(self, place: str, names: Mapping[str, str | None]) -> Branch:
@@ -99,7 +99,7 @@ class Branch:
 
         return Branch(
             tuple(str(new.get(name, name)) for name in self.outputs),
-            {f"{place}{name}": value for name, value in self.known.items()},
+            self.known,
             tuple(map(renamed, self.steps)),
         )
 

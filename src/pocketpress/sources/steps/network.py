@@ -27,6 +27,8 @@ KNOWN_RATIO, FREE_KNOWN_ELEMENTS = 4, 1 << 28
 """All of them together are not more than so many times the file's own, beside the second."""
 MAX_UNROLLED = 1 << 15
 """Steps that branches and repetitions become."""
+MAX_REPEATED_ELEMENTS = 1 << 28
+"""Of all weights, as often as steps read them: a gigabyte of float32."""
 MAX_LIVE_ELEMENTS = 1 << 30
 """Of all activations that exist at a time."""
 
@@ -55,7 +57,7 @@ class StepNetwork(nn.Module):
         self.known: dict[str, Known] = graph.known
         self.keys: dict[str, str] = {}
         self.steps: list[Step] = []
-        self.unrolled = 0
+        self.unrolled = self.repeated = 0
         self._resolve({i.name: e for i, e in zip(graph.inputs, examples, strict=True)})
         self._keep_constants()
         self.forward = with_parameters(self.run, [i.name for i in graph.inputs])
@@ -113,6 +115,7 @@ class StepNetwork(nn.Module):
                 values.update(found)
                 self.steps.append(step)
                 _check_memory(step, values)
+                self._check_repeated(step)
                 _drop(values, done)
                 continue
             for name, value in found.items():
@@ -120,6 +123,15 @@ class StepNetwork(nn.Module):
                 self.known[name] = _kept(step, value, free)
         if blockers:
             raise BlockedError(blockers)
+
+    def _check_repeated(self, step: Step) -> None:
+        """Weights that repetitions read are in the artifact as often as they are read."""
+        self.repeated += sum(self.known[name].size for name in step.inputs if name in self.known)
+        if self.unrolled and self.repeated > MAX_REPEATED_ELEMENTS:
+            raise _TooMany(
+                f"node {step.name}: the repetitions read too many weights, which are stored for each",
+                allowed=f"{MAX_REPEATED_ELEMENTS} numbers",
+            )
 
     def _check_made(self, step: Step, values: Mapping[str, Tensor], lost: Container[str]) -> None:
         read = [n for n in step.inputs if n is not None and n not in lost]
