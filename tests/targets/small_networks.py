@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -137,6 +138,7 @@ class Pressed:
     feeds: list[dict[str, Array]]
 
 
+@cache
 def float_program(network: str) -> Program:
     """A network by name, simplified."""
     source = load_pytorch(f"{__name__}:{network}")

@@ -51,9 +51,9 @@ class _Seen:
     """What an interval is judged on.
 
     Attributes:
-        body: a subset of the values, for rounding.
-        lowest: the least values of all samples, for clipping.
-        highest: their largest.
+        body: a subset of the values, sorted, for rounding.
+        lowest: the least values of all samples, sorted, for clipping.
+        highest: their largest, sorted.
         count: how many values there were.
         power: of the errors that are added up.
     """
@@ -70,7 +70,7 @@ class _Seen:
         if values.size > BODY:
             values = values[:: values.size // BODY]
         lowest, highest = (np.concatenate(t or [values]) for t in (stats.lowest, stats.highest))
-        body, low, high = (v.astype(np.float64) for v in (values, lowest, highest))
+        body, low, high = (np.sort(v.astype(np.float64)) for v in (values, lowest, highest))
         return cls(body, low, high, max(stats.count, 1), power)
 
     def error(self, low: float, high: float) -> float:
@@ -83,15 +83,24 @@ class _Seen:
             return np.inf
         zero = np.rint(-low / step)
         first, last = -zero * step, (STEPS - zero) * step
-        inside = np.clip(self.body, first, last) / step
-        rounded = float(np.mean(np.abs(np.rint(inside) - inside) ** self.power)) * step**self.power
-        below = self._clipped(first - self.lowest, first - self.body)
-        above = self._clipped(self.highest - last, self.body - last)
+        start, end = np.searchsorted(self.body, first), np.searchsorted(self.body, last, "right")
+        inside = self.body[start:end] / step
+        rounded = self._sum(np.rint(inside) - inside) / self.body.size * step**self.power
+        lowest = self.lowest[: np.searchsorted(self.lowest, first)]
+        highest = self.highest[np.searchsorted(self.highest, last, "right") :]
+        below = self._clipped(first - lowest, first - self.body[:start])
+        above = self._clipped(highest - last, self.body[end:] - last)
         return rounded + below + above
 
     def _clipped(self, tail: npt.NDArray[np.float64], body: npt.NDArray[np.float64]) -> float:
-        beyond, estimate = (np.maximum(v, 0) ** self.power for v in (tail, body))
-        return max(float(beyond.sum()) / self.count, float(estimate.mean()))
+        return max(self._sum(tail) / self.count, self._sum(body) / self.body.size)
+
+    def _sum(self, errors: npt.NDArray[np.float64]) -> float:
+        """Of their powers.  Products: numpy's ``**`` takes ten times as long for all but squares."""
+        powers = errors * errors
+        for _ in range(self.power - 2):
+            powers *= np.abs(errors)
+        return float(powers.sum())
 
 
 def _least_error(seen: _Seen, extremes: tuple[float, float], candidates: int = 48) -> tuple[float, float]:
