@@ -181,8 +181,14 @@ def _behind(nodes: Sequence[Any], read: Mapping[str, slice]) -> set[str]:
     found = {name for node in nodes for name in node.input[read.get(node.op_type, slice(0))] if name}
     for node in reversed(nodes):
         if found.intersection(node.output) and node.op_type not in ("Shape", "Size"):
-            found.update(name for name in node.input[: 1 if node.op_type == "CastLike" else None] if name)
+            found.update(_read(node)[: 1 if node.op_type == "CastLike" else None])
     return found
+
+
+def _read(node: Any) -> list[str]:
+    """Names that a node reads, its branches included."""
+    inner = [part for attribute in node.attribute for part in attribute.g.node]
+    return [name for name in (*node.input, *(n for part in inner for n in _read(part))) if name]
 
 
 def _with_constants(model: Any, inputs: list[Any]) -> tuple[Any, list[torch.Tensor]]:
