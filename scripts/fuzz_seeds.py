@@ -230,8 +230,50 @@ def _onnx_model() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+def _onnx_control() -> onnx.ModelProto:
+    """A loop of three repetitions, a scan over its rows, and a choice by their sum."""
+
+    def value(name: str, kind: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, kind, None)
+
+    truth, number = TensorProto.BOOL, TensorProto.INT64
+    repeated = helper.make_graph(
+        [helper.make_node("Identity", ["c"], ["d"]), helper.make_node("Add", ["v", "x"], ["w"])],
+        "repeated",
+        [value("i", number), value("c", truth), value("v")],
+        [value("d", truth), value("w")],
+    )
+    scanned = helper.make_graph(
+        [helper.make_node("Add", ["s", "row"], ["t"]), helper.make_node("Neg", ["t"], ["u"])],
+        "scanned",
+        [value("s"), value("row")],
+        [value("t"), value("u")],
+    )
+    ways = {
+        key: helper.make_graph([helper.make_node(op, ["rows"], [key])], key, [], [value(key)])
+        for key, op in (("then_branch", "Relu"), ("else_branch", "Abs"))
+    }
+    nodes = [
+        helper.make_node("Loop", ["three", "yes", "x"], ["sum"], body=repeated),
+        helper.make_node("Scan", ["start", "sum"], ["last", "rows"], body=scanned, num_scan_inputs=1),
+        helper.make_node("ReduceSum", ["last"], ["total"], keepdims=0),
+        helper.make_node("Greater", ["total", "zero"], ["above"]),
+        helper.make_node("If", ["above"], ["y"], **ways),
+    ]
+    constants = {"three": np.array(3), "yes": np.array(True), "start": np.zeros(2, np.float32)}
+    constants["zero"] = np.array(0, np.float32)
+    graph = helper.make_graph(
+        nodes,
+        "control",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (4, 2))],
+        [value("y")],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
 def _onnx_files(seeds: Seeds, folder: Path) -> None:
-    seeds.files["onnx"] = [_onnx_model().SerializeToString()]
+    seeds.files["onnx"] = [_onnx_model().SerializeToString(), _onnx_control().SerializeToString()]
 
 
 def _external(seeds: Seeds, folder: Path) -> None:

@@ -296,8 +296,28 @@ def test_a_constant_cast_like_a_computed_number_is_constant(tmp_path: Path) -> N
     assert pad.op == "pad" and pad.attrs["value"] == 2
 
 
+SCANS: dict[str, dict[str, Any]] = {
+    "no count": {"num_scan_inputs": None},
+    "a count of text": {"num_scan_inputs": "two"},
+    "too many": {"num_scan_inputs": 9},
+    "none": {"num_scan_inputs": 0},
+    "an axis beyond": {"scan_input_axes": [7]},
+    "two axes": {"scan_input_axes": [0, 1]},
+    "axes of text": {"scan_input_axes": ["a"]},
+    "one axis alone": {"scan_input_axes": 0},
+    "an output axis beyond": {"scan_output_axes": [7]},
+}
+
+
+@pytest.mark.parametrize("kind", SCANS)
+def test_malformed_scans(tmp_path: Path, kind: str) -> None:
+    attributes = {key: value for key, value in {**SCAN, **SCANS[kind]}.items() if value is not None}
+    error = refused(tmp_path, [node("Scan", "start x", "s y", **attributes)])
+    assert isinstance(error, (SourceError, UnsupportedError))
+
+
 @pytest.mark.parametrize(
-    "kind", ["no body", "few outputs", "few inputs", "two counts", "another name", "lengths"]
+    "kind", ["no body", "few outputs", "few inputs", "two counts", "no count", "another name", "lengths"]
 )
 def test_malformed_repetitions(tmp_path: Path, kind: str) -> None:
     nodes = [node("Loop", "three yes x", "y", body=GROWING)]
@@ -309,6 +329,8 @@ def test_malformed_repetitions(tmp_path: Path, kind: str) -> None:
         del nodes[0].attribute[0].g.input[2]
     elif kind == "two counts":
         nodes[0].input[0] = "axes"
+    elif kind == "no count":
+        nodes[0].input[0] = "nan"
     elif kind == "another name":
         nodes[0].attribute[0].g.node[1].input[0] = "nothing"
     else:
@@ -318,7 +340,8 @@ def test_malformed_repetitions(tmp_path: Path, kind: str) -> None:
             [value("s_out"), value("made")],
         )
         nodes = [node("Scan", "start x five", "s y", body=body, num_scan_inputs=2)]
-    error = refused(tmp_path, nodes, axes=np.array([1, 2]), five=np.zeros((5, 3), np.float32))
+    constants = {"axes": np.array([1, 2]), "five": np.zeros((5, 3), np.float32), "nan": np.float32(np.nan)}
+    error = refused(tmp_path, nodes, **constants)
     assert isinstance(error, (SourceError, UnsupportedError))
 
 

@@ -123,7 +123,8 @@ def _with_counts(step: Step, version: int) -> Step:
         return step
     if step.op == "Loop":
         padded = (*step.inputs, *[None] * (2 - len(step.inputs)))
-        return replace(step, inputs=padded, attributes={**step.attributes, "carried": len(padded) - 2})
+        counts = {"carried": len(padded) - 2, "turn": 0}
+        return replace(step, inputs=padded, attributes={**step.attributes, **counts})
     counts = {"own_inputs": len(step.inputs), BATCHED: version < SCANS_WITHOUT_BATCH}
     return replace(step, attributes={**step.attributes, **counts})
 

@@ -97,7 +97,7 @@ def _if(step: Step, around: Around) -> Expansion:
 
 def _turn(step: Step, around: Around) -> Expansion:
     """One repetition of a Loop, and the Loop again; or its results, when it is over."""
-    carried, turn = int(step.attributes["carried"]), int(step.attributes.get("turn", 0))
+    carried, turn = int(step.attributes["carried"]), int(step.attributes["turn"])
     limit = around.one(step, step.inputs[0], "the number of repetitions")
     goes_on = around.one(step, step.inputs[1], "the condition")
     values = step.inputs[2 : 2 + carried]

@@ -33,6 +33,10 @@ MAX_LIVE_ELEMENTS = 1 << 30
 """Of all activations that exist at a time."""
 
 
+FAILURES = (RuntimeError, ValueError, IndexError, KeyError, TypeError, AssertionError, ArithmeticError)
+"""What a malformed step may raise."""
+
+
 class _TooMany(UnsupportedError):
     """Of which no more are looked at."""
 
@@ -89,6 +93,8 @@ class StepNetwork(nn.Module):
                     waiting += self._queued(step, done, control.expanded(step, around))[::-1]
                 except _TooMany:
                     raise
+                except FAILURES as error:
+                    raise _failed(step, error) from error
                 except UnsupportedError as error:
                     missing = unsupported(step, error)
                     blockers += [] if missing in blockers else [missing]
@@ -179,9 +185,8 @@ class StepNetwork(nn.Module):
                 found: Result = self.operators[step.op](call)
         except PocketpressError:
             raise
-        except (RuntimeError, ValueError, IndexError, TypeError, AssertionError, ArithmeticError) as error:
-            line = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise SourceError(f"node {step.name}: {step.op} fails", got=line) from error
+        except FAILURES as error:
+            raise _failed(step, error) from error
         listed = [found] if isinstance(found, Tensor) else list(found)
         return {name: value for name, value in zip(step.outputs, listed, strict=False) if name}
 
@@ -208,6 +213,11 @@ class StepNetwork(nn.Module):
             else:
                 self.register_buffer(key, value)
             self.keys[name] = key
+
+
+def _failed(step: Step, error: Exception) -> SourceError:
+    line = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return SourceError(f"node {step.name}: {step.op} fails", got=line)
 
 
 def last_reads(steps: Sequence[Step], outputs: Sequence[str]) -> list[list[str]]:
