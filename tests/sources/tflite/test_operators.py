@@ -264,9 +264,19 @@ def test_the_numbers_of_litert_as_a_program(tmp_path: Path) -> None:
 
 
 def test_what_programs_lack_is_named_by_its_node(tmp_path: Path) -> None:
-    path = saved(tmp_path, [Op("POW", ["x", "x"], ["power"])], {"x": (1, 2)}, {"power": (1, 2)})
-    with pytest.raises(UnsupportedError, match=r"node power \(POW\): power with a tensor exponent"):
+    ops = [Op("REDUCE_PROD", ["x", "axis"], ["product"])]
+    path = saved(tmp_path, ops, {"x": (1, 99)}, {"product": (1,)}, {"axis": np.asarray([1], np.int32)})
+    with pytest.raises(UnsupportedError, match=r"node product \(REDUCE_PROD\): operator aten::prod is not"):
         load_source(str(path))
+
+
+def test_a_power_of_two_tensors_is_litert_s(tmp_path: Path) -> None:
+    path = saved(tmp_path, [Op("POW", ["x", "y"], ["z"])], {"x": (2, 3), "y": (2, 3)}, {"z": (2, 3)})
+    program = load_source(str(path)).program
+    x, y = np.asarray([[2, -2, -2], [4, 0, 0.25]]), np.asarray([[10, 3, 2], [-0.5, 0, -2]])
+    feeds = {name: value.astype(np.float32) for name, value in zip(program.inputs, (x, y), strict=True)}
+    (found,) = interpret(program, feeds).values()
+    np.testing.assert_array_equal(found, [[1024, -8, 4], [0.5, 1, 16]])
 
 
 def test_an_activation_that_litert_ignores_is_refused(tmp_path: Path) -> None:
