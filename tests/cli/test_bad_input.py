@@ -336,7 +336,10 @@ def test_out_is_a_file(pocketpress: Press, trained: Path) -> None:
     assert (trained / "occupied").read_text() == "mine"
 
 
-@pytest.mark.parametrize("target", ["litert", "executorch", "onnxruntime", "coreml"])
+@pytest.mark.parametrize(
+    "target",
+    ["litert", "onnxruntime", *(pytest.param(n, marks=pytest.mark.slow) for n in ("executorch", "coreml"))],
+)
 def test_no_room_on_disk(
     pocketpress: Press, trained: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:

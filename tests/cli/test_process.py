@@ -92,7 +92,7 @@ def samples():
 """
 
 
-@pytest.mark.parametrize("existing", [False, True])
+@pytest.mark.parametrize("existing", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_an_interrupted_press_leaves_nothing_half_written(trained: Path, existing: bool) -> None:
     """SIGINT while it calibrates: exit 130, one line, and the folder as it was."""
     out, mark = trained / "interrupted", trained / "calibrating"

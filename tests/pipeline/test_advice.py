@@ -70,7 +70,7 @@ def _place(reason: str) -> str:
 
 
 NAMES = ("images", "arithmetic", "attention", "words", "detector", "sequences", "wide", "cell", "masked")
-LONG = ("images", "detector")
+LONG = ("images", "detector", "sequences", "wide", "cell", "masked")
 CASES = [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in NAMES]
 
 

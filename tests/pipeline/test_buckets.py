@@ -61,6 +61,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_every_length_gives_what_the_network_gives(pocketpress: Press, folder: Path) -> None:
     options = [f"{folder}/tags.py:tagger", "--bucket", "16,8,24", "--data", f"{folder}/tags.npz"]
     options += ["--target", "litert,executorch,onnxruntime", "--precision", "fp32", "--no-measure"]

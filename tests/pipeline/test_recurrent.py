@@ -81,7 +81,12 @@ PRECISIONS = {
 """Least SQNR of the outputs against the float network, in dB."""
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+QUICK = ("fp32", "w8a8-fast", "w4")
+
+
+@pytest.mark.parametrize(
+    "precision", [p if p in QUICK else pytest.param(p, marks=pytest.mark.slow) for p in PRECISIONS]
+)
 def test_every_precision(pocketpress: Press, folder: Path, tmp_path: Path, precision: str) -> None:
     record = pressed(pocketpress, folder, "narrow", "narrow", precision, tmp_path / "out")
     (target,) = record["targets"]
@@ -97,7 +102,7 @@ def test_every_precision(pocketpress: Press, folder: Path, tmp_path: Path, preci
         assert target["stored_only"] and any("below 256 units" in note for note in target["notes"])
 
 
-@pytest.mark.parametrize("name", ["wide", "unbounded"])
+@pytest.mark.parametrize("name", ["wide", pytest.param("unbounded", marks=pytest.mark.slow)])
 def test_wide_layers_compute_their_products_in_integers(
     pocketpress: Press, folder: Path, tmp_path: Path, name: str
 ) -> None:

@@ -114,6 +114,7 @@ def test_resume_goes_on_where_the_same_command_stopped(pocketpress: Press, proje
     assert done.code == 2 and "the checkpoint is of another command, network or data" in done.line
 
 
+@pytest.mark.slow
 def test_interrupted_in_the_second_epoch_and_resumed(
     pocketpress: Press, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +143,7 @@ def test_interrupted_in_the_second_epoch_and_resumed(
     assert [t["sha256"] for t in resumed["targets"]] == [t["sha256"] for t in whole["targets"]]
 
 
+@pytest.mark.slow
 def test_training_on_the_grid_resumes_too(
     pocketpress: Press, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +159,7 @@ def test_training_on_the_grid_resumes_too(
     assert done.code == 2 and "the checkpoint is of another command, network or data" in done.line
 
 
+@pytest.mark.slow
 def test_masks_save_bytes_after_compression_and_claim_no_speed(pocketpress: Press, project: Path) -> None:
     data = pressed(pocketpress, "--out", project / "masked", "--mask", "50%", *TUNE, "--no-measure")
     first, masked, tuned, last = data["steps"]
@@ -199,6 +202,7 @@ def test_low_rank_is_left_out_where_it_saves_nothing(pocketpress: Press, project
     assert any(s["name"].startswith("low-rank ") and "saves nothing" in s["reason"] for s in data["skipped"])
 
 
+@pytest.mark.slow
 def test_several_outputs_keep_their_names(pocketpress: Press, project: Path) -> None:
     done = pocketpress(
         "press", "net.py:two_heads", "--weights", "w.safetensors", "--data", "calib.npz",

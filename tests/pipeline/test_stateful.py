@@ -151,6 +151,7 @@ def text(count: int, seed: int) -> dict[str, np.ndarray]:
     return {"token": pieces, "position": np.broadcast_to(np.arange(CONTEXT), pieces.shape).copy()}
 
 
+@pytest.mark.slow
 def test_a_decoder_with_a_cache_writes_what_it_writes_at_once(pocketpress: Press, tmp_path: Path) -> None:
     """Over the whole context, in every runtime, against torch's causal attention over the whole text."""
     np.savez(tmp_path / "text.npz", **text(2, 0))

@@ -158,6 +158,7 @@ def test_images_are_real_pixels_prepared_as_declared(folder: Path) -> None:
     assert "guessed" not in reader(job).trust and "guessed" in reader(opened()).trust
 
 
+@pytest.mark.slow
 def test_raw_pixels_end_to_end(pocketpress: Press, folder: Path) -> None:
     done = pocketpress(
         *NONE, "--eval", "pixels.npz", "--preprocess", "mean=0.5,std=0.25", "--input-uint8",

@@ -76,6 +76,7 @@ def test_every_target_must_keep_the_limit(store: Store) -> None:
     assert reasons["mobilenet_v2"] == "--max-latency: 12 ms in onnxruntime"
 
 
+@pytest.mark.slow
 def test_a_target_without_the_precision_is_left_out_and_named(store: Store) -> None:
     row = Timing(network="resnet8", target="litert", precision="w8a16", size_bytes=9, median_s=1e-3)
     store.add([row])
