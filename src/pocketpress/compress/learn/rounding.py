@@ -27,6 +27,7 @@ from pocketpress.compress.learn.blocks import Block, split
 from pocketpress.compress.learn.scores import scored
 from pocketpress.compress.learn.simulate import Simulation, Values
 from pocketpress.compress.quantize.plan import QuantizationPlan
+from pocketpress.compress.quantize.tied import tied_weights
 from pocketpress.compress.quantize.weights import LIMITS
 from pocketpress.core.program import Node, Program
 from pocketpress.core.program.ir import Array
@@ -134,12 +135,18 @@ def learn_rounding(
     blocks = split(program, frozenset(plan.weights))
     real, grid = Simulation(program, None), Simulation(program, plan)
     stream = _enter(program, grid, feeds)
+    tied = {
+        name: first
+        for name, first in tied_weights(program, plan.weights).items()
+        if plan.weights[name] == plan.weights[first]
+        and plan.weight_bits.get(name) == plan.weight_bits.get(first)
+    }
     rounded: dict[str, npt.NDArray[np.int8]] = {}
     biases: dict[str, npt.NDArray[np.float32]] = {}
     generator = torch.Generator().manual_seed(options.seed)
     for index, block in enumerate(blocks):
         target = _forward(real, block, {n: stream.real[n] for n in block.inputs}, {})
-        learner = _Learner(grid, block, options, generator)
+        learner = _Learner(grid, block, options, generator, tied, rounded)
         learner.learn(stream, target)
         result = learner.decided()
         source = {n: stream.grid[n] for n in block.inputs}
@@ -199,21 +206,39 @@ class _Learner:
     """One block."""
 
     def __init__(
-        self, grid: Simulation, block: Block, options: RoundingOptions, generator: torch.Generator
+        self,
+        grid: Simulation,
+        block: Block,
+        options: RoundingOptions,
+        generator: torch.Generator,
+        tied: Mapping[str, str],
+        rounded: Mapping[str, npt.NDArray[np.int8]],
     ) -> None:
+        """Prepare a block; of tied weights, name to first name, the integers learned first count for all."""
         self.grid, self.block, self.options, self.generator = grid, block, options, generator
         assert grid.plan is not None
         self.plan = grid.plan
         self.products = [n for n in block.nodes if n.name in self.plan.weights]
-        self.weights = {node.name: self._soft(node) for node in self.products}
+        done = {tied.get(name, name): integers for name, integers in rounded.items()}
+        self.given: dict[str, Tensor] = {}
+        self.weights: dict[str, SoftWeight] = {}
+        for node in self.products:
+            first = tied.get(node.name, node.name)
+            if first in done:
+                self.given[node.name] = torch.from_numpy(done[first])
+            else:
+                self.weights[node.name] = self.weights.get(first) or self._soft(node)
+        self.soft = list(dict.fromkeys(self.weights.values()))
         self.biases = {node.name: self._bias(node) for node in self.products if len(node.inputs) > 2}
         self.start = {name: bias.detach().clone() for name, bias in self.biases.items()}
 
     def _soft(self, node: Node) -> SoftWeight:
-        quant = self.plan.weights[node.name]
         weight = self.grid.constants[node.inputs[1]]
-        scale = torch.from_numpy(quant.spread(tuple(weight.shape)))
-        return SoftWeight(weight, scale, LIMITS[self.plan.weight_bits.get(node.name, 8)])
+        return SoftWeight(weight, self._scale(node), LIMITS[self.plan.weight_bits.get(node.name, 8)])
+
+    def _scale(self, node: Node) -> Tensor:
+        shape = tuple(self.grid.constants[node.inputs[1]].shape)
+        return torch.from_numpy(self.plan.weights[node.name].spread(shape))
 
     def _bias(self, node: Node) -> Tensor:
         return self.grid.constants[node.inputs[2]].clone().requires_grad_(True)
@@ -230,13 +255,13 @@ class _Learner:
             steps = min(steps, -(-options.places // (batch * places)))
         real = {name: value for name, value in target.items() if value.is_floating_point()}
         sizes = {name: float(value.pow(2).mean()) + 1e-12 for name, value in real.items()}
-        groups = [{"params": [w.variable for w in self.weights.values()], "lr": options.rate}]
+        groups = [{"params": [w.variable for w in self.soft], "lr": options.rate}]
         groups += [
             {"params": [bias], "lr": options.bias_rate * max(float(bias.detach().abs().max()), 1e-3)}
             for bias in self.biases.values()
         ]
         optimiser = torch.optim.Adam(groups)
-        elements = sum(w.variable.numel() for w in self.weights.values())
+        elements = sum(w.variable.numel() for w in self.soft)
         for step in range(steps):
             chosen = torch.randint(count, (batch,), generator=self.generator)
             feeds = {name: self._mixed(stream, name, chosen) for name in self.block.inputs}
@@ -248,9 +273,9 @@ class _Learner:
                 [(got[name] - real[name][chosen]).pow(2).mean() / sizes[name] for name in seen]
             ).sum()
             progress = (step / steps - options.warm_up) / (1 - options.warm_up)
-            if progress > 0:
+            if progress > 0 and self.soft:
                 beta = 2 + 18 * 0.5 * (1 + math.cos(progress * math.pi))
-                pull = sum(w.indecision(beta) for w in self.weights.values()) / elements
+                pull = sum(w.indecision(beta) for w in self.soft) / elements
                 loss = loss + options.pull * float(loss.detach()) * pull
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -264,8 +289,11 @@ class _Learner:
         return torch.where(dropped, real, grid)
 
     def _soft_constants(self) -> dict[str, Tensor]:
-        found = {node.inputs[1]: self.weights[node.name].soft() for node in self.products}
+        found: dict[str, Tensor] = {}
         for node in self.products:
+            given = self.given.get(node.name)
+            soft = self.weights[node.name].soft() if given is None else given * self._scale(node)
+            found[node.inputs[1]] = soft
             if node.name in self.biases:
                 found[node.inputs[2]] = self.biases[node.name]
         return found
@@ -275,10 +303,10 @@ class _Learner:
         """Round for good."""
         rounded, biases, constants = {}, {}, {}
         for node in self.products:
-            soft = self.weights[node.name]
-            integers = soft.integers()
+            given = self.given.get(node.name)
+            integers = self.weights[node.name].integers() if given is None else given
             rounded[node.name] = integers.to(torch.int8).numpy()
-            constants[node.inputs[1]] = integers * soft.scale
+            constants[node.inputs[1]] = integers * self._scale(node)
             if node.name in self.biases:
                 value = self.biases[node.name].detach()
                 biases[node.name] = value.numpy().copy()

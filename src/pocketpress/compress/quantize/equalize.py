@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from pocketpress.compress.quantize.channels import ChannelGroup, channel_groups
 from pocketpress.compress.quantize.observe import TensorStats
+from pocketpress.compress.quantize.tied import tied_weights
 from pocketpress.core.program import Node, Program
 from pocketpress.core.program.ir import Array
 
@@ -50,7 +51,7 @@ def plan_equalization(
         exponent: ``a``, 0 to 1.
     """
     found = []
-    for group in channel_groups(program):
+    for group in _free_groups(program):
         peak = _peaks(group, stats)
         if peak is None:
             continue
@@ -62,7 +63,7 @@ def plan_cross_layer(program: Program) -> EqualizationPlan:
     """The weights-only form, eq. (11); groups with a ceiling are left alone."""
     nodes = {node.name: node for node in program.nodes}
     found = []
-    for group in channel_groups(program):
+    for group in _free_groups(program):
         if group.ceiling is not None:
             continue
         first = np.max([_out_range(program, nodes[n]) for n in group.writers], axis=0)
@@ -71,6 +72,13 @@ def plan_cross_layer(program: Program) -> EqualizationPlan:
         scale = np.where(usable, np.sqrt(first * second) / np.where(usable, second, 1), 1.0)
         found.append((group, scale))
     return EqualizationPlan(tuple(found))
+
+
+def _free_groups(program: Program) -> list[ChannelGroup]:
+    """All but those that would give equal weights scales of their own: they are stored once."""
+    groups = channel_groups(program)
+    tied = tied_weights(program, {name for group in groups for name in (*group.writers, *group.readers)})
+    return [group for group in groups if not tied.keys() & {*group.writers, *group.readers}]
 
 
 def _peaks(group: ChannelGroup, stats: Mapping[str, TensorStats]) -> Real | None:

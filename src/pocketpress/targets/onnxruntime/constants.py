@@ -33,10 +33,20 @@ def real_value(w: GraphWriter, name: str) -> str:
 
 
 def integer_weight(w: GraphWriter, stem: str, weight: Array, dtype: str) -> str:
-    """The ONNX name of int8 weights; ``dtype`` "int4" stores them two to a byte."""
-    if dtype != "int4":
+    """The ONNX name of int8 weights; ``dtype`` "int4" stores them two to a byte.
+
+    Weights of several layers are stored once, and each layer reads all of them through a Slice that is folded
+    when the file is loaded: ONNX Runtime's int8-to-uint8 weight rewrite (x86 without VNNI) fails when it
+    meets the same tensor twice.  The slices end differently far behind the last row, so that none is merged
+    with another as a common subexpression.
+    """
+    if dtype == "int4":
+        return _int4(w, stem, weight)
+    if not w.is_repeated(weight):
         return w.initializer(stem, weight)
-    return _int4(w, stem, weight)
+    stored = w.shared(f"{stem}_stored", weight)
+    start, end = w.int64([0]), w.int64([len(weight) + w.number_of_use(stored)])
+    return w.emit("Slice", [stored, start, end], name=stem)
 
 
 def pack(values: Array, bits: int) -> bytes:
@@ -63,7 +73,7 @@ def _scaled(w: GraphWriter, name: str) -> str:
     quant = w.quant(name)
     if quant.zero_point != 0:
         raise InternalError("ONNX Runtime: weight with a zero point", got=name)
-    stored = _int4(w, name, value) if type_.dtype == "int4" else w.initializer(f"{name}_stored", value)
+    stored = _int4(w, name, value) if type_.dtype == "int4" else w.shared(f"{name}_stored", value)
     grid = w.emit("Cast", [stored], name=name, to=onnx.TensorProto.FLOAT)
     return w.emit("Mul", [grid, _scales(w, name, quant, type_.shape)], name=name)
 

@@ -6,6 +6,8 @@ uint8 x int8 kernels, about twice as fast on x86 as the int8 x int8 ones.  Zero 
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,6 +44,8 @@ class GraphWriter:
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._aliases: dict[str, str] = {}
         self._made: dict[str, str] = {}
+        self._uses = Counter[str]()
+        self._repeated: frozenset[bytes] | None = None
         self._readers = program.consumers()
         for name in (*program.inputs, *program.outputs):
             if program.type(name).dtype == "int8":
@@ -73,7 +77,7 @@ class GraphWriter:
             half = self.initializer(f"{name}_f16", array)
             self._aliases[name] = self.emit("Cast", [half], name=name, to=onnx.TensorProto.FLOAT)
         else:
-            self._aliases[name] = self.initializer(f"{name}_value", array)
+            self._aliases[name] = self.shared(f"{name}_value", array)
         return self._aliases[name]
 
     def set_value(self, name: str, onnx_name: str) -> None:
@@ -101,12 +105,25 @@ class GraphWriter:
         return self._made[key]
 
     def shared(self, stem: str, array: Array | np.generic) -> str:
-        """Store a small array once, however often it is used."""
+        """Store an array once, however often it is used."""
         value = np.asarray(array)
-        key = (str(value.dtype), value.shape, value.tobytes())
+        key = (str(value.dtype), value.shape, _digest(value))
         if key not in self._shared:
             self._shared[key] = self.initializer(stem, value)
         return self._shared[key]
+
+    def is_repeated(self, array: Array) -> bool:
+        """Whether several int8 constants of the program hold these values."""
+        if self._repeated is None:
+            stored = (value for value in self.program.constants.values() if value.dtype == np.int8)
+            counts = Counter(_digest(value) for value in stored)
+            self._repeated = frozenset(key for key, count in counts.items() if count > 1)
+        return array.dtype == np.int8 and _digest(array) in self._repeated
+
+    def number_of_use(self, name: str) -> int:
+        """How often this was asked of ``name`` before."""
+        self._uses[name] += 1
+        return self._uses[name] - 1
 
     # -- quantisation ----------------------------------------------------------------------------------
 
@@ -207,3 +224,7 @@ class GraphWriter:
     def needs_opset(self, version: int) -> None:
         """Raise the file's standard operator set to at least ``version``."""
         self.opset = max(self.opset, version)
+
+
+def _digest(array: Array | np.generic) -> bytes:
+    return hashlib.sha256(array.tobytes()).digest()
