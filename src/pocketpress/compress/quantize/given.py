@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,9 +74,18 @@ class _Given:
     def _results(self) -> set[str]:
         """Nodes that make what a node of the file makes, but for its order: their readers only move it."""
         readers = self.program.consumers()
+
+        def behind(name: str) -> Iterator[Node]:
+            """Who reads a tensor, in whatever order of axes: a change of order that we made is nobody's."""
+            for reader in readers.get(name, []):
+                if reader.source or OPS[reader.op].integer != "move":
+                    yield reader
+                else:
+                    yield from behind(reader.outputs[0])
+
         found: set[str] = set()
         for node in reversed(self.program.nodes):
-            own = [r for r in readers.get(node.outputs[0], []) if r.source == node.source]
+            own = [r for r in behind(node.outputs[0]) if r.source == node.source]
             if all(OPS[r.op].integer == "move" and r.name in found for r in own):
                 found.add(node.name)
         return found
