@@ -76,13 +76,13 @@ class QuantizationPlan:
 
 
 def int8_tensors(program: Program, placement: Placement) -> list[str]:
-    """Tensors that will exist in int8: around integer nodes, and softmax outputs (fixed by the contract)."""
+    """Tensors that will exist in int8: around integer nodes, and returned ones that the contract scales."""
     names: dict[str, None] = {}
     for node in program.nodes:
         if node.name in placement.integer:
             names.update(dict.fromkeys(activation_inputs(program, node)))
             names.update(dict.fromkeys(node.outputs))
-        elif node.op in FIXED_OUTPUTS:
+        elif node.op in FIXED_OUTPUTS and node.outputs[0] in program.outputs:
             names.update(dict.fromkeys(node.outputs))
     return list(names)
 
