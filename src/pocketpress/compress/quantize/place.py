@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pocketpress.compress.quantize.relative import relative_nodes
 from pocketpress.compress.quantize.states import REASON, updating_nodes
 from pocketpress.core.program import OPS, Node, Program
 from pocketpress.core.target import Skipped
@@ -48,7 +49,8 @@ def place(program: Program, integer_ops: frozenset[str]) -> Placement:
     integer: set[str] = set()
     skipped: list[Skipped] = []
     held = set(program.inputs)
-    masking = {**_masking(program), **_whole_numbers(program), **_hiding(program)}
+    masking = relative_nodes(program)
+    masking |= {**_masking(program), **_whole_numbers(program), **_hiding(program)}
     masking |= dict.fromkeys(updating_nodes(program), REASON)
     for node in program.nodes:
         reason = masking.get(node.name) or _why_float(program, node, integer_ops, held)
