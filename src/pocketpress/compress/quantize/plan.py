@@ -14,6 +14,7 @@ from pocketpress.compress.quantize.head import find_heads, without_heads
 from pocketpress.compress.quantize.observe import TensorStats
 from pocketpress.compress.quantize.place import BINARY, PRODUCTS, Placement, without
 from pocketpress.compress.quantize.ranges import estimator, min_max
+from pocketpress.compress.quantize.saturate import saturated
 from pocketpress.compress.quantize.scales import FIXED_OUTPUTS, ScalePlanner
 from pocketpress.compress.quantize.states import undecided
 from pocketpress.compress.quantize.weights import LIMITS, channel_scales
@@ -120,7 +121,7 @@ def make_plan(
     planner = ScalePlanner(
         program,
         placement.integer,
-        known,
+        known if options.activation_bits == 16 else saturated(program, known, placement.integer),
         estimator(options.estimator) if options.activation_bits == 8 else min_max,
         fixed or {},
         options.tied,
