@@ -109,9 +109,17 @@ class _Given:
         for name in activation_inputs(self.program, node):
             if name in self.program.constants:
                 self._constant(node, name)
-            if name not in self.grids:
+            if name not in self.grids and not self._is_quantized_by(node, name):
                 return "the file has no scale of what it reads"
         return None
+
+    def _is_quantized_by(self, node: Node, name: str) -> bool:
+        """A product of a tensor that the file keeps real, and quantises for the product: by its scale."""
+        operands = self.given.operands.get(node.source, ())
+        if node.op not in PRODUCTS or name != node.inputs[0] or not operands or operands[0] is None:
+            return False
+        self.grids[name] = operands[0]
+        return True
 
     def _weight(self, node: Node) -> Quantization | None:
         """The file's scales, if they give its integers back."""

@@ -39,17 +39,18 @@ class Placement:
     loose_edges: frozenset[tuple[str, int]] = frozenset()
 
 
-def place(program: Program, integer_ops: frozenset[str]) -> Placement:
+def place(program: Program, integer_ops: frozenset[str], *, relative: bool = True) -> Placement:
     """Decide node by node, in order.
 
     Args:
         program: float, simplified.
         integer_ops: operators that every chosen runtime computes in integers as the reference does.
+        relative: whether what needs its small numbers stays in float (`relative_nodes`).
     """
     integer: set[str] = set()
     skipped: list[Skipped] = []
     held = set(program.inputs)
-    masking = relative_nodes(program)
+    masking = relative_nodes(program) if relative else {}
     masking |= {**_masking(program), **_whole_numbers(program), **_hiding(program)}
     masking |= dict.fromkeys(updating_nodes(program), REASON)
     for node in program.nodes:
