@@ -90,3 +90,10 @@ def test_what_the_file_quantises_for_a_product_alone_is_quantised_so() -> None:
     largest = 0.25 * (127 + 1)
     wanted = np.clip(np.rint((2 * largest - 1.5 * 1.25) / 0.5) + 3, -128, 127)
     np.testing.assert_array_equal(found, [[0.5 * (wanted - 3)]])
+
+
+def test_a_file_none_of_whose_layers_computes_in_integers() -> None:
+    net = program()
+    with pytest.raises(UnsupportedError, match="no layer of the file computes in integers here") as caught:
+        given_plan(net, place(net, EXACT - {"linear"}), given())
+    assert "got linear: a chosen runtime has no integer kernel" in str(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from pocketpress.compress.quantize.weights import LIMIT, channel_scales, quantiz
 from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.given import GivenScales
 from pocketpress.core.program import OPS, Node, Program, Quantization
+from pocketpress.core.program.recurrent import RECURRENT
 from pocketpress.core.target import Skipped
 
 ANEW = (
@@ -63,13 +65,27 @@ class _Given:
             if node.name in placement.integer:
                 self._check(node)
         if not self.weights:
+            self._refuse()
+        skipped = placement.left_in_float + tuple(Skipped(name, ANEW) for name in self.anew)
+        return QuantizationPlan(placement.integer, self.grids, self.weights, self.edges, skipped)
+
+    def _refuse(self) -> NoReturn:
+        products = [node for node in self.program.nodes if node.op in (*PRODUCTS, *RECURRENT)]
+        if any(node.name in self.placement.integer for node in products):
             raise UnsupportedError(
                 "none of the file's weights can be kept",
                 allowed="int8 weights without zero points, as converters write them since 2019",
                 next_step=NEXT_STEP,
             )
-        skipped = placement.left_in_float + tuple(Skipped(name, ANEW) for name in self.anew)
-        return QuantizationPlan(placement.integer, self.grids, self.weights, self.edges, skipped)
+        reasons = {skipped.name: skipped.reason for skipped in self.placement.left_in_float}
+        why = [reasons.get(f"{node.op} {node.name}") for node in products]
+        raise UnsupportedError(
+            "no layer of the file computes in integers here, so there are no scales to keep",
+            got=next(
+                (f"{node.op}: {reason}" for node, reason in zip(products, why, strict=True) if reason), None
+            ),
+            next_step=NEXT_STEP,
+        )
 
     def _results(self) -> set[str]:
         """Nodes that make what a node of the file makes, but for its order: their readers only move it."""
