@@ -70,3 +70,30 @@ def test_another_scale_than_the_input_has_is_refused() -> None:
     float_ = program()
     with pytest.raises(UnsupportedError, match=r"node l: it reads another scale than .* got 0\.5"):
         given_plan(float_, place(float_, EXACT), given(operands={"node l": (NARROW, None, None)}))
+
+
+def test_what_the_file_quantises_for_a_product_alone_is_quantised_so() -> None:
+    """A real tensor that is rounded, and cut off, before a layer; others read it as it is."""
+    b = ProgramBuilder()
+    x = b.input("x", TensorType((1, 2)))
+    real = b.node("abs", [x], TensorType((1, 2)), name="a", source="node a")
+    weight, bias = (
+        b.constant("w", np.array([[2.0, -1.5]], np.float32)),
+        b.constant("b", np.zeros(1, np.float32)),
+    )
+    y = b.node("linear", [real, weight, bias], TensorType((1, 1)), name="l", source="node l", clamp=None)
+    net = b.build([y])
+    scales = GivenScales((None,), {"node l": GRID}, {"node l": (NARROW, None, None)}, {"node l": (0.5,)})
+    plan = given_plan(net, place(net, EXACT), scales)
+    assert plan.activations["a"] == NARROW and plan.integer_nodes == {"l"}
+    found = interpret(apply_plan(net, plan), {"x": np.array([[-100.0, 1.3]], np.float32)})[y]
+    largest = 0.25 * (127 + 1)
+    wanted = np.clip(np.rint((2 * largest - 1.5 * 1.25) / 0.5) + 3, -128, 127)
+    np.testing.assert_array_equal(found, [[0.5 * (wanted - 3)]])
+
+
+def test_a_file_none_of_whose_layers_computes_in_integers() -> None:
+    net = program()
+    with pytest.raises(UnsupportedError, match="no layer of the file computes in integers here") as caught:
+        given_plan(net, place(net, EXACT - {"linear"}), given())
+    assert "got linear: a chosen runtime has no integer kernel" in str(caught.value)

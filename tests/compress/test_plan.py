@@ -53,3 +53,11 @@ def test_a_huge_bias_raises_its_weight_scale_so_that_int32_holds_it() -> None:
     assert abs(int(bias[0])) <= 2**25
     step = float(plan.activations["x"].step) * plan.weights["y"].scale[0]
     assert bias[0] * step == pytest.approx(1e4, rel=1e-3)
+
+
+def test_a_softmax_that_only_float_operators_read_has_no_scale() -> None:
+    for reader, held in (("exp", False), ("sigmoid", True)):
+        net = Net()
+        x = net.op("softmax", net.linear(net.input(1, 6), 4), name="s", axis=1)
+        plan = plan_of(net.build(net.linear(net.op(reader, x), 2)))
+        assert ("s" in plan.activations) is held

@@ -96,3 +96,24 @@ def test_the_time_limit_leaves_the_least_samples() -> None:
     )
     assert found.samples == 4
     assert found.kept_float == {}
+
+
+def test_as_few_samples_as_asked_when_time_is_up() -> None:
+    found = measure_sensitivity(
+        two_layers(), {8: by_hand()}, FEEDS * 9, interpret_node, least=2, expired=lambda: True
+    )
+    assert found.samples == 2
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_a_wreck_has_a_number() -> None:
+    """y is rounded to 0, whose logarithm is not finite."""
+    net = Net()
+    y = net.op("linear", net.input(1, 2), net.constant([[0.1, 0.1]], "w1"), name="y")
+    program = net.build(net.op("log", y, name="z"))
+    grid = Quantization.per_tensor(1.0)
+    plan = QuantizationPlan(
+        frozenset({"y"}), {"x": grid, "y": grid}, {"y": Quantization.per_channel([0.1], 0)}, {}, ()
+    )
+    found = measure_sensitivity(program, {8: plan}, FEEDS, interpret_node)
+    assert found.activations["y"] > 1e30 and np.isfinite(found.total)

@@ -212,6 +212,19 @@ def test_several_outputs_are_compared_with_the_float_networks() -> None:
     assert resolve_metric("sqnr@boxes").aggregate(outputs, floats) == 0
 
 
+@pytest.mark.parametrize(
+    "output", ["Identity:0", "/head/Sigmoid_output_0", "StatefulPartitionedCall:2", "a@b"]
+)
+def test_names_of_outputs_are_those_of_files(output: str, tmp_path: Path) -> None:
+    outputs = {output: SCORES, "boxes": np.zeros((4, 4))}
+    assert resolve_metric(f"top1@{output}").aggregate(outputs, LABELS) == 0.5
+    folder = tmp_path / "me@work"
+    folder.mkdir()
+    spec = user_metric(folder, "def f(o, t):\n    return 7")
+    assert resolve_metric(f"{spec}@{output}").aggregate(outputs, LABELS) == 7
+    assert resolve_metric(spec).aggregate({"boxes": SCORES}, LABELS) == 7
+
+
 def user_metric(tmp_path: Path, body: str) -> str:
     path = tmp_path / "mine.py"
     path.write_text("import numpy as np\n" + textwrap.dedent(body))

@@ -9,7 +9,7 @@ import pytest
 from tests.data.builders import npz, signature
 
 from pocketpress.core.errors import DataError
-from pocketpress.core.signature import Signature
+from pocketpress.core.signature import Signature, TensorSpec
 from pocketpress.data import load_dataset, parse_preprocessing
 
 NETWORK = signature((1, 3, 4, 4))
@@ -60,6 +60,16 @@ def test_several_inputs_by_name(tmp_path: Path, prefix: str) -> None:
         "x0": ((1, 3, 4, 4), "float32"),
         "x1": ((1, 7), "float32"),
     }
+
+
+def test_an_input_may_be_called_y(tmp_path: Path) -> None:
+    specs = (TensorSpec("x", (1, 2), "float32"), TensorSpec("y", (1, 3), "float32"))
+    network = Signature(specs, ())
+    x, y = np.ones((9, 2), np.float32), np.full((9, 3), 2.0, np.float32)
+    data = load_dataset(str(npz(tmp_path / "a.npz", x=x, y=y)), network)
+    sample = next(data.samples())
+    assert not data.labelled and sample.target is None and sample.inputs["y"].tolist() == [[2.0, 2.0, 2.0]]
+    assert load_dataset(str(npz(tmp_path / "b.npz", x=x, x_y=y, y=Y)), network).labelled
 
 
 def test_whole_number_inputs_stay_whole(tmp_path: Path) -> None:

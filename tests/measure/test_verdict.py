@@ -253,3 +253,21 @@ def test_how_an_error_develops_is_said_and_breaks_no_promise(entry: TargetEntry,
     before, after = judge(GOOD, Limits()), judge(entry, Limits())
     assert after.verdict == before.verdict == "pass"
     assert after.reasons == (*before.reasons, said)
+
+
+@pytest.mark.parametrize(("reached", "verdict"), [(22.0, "pass"), (12.0, "fail")])
+def test_float_layers_between_integers_may_move_them_but_not_away_from_the_float_network(
+    reached: float, verdict: str
+) -> None:
+    alone = FirstDifference(tensor="none alone", op="none")
+    parity = PARITY.model_copy(
+        update={
+            "equal": 0.95, "max_lsb": 9, "sqnr_float_db": reached, "required_sqnr_db": 18.0,
+            "first_difference": alone,
+        }
+    )  # fmt: skip
+    found = judge(but(parity=parity), Limits())
+    assert found.verdict == verdict
+    assert ("95.0% of the outputs equal" in found.reasons[0]) is (verdict == "pass")
+    strict = parity.model_copy(update={"required_sqnr_db": None})
+    assert judge(but(parity=strict), Limits()).verdict == "fail"

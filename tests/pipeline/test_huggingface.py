@@ -46,7 +46,7 @@ def test_text_becomes_artifacts(pocketpress: Press, tmp_path: Path, precision: s
         # float layers between integers may flip one
         assert all(parity["equal"] > 0.95 for parity in parities)
         reasons = {s["reason"] for s in record["skipped"]}
-        assert "it computes on a mask" in reasons
+        assert "it computes on a mask or on whole numbers" in reasons
     assert sorted(p.name for p in (tmp_path / "out").glob("tiny-bert.*")) == [
         "tiny-bert.mlpackage", "tiny-bert.onnx", "tiny-bert.pte", "tiny-bert.tflite",
     ]  # fmt: skip

@@ -39,9 +39,12 @@ def test_what_cannot_be_read_leaves_nothing(pocketpress: Press, tmp_path: Path) 
     )
 
 
-def test_the_scales_of_a_file_are_kept_and_so_are_its_integers(pocketpress: Press, tmp_path: Path) -> None:
-    path = int8_network(tmp_path)
-    images = np.random.default_rng(0).normal(size=(40, 7, 9, 3)).astype(np.float32)
+@pytest.mark.parametrize("image", [(7, 9, 3), (8, 10, 1)], ids=["colour", "grey, padded on one side"])
+def test_the_scales_of_a_file_are_kept_and_so_are_its_integers(
+    pocketpress: Press, tmp_path: Path, image: tuple[int, int, int]
+) -> None:
+    path = int8_network(tmp_path, channels=24, image=image)
+    images = np.random.default_rng(0).normal(size=(40, *image)).astype(np.float32)
     np.savez(tmp_path / "images.npz", x=images)
     done = pocketpress(
         "press", path, "--data", tmp_path / "images.npz", "--target", "litert,onnxruntime,executorch",
@@ -51,9 +54,9 @@ def test_the_scales_of_a_file_are_kept_and_so_are_its_integers(pocketpress: Pres
     record = json.loads((tmp_path / "out" / "record.json").read_text())
     assert record["recipe"]["estimator"] == "file"
     assert all(t["parity"]["equal"] == 1 for t in record["targets"])
-    for image in images[:20]:
-        integers = np.clip(np.rint(image[None] * 64) - 3, -128, 127).astype(np.int8)
-        (ours,) = litert(tmp_path / "out" / "net.tflite", image[None])
+    for one in images[:20]:
+        integers = np.clip(np.rint(one[None] * 64) - 3, -128, 127).astype(np.int8)
+        (ours,) = litert(tmp_path / "out" / "net.tflite", one[None])
         (theirs,) = litert(path, integers)
         np.testing.assert_array_equal(ours, (theirs.astype(np.float32) - 5) / 16)
 

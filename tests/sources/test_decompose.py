@@ -86,6 +86,7 @@ COMPOSED: dict[str, Callable[[Tensor], Tensor]] = {
     "erf": torch.erf,
     "added-products": lambda x: torch.addbmm(x[0, 0], x[0], x[0], beta=0.5, alpha=2),
     "fold": lambda x: F.fold(x.reshape(1, 16, 9), (6, 6), 2, stride=2),
+    "fold-leaving-rows": lambda x: F.fold(x.reshape(1, 24, 6), (7, 7), (2, 3), stride=(2, 3)),
     "fold-overlap": lambda x: F.fold(x.reshape(1, 9, 16), (4, 4), 3, padding=1),
     "hypot": lambda x: torch.hypot(x, x * 2),
     "inner": lambda x: torch.inner(x, x),
@@ -110,6 +111,7 @@ COMPOSED: dict[str, Callable[[Tensor], Tensor]] = {
     "triu": lambda x: x.triu(1),
     "unbatched": lambda x: F.conv2d(x[0], torch.ones(2, 4, 3, 3)),
     "unfold": lambda x: F.unfold(x, 3, padding=1),
+    "unfold-side-by-side": lambda x: F.unfold(x, (2, 4), stride=(2, 4)),
     "unfold-dilated": lambda x: F.unfold(x, (2, 3), dilation=2, stride=(1, 2)),
     "unfold-patches": lambda x: F.unfold(F.interpolate(x, scale_factor=6), 16, stride=16, padding=2),
     "var-mean": lambda x: sum(torch.var_mean(x)),  # type: ignore[arg-type, return-value]
@@ -220,3 +222,9 @@ def test_what_has_a_handler_stays_as_it_is() -> None:
         "mul",
         "mul",
     ]
+
+
+@pytest.mark.parametrize("name", ["fold", "fold-leaving-rows", "unfold-side-by-side"])
+def test_windows_side_by_side_are_moved_alone(name: str) -> None:
+    program, _ = to_program(torch.export.export(Wrapped(COMPOSED[name]).eval(), (torch.zeros(IMAGE),)))
+    assert {node.op for node in program.nodes} <= {"reshape", "permute", "slice", "pad"}

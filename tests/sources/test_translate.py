@@ -739,3 +739,18 @@ def test_a_dynamic_shape_is_refused() -> None:
 def test_lines_of_the_users_code_are_kept() -> None:
     program = translated(Wrapped(lambda x: x.abs() + 1), torch.ones(2))
     assert all("test_translate.py" in n.source for n in program.nodes if n.op in ("abs", "add"))
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: x.log_softmax(1), lambda x: torch.ops.aten._log_softmax(x, 1, False)]
+)
+def test_the_logarithm_of_a_share_that_vanishes_is_finite(function: Callable[..., Any]) -> None:
+    class Scores(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return function(x)  # type: ignore[no-any-return]
+
+    x = torch.tensor([[3.0, -80.0, -200.0, 0.0]])
+    program, _ = to_program(torch.export.export(Scores(), (x,)))
+    (found,) = interpret(program, {program.inputs[0]: x.numpy()}).values()
+    wanted = np.maximum(x.log_softmax(1).numpy(), np.log(2.0**-126))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4)

@@ -55,3 +55,26 @@ def test_an_isolated_operator_computes_the_same_integers() -> None:
         if (q := step[n]) is not None
     }
     np.testing.assert_array_equal(interpret(alone, real, keep=["result"])["result"], values["sum0"])
+
+
+class _Nearly:
+    """A runtime whose real numbers differ in their last bits."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner, self.signature = runner, runner.signature
+
+    def run(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        return [np.asarray(out * np.float32(1 + 2e-7)) for out in self._runner.run(inputs)]
+
+    def close(self) -> None:
+        self._runner.close()
+
+
+def test_a_single_real_number_is_measured_by_its_size() -> None:
+    net = Net()
+    x = net.op("exp", net.linear(net.input(1, 4), 1), name="exp")
+    program = quantized(net.build(net.linear(net.op("tanh", net.linear(x, 3)), 2)))
+    found = first_difference(
+        program, FAITHFUL, samples(program, 2), lambda path, spec: _Nearly(opened(path, spec))
+    )
+    assert found is None

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.reference.networks import ALL_INTEGER, plan_of, residual_network, samples
+from tests.reference.networks import ALL_INTEGER, Net, plan_of, quantized, residual_network, samples
 
 from pocketpress.compress.quantize.apply import apply_plan
 from pocketpress.compress.quantize.observe import observe
@@ -15,7 +15,7 @@ from pocketpress.compress.quantize.place import place, without
 from pocketpress.compress.quantize.plan import QuantizationOptions, int8_tensors, make_plan
 from pocketpress.core.signature import Signature, TensorSpec
 from pocketpress.testing import all_cases
-from pocketpress.verify.parity import compare, is_approximate, sqnr_db
+from pocketpress.verify.parity import compare, has_float_sums, is_approximate, sqnr_db
 from pocketpress.verify.reference import interpret
 
 GRID = Signature((TensorSpec("x", (1,), "float32"),), (TensorSpec("y", (1, 4), "float32", grid_scale=0.5),))
@@ -134,3 +134,13 @@ def test_a_rounded_state_is_enough() -> None:
     assert is_approximate(alone)
     plain = tuple(n.with_attrs(state_scale=None) if n.op == "gru" else n for n in alone.nodes)
     assert not is_approximate(replace(alone, nodes=plain))
+
+
+@pytest.mark.parametrize(
+    ("op", "attrs", "wanted"),
+    [("softmax", {"axis": 1}, True), ("exp", {}, True), ("abs", {}, False), ("sigmoid", {}, False)],
+)
+def test_float_layers_whose_last_bits_differ(op: str, attrs: dict[str, int], wanted: bool) -> None:
+    net = Net()
+    x = net.op(op, net.linear(net.input(1, 6), 4), **attrs)
+    assert has_float_sums(quantized(net.build(net.linear(net.op("tanh", net.linear(x, 4)), 2)))) is wanted

@@ -193,9 +193,7 @@ def resolve_metric(name: str) -> Metric:
     Raises:
         UserError: unknown name or option; the message names the closest.
     """
-    base, output = name, None
-    if "@" in name and not {"/", "\\", ":"} & set(name.rpartition("@")[2]):
-        base, _, output = name.rpartition("@")
+    base, output = _split(name)
     stem, _, options = base.partition(":")
     if options and "=" not in options:
         return _of_user(name, base, output)
@@ -214,6 +212,16 @@ def resolve_metric(name: str) -> Metric:
     merged = {**parsed, **dict(card.fixed)}
     function = agreement.FUNCTIONS[key] if card.module == "agreement" else _torch_function(card.function)
     return Metric(name, card.higher, card.unit, key not in WITHOUT_TARGETS, output, function, merged)
+
+
+def _split(name: str) -> tuple[str, str | None]:
+    """A metric and the output that it judges, whose name may be any: ``/head/scores``, ``Identity:0``."""
+    if ".py:" in name:  # a folder of the user's may be called by an @
+        path, function, rest = name.rpartition(".py:")
+        stem, at, output = rest.partition("@")
+        return path + function + stem, output if at else None
+    base, at, output = name.partition("@")
+    return base, output if at else None
 
 
 def suggest_metric(signature: Signature, sample: Sample | None = None) -> str:

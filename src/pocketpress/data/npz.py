@@ -125,7 +125,7 @@ def open_npz(path: Path, signature: Signature, *, images: bool) -> NpzReader:
     members = _members(path)
     names = _input_arrays(path, signature, members)
     inputs = {name: members[key] for name, key in names.items()}
-    target = members.get("y")
+    target = members.get("y") if "y" not in names.values() else None  # an input may be called y
     for spec in signature.given:
         member = inputs[spec.name]
         if not member.shape or member.shape[0] == 0:

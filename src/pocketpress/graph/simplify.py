@@ -13,6 +13,7 @@ from pocketpress.graph.lower_rank import lower_rank
 from pocketpress.graph.merge_affine import merge_affine
 from pocketpress.graph.movement_last import movement_last
 from pocketpress.graph.permute_into_linear import permute_into_linear
+from pocketpress.graph.recognize_hardswish import recognize_hardswish
 from pocketpress.graph.recognize_layer_norm import recognize_layer_norm
 from pocketpress.graph.remove_noops import remove_noops
 
@@ -22,4 +23,4 @@ def simplify(program: Program, evaluate: Evaluate) -> Program:
     program = remove_noops(lower_rank(look_up_first(fold_constants(program, evaluate))))
     program = remove_noops(permute_into_linear(cancel_permutes(program)))
     program = merge_affine(fold_affine(movement_last(fuse_padding(program))))
-    return recognize_layer_norm(remove_noops(fuse_clamp(program)))
+    return recognize_hardswish(recognize_layer_norm(remove_noops(fuse_clamp(program))))

@@ -21,7 +21,9 @@ from pocketpress.pipeline.events import Events
 from pocketpress.verify.reference import interpret_node
 
 SAMPLES = 8
+LEAST = 1
 SECONDS = 20.0
+"""However many layers there are; the samples that are left then are not measured, beyond `LEAST`."""
 BINS = 32
 MOST_HISTOGRAMS = 512
 """The layers with the most noise have one; it bounds a record of a thousand layers to half a megabyte."""
@@ -52,7 +54,7 @@ def quantized_costs(
     until = time.monotonic() + SECONDS
     with events.stage("layer costs", len(chosen)) as advance:
         found = measure_sensitivity(
-            mirrored, {8: plan, 4: plan}, chosen, interpret_node,
+            mirrored, {8: plan, 4: plan}, chosen, interpret_node, least=LEAST,
             expired=lambda: time.monotonic() > until, progress=advance,
         )  # fmt: skip
     noise = {n: w for bits in found.weights.values() for n, w in bits.items()}

@@ -28,10 +28,13 @@ from pocketpress.pipeline.prepare import stored
 from pocketpress.pipeline.sequences import inferences, singles
 from pocketpress.verify.drift import drift
 from pocketpress.verify.localise import first_difference
-from pocketpress.verify.parity import compare, is_approximate
+from pocketpress.verify.parity import compare, has_float_sums, is_approximate
 from pocketpress.verify.ties import settled
 
 LOCALISED_SAMPLES = 2
+ALONE = FirstDifference(
+    tensor="none alone", op="none", note="every operator agrees on the reference's own integers"
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,10 @@ def _execute(
     parity = compared(alike, reference, program, options.precision, floats, built.in_float)
     if _differs(parity) and program.is_quantized and not (built.in_float or is_approximate(program)):
         with events.stage(f"localise {built.spec.name}"):
-            parity = _localised(parity, built.spec, program, evaluation)
+            parity = _localised(parity, built.spec, program, evaluation, _differing(alike, reference))
+        if parity.first_difference is ALONE and has_float_sums(program):
+            loosely = compared(alike, reference, program, options.precision, floats, in_float=True)
+            parity = parity.model_copy(update={"required_sqnr_db": loosely.required_sqnr_db})
     scores = None if metric is None else compare_metric(metric, outputs, evaluation, options.seed)
     entry = built.entry.model_copy(
         update={
@@ -152,16 +158,24 @@ def _differs(parity: Parity) -> bool:
     return parity.equal is not None and parity.equal < 1
 
 
-def _localised(parity: Parity, spec: TargetSpec, program: Program, evaluation: EvaluationSet) -> Parity:
-    chosen = inferences(program, evaluation.feeds.first(LOCALISED_SAMPLES), LOCALISED_SAMPLES)
-    feeds = [stored(program, feed) for feed in chosen]
+def _differing(got: Outputs, wanted: Outputs) -> list[int]:
+    """The samples whose outputs are not all equal."""
+    pairs = enumerate(zip(got, wanted, strict=True))
+    return [i for i, (a, b) in pairs if not all(np.array_equal(a[name], b[name]) for name in b)]
+
+
+def _localised(
+    parity: Parity, spec: TargetSpec, program: Program, evaluation: EvaluationSet, differing: list[int]
+) -> Parity:
+    """With the first operator that differs by itself, on samples whose outputs differ; or with `ALONE`."""
+    if program.states:
+        chosen = inferences(program, evaluation.feeds.first(LOCALISED_SAMPLES), LOCALISED_SAMPLES)
+    else:
+        feeds = evaluation.feeds.first(max(differing[:LOCALISED_SAMPLES], default=0) + 1)
+        chosen = [dict(feeds[i]) for i in differing[:LOCALISED_SAMPLES]]
     with Child() as child:
-        found = first_difference(program, spec, feeds, child.open)
-    if found is None:
-        found = FirstDifference(
-            tensor="none alone", op="none", note="every operator agrees on the reference's own integers"
-        )
-    return parity.model_copy(update={"first_difference": found})
+        found = first_difference(program, spec, [stored(program, feed) for feed in chosen], child.open)
+    return parity.model_copy(update={"first_difference": found or ALONE})
 
 
 def _measured(built: Built, feeds: list[Array], options: PressOptions) -> dict[str, object]:

@@ -136,7 +136,7 @@ class _Search:
         self.judge = judge
         self.samples, self.precision = samples, parse_precision(options.precision)
         self.program, reasons = self._with_recurrent(program)
-        placement = placed(self.program, targets, self.precision)
+        placement = placed(self.program, targets, self.precision, relative=options.estimator != GIVEN)
         self.placement = with_reasons(self.program, placement, reasons)
         self.raw = {program.inputs[0]: PIXELS} if options.input_uint8 else {}
         self.steps = options.rounding_steps
@@ -328,12 +328,21 @@ def too_few(samples: int) -> Skipped:
     return Skipped("learned rounding", reason)
 
 
-def placed(program: Program, targets: tuple[TargetSpec, ...], precision: Precision) -> Placement:
-    """What runs in integers: in int16 no look-up tables, whose 256 entries are for int8."""
+def placed(
+    program: Program, targets: tuple[TargetSpec, ...], precision: Precision, *, relative: bool = True
+) -> Placement:
+    """What runs in integers: in int16 no look-up tables, whose 256 entries are for int8.
+
+    Args:
+        program: float.
+        targets: what they compute in integers is what may become integer.
+        precision: of the activations.
+        relative: as in `place`.
+    """
     able = common_integer_ops(targets)
     if precision.activations == "int16":
         able = frozenset(op for op in able if OPS[op].integer != "table")
-    return place(program, able)
+    return place(program, able, relative=relative)
 
 
 def quantizer_options(

@@ -18,6 +18,7 @@ from pocketpress.core.program.ir import Array
 from pocketpress.core.record import FirstDifference
 from pocketpress.core.signature import signature_of
 from pocketpress.core.target import Runner, TargetSpec, file_to_real
+from pocketpress.verify.parity import FLOAT_TOLERANCE
 from pocketpress.verify.reference import interpret
 
 Open = Callable[[Path, TargetSpec], Runner]
@@ -97,13 +98,16 @@ def _differences(
             got = runner.run([_border(program, n, sample[n]) for n in live])[0]
             wanted = _border(program, node.outputs[0], sample[node.outputs[0]])
             if out_type.quant is None:
-                found.append(
-                    (np.abs(got - wanted) > 1e-4 * max(float(np.ptp(wanted)), 1e-9)).astype(np.float64)
-                )
+                found.append((np.abs(got - wanted) > FLOAT_TOLERANCE * _size(wanted)).astype(np.float64))
             else:
                 found.append(np.abs(np.rint(got / step) - np.rint(wanted / step)))
         runner.close()
     return np.concatenate([f.reshape(-1) for f in found])
+
+
+def _size(values: Array) -> float:
+    """What a difference of real numbers is measured by: a single one has no range."""
+    return max(float(np.ptp(values)), float(np.abs(values).max()), 1e-9)
 
 
 def _border(program: Program, name: str, value: Array) -> Array:

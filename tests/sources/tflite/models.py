@@ -124,12 +124,18 @@ def classifier(folder: Path, channels: int = 6, classes: int = 5) -> Path:
 
 
 def int8_network(
-    folder: Path, channels: int = 8, classes: int = 6, *, unsigned: bool = False, weight_zero: int = 128
+    folder: Path,
+    channels: int = 8,
+    classes: int = 6,
+    *,
+    image: tuple[int, int, int] = (7, 9, 3),
+    unsigned: bool = False,
+    weight_zero: int = 128,
 ) -> Path:
     """As converters write: int8 from input to output, weights per channel, a residual block.
 
-    ``unsigned`` writes the same reals as TensorFlow 1 did, in uint8 with weights per tensor around
-    ``weight_zero``.
+    ``image`` has 7 or 8 rows and 9 or 10 columns.  ``unsigned`` writes the same reals as TensorFlow 1 did, in
+    uint8 with weights per tensor around ``weight_zero``.
     """
     rng = np.random.default_rng(1)
     kind, shift = ("uint8", 128) if unsigned else ("int8", 0)
@@ -152,7 +158,7 @@ def int8_network(
     def tensor(shape: tuple[int, ...], scale: float, zero_point: int = 0) -> TensorType:
         return TensorType(shape, kind, grid(scale, zero_point + shift))
 
-    first, deep = weight((channels, 3, 3, 3), 0), weight((1, 3, 3, channels), 3)
+    first, deep = weight((channels, 3, 3, image[2]), 0), weight((1, 3, 3, channels), 3)
     last, dense = weight((channels, 1, 1, channels), 0), weight((classes, channels), 0)
     stride = {"strideH": 2, "strideW": 2, "fusedActivationFunction": 3}
     ops = [
@@ -173,4 +179,4 @@ def int8_network(
         "_c": tensor((1, 4, 5, channels), 0.03119, -128), "_h": tensor((1, 4, 5, channels), 0.02371, 10),
         "_s": tensor((1, 4, 5, channels), 0.04193, -128), "_m": tensor((1, channels), 0.01717, -128),
     }  # fmt: skip
-    return saved(folder, ops, {"image": tensor((1, 7, 9, 3), 1 / 64, -3)}, made, constants)
+    return saved(folder, ops, {"image": tensor((1, *image), 1 / 64, -3)}, made, constants)

@@ -13,6 +13,7 @@ changed part are those of the unchanged network and are computed once per sample
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,6 +30,7 @@ Compute = Callable[[Program, Node, list[Array]], Array]
 Values = Mapping[str, Array]
 Real = npt.NDArray[np.float64]
 LEAST_SAMPLES = 4
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def measure_sensitivity(
     compute: Compute,
     *,
     keep_float: bool = True,
+    least: int = LEAST_SAMPLES,
     expired: Callable[[], bool] = lambda: False,
     progress: Callable[[], None] = lambda: None,
 ) -> Sensitivity:
@@ -89,14 +92,15 @@ def measure_sensitivity(
         samples: one mapping input name -> array each.
         compute: one node on given real inputs.
         keep_float: whether to leave parts out one at a time, too.
-        expired: asked after each sample, at least `LEAST_SAMPLES`; True ends the measurement.
+        least: samples that are measured however long they take.
+        expired: asked after each of the others; True ends the measurement.
         progress: called once per sample.
     """
     work = _Work(_with_biases(program), plans, compute, keep_float)
     for feeds in samples:
         work.add(feeds)
         progress()
-        if work.count >= LEAST_SAMPLES and expired():
+        if work.count >= least and expired():
             break
     return work.result()
 
@@ -170,6 +174,7 @@ class _Work:
 
     def _note(self, key: tuple[str, int, str], truth: list[Real], values: Values) -> None:
         noise = [float(np.sum((a - b) ** 2)) for a, b in zip(truth, self._outputs(values), strict=True)]
+        noise = [value if math.isfinite(value) else LARGEST for value in noise]  # a wreck stays a number
         self.noise[key] = self.noise.get(key, np.zeros(len(truth))) + np.asarray(noise)
 
     def result(self) -> Sensitivity:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from pocketpress.compress.quantize.weights import LIMIT, channel_scales, quantiz
 from pocketpress.core.errors import UnsupportedError
 from pocketpress.core.given import GivenScales
 from pocketpress.core.program import OPS, Node, Program, Quantization
+from pocketpress.core.program.recurrent import RECURRENT
 from pocketpress.core.target import Skipped
 
 ANEW = (
@@ -62,20 +65,43 @@ class _Given:
             if node.name in placement.integer:
                 self._check(node)
         if not self.weights:
+            self._refuse()
+        skipped = placement.left_in_float + tuple(Skipped(name, ANEW) for name in self.anew)
+        return QuantizationPlan(placement.integer, self.grids, self.weights, self.edges, skipped)
+
+    def _refuse(self) -> NoReturn:
+        products = [node for node in self.program.nodes if node.op in (*PRODUCTS, *RECURRENT)]
+        if any(node.name in self.placement.integer for node in products):
             raise UnsupportedError(
                 "none of the file's weights can be kept",
                 allowed="int8 weights without zero points, as converters write them since 2019",
                 next_step=NEXT_STEP,
             )
-        skipped = placement.left_in_float + tuple(Skipped(name, ANEW) for name in self.anew)
-        return QuantizationPlan(placement.integer, self.grids, self.weights, self.edges, skipped)
+        reasons = {skipped.name: skipped.reason for skipped in self.placement.left_in_float}
+        why = [reasons.get(f"{node.op} {node.name}") for node in products]
+        raise UnsupportedError(
+            "no layer of the file computes in integers here, so there are no scales to keep",
+            got=next(
+                (f"{node.op}: {reason}" for node, reason in zip(products, why, strict=True) if reason), None
+            ),
+            next_step=NEXT_STEP,
+        )
 
     def _results(self) -> set[str]:
         """Nodes that make what a node of the file makes, but for its order: their readers only move it."""
         readers = self.program.consumers()
+
+        def behind(name: str) -> Iterator[Node]:
+            """Who reads a tensor, in whatever order of axes: a change of order that we made is nobody's."""
+            for reader in readers.get(name, []):
+                if reader.source or OPS[reader.op].integer != "move":
+                    yield reader
+                else:
+                    yield from behind(reader.outputs[0])
+
         found: set[str] = set()
         for node in reversed(self.program.nodes):
-            own = [r for r in readers.get(node.outputs[0], []) if r.source == node.source]
+            own = [r for r in behind(node.outputs[0]) if r.source == node.source]
             if all(OPS[r.op].integer == "move" and r.name in found for r in own):
                 found.add(node.name)
         return found
@@ -99,9 +125,17 @@ class _Given:
         for name in activation_inputs(self.program, node):
             if name in self.program.constants:
                 self._constant(node, name)
-            if name not in self.grids:
+            if name not in self.grids and not self._is_quantized_by(node, name):
                 return "the file has no scale of what it reads"
         return None
+
+    def _is_quantized_by(self, node: Node, name: str) -> bool:
+        """A product of a tensor that the file keeps real, and quantises for the product: by its scale."""
+        operands = self.given.operands.get(node.source, ())
+        if node.op not in PRODUCTS or name != node.inputs[0] or not operands or operands[0] is None:
+            return False
+        self.grids[name] = operands[0]
+        return True
 
     def _weight(self, node: Node) -> Quantization | None:
         """The file's scales, if they give its integers back."""

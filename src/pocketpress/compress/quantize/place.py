@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pocketpress.compress.quantize.relative import relative_nodes
 from pocketpress.compress.quantize.states import REASON, updating_nodes
 from pocketpress.core.program import OPS, Node, Program
 from pocketpress.core.target import Skipped
@@ -38,17 +39,19 @@ class Placement:
     loose_edges: frozenset[tuple[str, int]] = frozenset()
 
 
-def place(program: Program, integer_ops: frozenset[str]) -> Placement:
+def place(program: Program, integer_ops: frozenset[str], *, relative: bool = True) -> Placement:
     """Decide node by node, in order.
 
     Args:
         program: float, simplified.
         integer_ops: operators that every chosen runtime computes in integers as the reference does.
+        relative: whether what needs its small numbers stays in float (`relative_nodes`).
     """
     integer: set[str] = set()
     skipped: list[Skipped] = []
     held = set(program.inputs)
-    masking = {**_masking(program), **_whole_numbers(program), **_hiding(program)}
+    masking = relative_nodes(program) if relative else {}
+    masking |= {**_masking(program), **_whole_numbers(program), **_hiding(program)}
     masking |= dict.fromkeys(updating_nodes(program), REASON)
     for node in program.nodes:
         reason = masking.get(node.name) or _why_float(program, node, integer_ops, held)

@@ -14,6 +14,7 @@ from pocketpress.compress.quantize.head import find_heads, without_heads
 from pocketpress.compress.quantize.observe import TensorStats
 from pocketpress.compress.quantize.place import BINARY, PRODUCTS, Placement, without
 from pocketpress.compress.quantize.ranges import estimator, min_max
+from pocketpress.compress.quantize.saturate import saturated
 from pocketpress.compress.quantize.scales import FIXED_OUTPUTS, ScalePlanner
 from pocketpress.compress.quantize.states import undecided
 from pocketpress.compress.quantize.weights import LIMITS, channel_scales
@@ -76,13 +77,13 @@ class QuantizationPlan:
 
 
 def int8_tensors(program: Program, placement: Placement) -> list[str]:
-    """Tensors that will exist in int8: around integer nodes, and softmax outputs (fixed by the contract)."""
+    """Tensors that will exist in int8: around integer nodes, and returned ones that the contract scales."""
     names: dict[str, None] = {}
     for node in program.nodes:
         if node.name in placement.integer:
             names.update(dict.fromkeys(activation_inputs(program, node)))
             names.update(dict.fromkeys(node.outputs))
-        elif node.op in FIXED_OUTPUTS:
+        elif node.op in FIXED_OUTPUTS and node.outputs[0] in program.outputs:
             names.update(dict.fromkeys(node.outputs))
     return list(names)
 
@@ -120,7 +121,7 @@ def make_plan(
     planner = ScalePlanner(
         program,
         placement.integer,
-        known,
+        known if options.activation_bits == 16 else saturated(program, known, placement.integer),
         estimator(options.estimator) if options.activation_bits == 8 else min_max,
         fixed or {},
         options.tied,

@@ -153,8 +153,12 @@ def _taps(channels: int, kernel: list[int]) -> Tensor:
 def _windows_to_columns(
     x: Tensor, kernel_size: list[int], dilation: list[int], padding: list[int], stride: list[int]
 ) -> Tensor:
-    """nn.Unfold as a convolution of each channel that copies."""
+    """nn.Unfold as a convolution of each channel that copies; windows side by side are moved alone."""
     batch, channels = x.shape[:2]
+    if stride == kernel_size and dilation == [1, 1] and padding == [0, 0]:
+        (h, w), rows, columns = kernel_size, x.shape[2] // kernel_size[0], x.shape[3] // kernel_size[1]
+        tiles = x[:, :, : rows * h, : columns * w].reshape(batch, channels, rows, h, columns, w)
+        return tiles.permute(0, 1, 3, 5, 2, 4).reshape(batch, channels * h * w, rows * columns)
     taps = _taps(channels, kernel_size)
     found = F.conv2d(x, taps, None, stride, padding, dilation, channels)
     return found.reshape(batch, found.shape[1], -1)
@@ -168,9 +172,15 @@ def _columns_to_windows(
     padding: list[int],
     stride: list[int],
 ) -> Tensor:
-    """nn.Fold as a transposed convolution of each channel that copies and adds."""
+    """nn.Fold as a transposed convolution of each channel that copies and adds; windows side by side move."""
     places = kernel_size[0] * kernel_size[1]
     batch, channels = x.shape[0], x.shape[1] // places
+    if stride == kernel_size and dilation == [1, 1] and padding == [0, 0]:
+        (h, w), rows, across = kernel_size, output_size[0] // kernel_size[0], output_size[1] // kernel_size[1]
+        tiles = x.reshape(batch, channels, h, w, rows, across).permute(0, 1, 4, 2, 5, 3)
+        image = tiles.reshape(batch, channels, rows * h, across * w)
+        below, beside = output_size[0] - rows * h, output_size[1] - across * w
+        return F.pad(image, (0, beside, 0, below)) if below or beside else image
     reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel_size, strict=True)]
     outer = [size + 2 * pad for size, pad in zip(output_size, padding, strict=True)]
     grid = [(o - r) // s + 1 for o, r, s in zip(outer, reach, stride, strict=True)]

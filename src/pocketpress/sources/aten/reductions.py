@@ -172,12 +172,16 @@ def softmax(b: Bound) -> str:
 
 
 def log_softmax(b: Bound) -> str:
-    """log(softmax(x))."""
+    """log(softmax(x)), at least log(2^-126) = -87: a share that float32 cannot hold has no logarithm."""
     x = b.activation()
     axis = axis_of(int(b["dim"]), len(b.out_shape))
     share = b.emit("softmax", [x], b.out_shape, last=False, axis=axis)
-    return b.emit("log", [share], b.out_shape)
+    held = b.emit("clamp", [share], b.out_shape, last=False, low=LEAST_SHARE, high=None)
+    return b.emit("log", [held], b.out_shape)
 
+
+LEAST_SHARE = 2.0**-126
+"""The least normal number of float32; runtimes make smaller ones 0."""
 
 HANDLERS: dict[str, Callable[[Bound], Any]] = {
     "aten::mean": mean,

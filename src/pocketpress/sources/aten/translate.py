@@ -43,6 +43,7 @@ from pocketpress.sources.aten import (
 )
 from pocketpress.sources.aten.bound import Bound
 from pocketpress.sources.aten.in_place import without_aliases
+from pocketpress.sources.aten.recognize_gelu import recognize_gelu
 from pocketpress.sources.returned import names_of
 
 Handler = Callable[[Bound], Any]
@@ -90,6 +91,7 @@ def to_program(exported: torch.export.ExportedProgram) -> tuple[Program, tuple[t
     """
     exported = without_aliases(exported)
     module = exported.module(check_guards=False)
+    recognize_gelu(module.graph)
     builder = ProgramBuilder(reserved=_reserved(module, exported))
     values: dict[torch.fx.Node, Any] = {}
     outputs: list[str] = []
