@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 import torch
 from tests.conftest import Press
+from tests.reference.networks import plan_of, samples
 from torch import Tensor, nn
 
+from pocketpress.compress.distill.examples import Examples
+from pocketpress.compress.learn.finetune import QatOptions, train_quantized
+from pocketpress.compress.learn.rounding import RoundingOptions, learn_rounding
 from pocketpress.compress.quantize.equalize import plan_cross_layer
 from pocketpress.compress.quantize.tied import tied_weights
 from pocketpress.core.program import Program
@@ -82,6 +86,22 @@ def test_calls_of_one_layer_are_found_and_others_are_not(program: Program) -> No
 
 def test_equalisation_leaves_tied_weights_alone(program: Program) -> None:
     assert plan_cross_layer(program).scales == ()
+
+
+def test_learned_rounding_and_training_decide_once_for_all_calls(program: Program) -> None:
+    (name,) = program.inputs
+    feeds, plan = samples(program, 48), plan_of(program)
+    layers = [node.name for node in program.nodes if node.op == "linear"]
+    learned = learn_rounding(program, plan, feeds, RoundingOptions(steps=30, rate=0.3))
+    examples = Examples((torch.from_numpy(np.concatenate([feed[name] for feed in feeds])),))
+    options = QatOptions(epochs=3, batch=16, rate=0.5)
+    trained = train_quantized(program, learned, examples, None, False, options)
+    for decided, before in ((learned, None), (trained, learned)):
+        integers = [decided.rounded[layer] for layer in layers]
+        assert np.array_equal(integers[0], integers[2]) and np.array_equal(integers[1], integers[3])
+        assert not np.array_equal(integers[0], integers[1])
+        if before is not None:
+            assert any(not np.array_equal(decided.rounded[n], before.rounded[n]) for n in layers[:4])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "w8a8-static"])

@@ -21,6 +21,7 @@ from pocketpress.compress.distill.losses import Distillation, TaskLoss
 from pocketpress.compress.distill.train import device
 from pocketpress.compress.learn.simulate import Simulation, Values
 from pocketpress.compress.quantize.plan import QuantizationPlan
+from pocketpress.compress.quantize.tied import tied_layers
 from pocketpress.compress.quantize.weights import LIMITS
 from pocketpress.core.errors import DataError, UserError
 from pocketpress.core.program import Node, Program
@@ -108,7 +109,7 @@ def train_quantized(
         raise DataError("too few training samples", got=len(examples), allowed="at least 2")
     where = device()
     teacher, student = Simulation(program, None, where), Simulation(program, plan, where)
-    layers = [_layer(student, plan, node) for node in program.nodes if node.name in plan.weights]
+    layers = _layers(student, plan)
     optimizer = torch.optim.Adam(list(_groups(layers, options)))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _cosine(s, steps))
     distance = Distillation(classifier, options.temperature)
@@ -169,6 +170,16 @@ def _load(
     return int(state["epoch"])
 
 
+def _layers(student: Simulation, plan: QuantizationPlan) -> list[_Layer]:
+    """What is trained; the calls of one layer train one weight."""
+    tied, found = tied_layers(student.program, plan), dict[str, _Layer]()
+    for node in student.program.nodes:
+        if node.name in plan.weights:
+            layer, first = _layer(student, plan, node), found.get(tied.get(node.name, ""))
+            found[node.name] = layer if first is None else replace(layer, weight=first.weight)
+    return list(found.values())
+
+
 def _layer(student: Simulation, plan: QuantizationPlan, node: Node) -> _Layer:
     weight = student.constants[node.inputs[1]]
     scale = torch.from_numpy(plan.weights[node.name].spread(tuple(weight.shape))).to(student.where)
@@ -184,7 +195,8 @@ def _layer(student: Simulation, plan: QuantizationPlan, node: Node) -> _Layer:
 
 
 def _groups(layers: list[_Layer], options: QatOptions) -> Iterator[dict[str, Any]]:
-    yield {"params": [layer.weight for layer in layers], "lr": options.rate}
+    weights = {id(layer.weight): layer.weight for layer in layers}
+    yield {"params": list(weights.values()), "lr": options.rate}
     for layer in layers:
         if layer.bias is not None:
             peak = max(float(layer.bias.detach().abs().max()), 1e-3)

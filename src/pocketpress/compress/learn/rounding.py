@@ -27,7 +27,7 @@ from pocketpress.compress.learn.blocks import Block, split
 from pocketpress.compress.learn.scores import scored
 from pocketpress.compress.learn.simulate import Simulation, Values
 from pocketpress.compress.quantize.plan import QuantizationPlan
-from pocketpress.compress.quantize.tied import tied_weights
+from pocketpress.compress.quantize.tied import tied_layers
 from pocketpress.compress.quantize.weights import LIMITS
 from pocketpress.core.program import Node, Program
 from pocketpress.core.program.ir import Array
@@ -135,12 +135,7 @@ def learn_rounding(
     blocks = split(program, frozenset(plan.weights))
     real, grid = Simulation(program, None), Simulation(program, plan)
     stream = _enter(program, grid, feeds)
-    tied = {
-        name: first
-        for name, first in tied_weights(program, plan.weights).items()
-        if plan.weights[name] == plan.weights[first]
-        and plan.weight_bits.get(name) == plan.weight_bits.get(first)
-    }
+    tied = tied_layers(program, plan)
     rounded: dict[str, npt.NDArray[np.int8]] = {}
     biases: dict[str, npt.NDArray[np.float32]] = {}
     generator = torch.Generator().manual_seed(options.seed)

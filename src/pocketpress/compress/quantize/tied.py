@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 
+from pocketpress.compress.quantize.plan import QuantizationPlan
 from pocketpress.core.program import Program
 
 
@@ -26,3 +27,14 @@ def tied_weights(program: Program, nodes: Collection[str]) -> dict[str, str]:
         if other != node.name:
             found[other] = found[node.name] = other
     return found
+
+
+def tied_layers(program: Program, plan: QuantizationPlan) -> dict[str, str]:
+    """As `tied_weights`, of layers with the same scales and bits in a plan: their integers can be equal."""
+    found = tied_weights(program, plan.weights)
+    bits = plan.weight_bits
+    return {
+        name: first
+        for name, first in found.items()
+        if plan.weights[name] == plan.weights[first] and bits.get(name) == bits.get(first)
+    }
