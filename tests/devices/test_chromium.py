@@ -113,13 +113,26 @@ def test_a_page_that_is_not_there(browser: Browser) -> None:
 
 def test_a_page_that_crashes_leaves_the_browser_usable(browser: Browser) -> None:
     page = browser.open("page.html")
-    for process in browser.perform(browser._page_processes):
+    for process in browser.perform(lambda: browser._processes("renderer")):
         os.kill(process, signal.SIGKILL)
     with pytest.raises(DeviceError, match="the page has crashed"):
         page.call("window.page.add", 1, 1)
     page.close()
     other = browser.open("page.html")
     assert other.call("window.page.add", 20, 3) == 23
+    other.close()
+
+
+def test_a_browser_that_hangs_is_started_anew(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, (process,) = browser.open("page.html"), browser.perform(lambda: browser._processes("browser"))
+    monkeypatch.setattr(chromium, "OPEN_S", 15.0)
+    os.kill(process, signal.SIGSTOP)
+    other = browser.open("page.html")
+    assert other.call("window.page.add", 20, 3) == 23
+    (found,) = browser.perform(lambda: browser._processes("browser"))
+    assert found != process
+    with pytest.raises(DeviceError, match="the page has crashed"):
+        page.call("window.page.add", 1, 1)
     other.close()
 
 

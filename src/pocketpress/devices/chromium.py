@@ -16,11 +16,13 @@ import os
 import queue
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,6 +57,8 @@ QUIET = (
 SOFTWARE_WEBGPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
 """WebGPU computed on the processor: right, and of no worth as a measurement."""
 START_S = 60.0
+OPEN_S = 90.0
+"""For a page to open: `START_S` for what it loads, and the tab itself."""
 
 Value = TypeVar("Value")
 
@@ -162,6 +166,10 @@ class PageError(Exception):
         super().__init__(f"{name}: {text}")
 
 
+class NoAnswerError(DeviceError):
+    """The browser did not answer, and its process was ended."""
+
+
 class Browser:
     """A headless Chromium and the server of its pages.  Calls may come from any thread, one at a time."""
 
@@ -202,22 +210,45 @@ class Browser:
     def open(self, path: str) -> Page:
         """Open a page of the folder and wait until it has loaded.
 
+        A browser that opens no more pages, as sometimes after a crash, is started anew.
+
         Raises:
             DeviceError: there is no such page.
         """
-        return self.perform(lambda: self._opened(f"{self.server.address}/{path}"))
+
+        def opened() -> Page:
+            return self._opened(f"{self.server.address}/{path}")
+
+        try:
+            return self.perform(opened, within_s=OPEN_S)
+        except NoAnswerError:
+            self.perform(self._launch)
+            return self.perform(opened, within_s=OPEN_S)
 
     def publish(self, path: Path) -> str:
         """Serve one more file; returns its address, which nobody can guess."""
         return self.server.publish(path, secrets.token_urlsafe(16))
 
-    def perform(self, action: Callable[[], Value]) -> Value:
-        """Do something with Playwright's objects, in the one thread that may touch them."""
+    def perform(self, action: Callable[[], Value], *, within_s: float | None = None) -> Value:
+        """Do something with Playwright's objects, in the one thread that may touch them.
+
+        Raises:
+            NoAnswerError: it took longer than ``within_s``; ending the browser's process frees the thread.
+            DeviceError: the browser was closed.
+        """
         if self._closed or not self._thread.is_alive():
             raise DeviceError("the browser was closed")
         done: Future[Value] = Future()
         self._work.put((action, done))
-        return done.result()
+        try:
+            return done.result(within_s)
+        except FutureTimeoutError:
+            if done.done():
+                raise
+            with contextlib.suppress(OSError):
+                os.kill(self._process, getattr(signal, "SIGKILL", signal.SIGTERM))
+            got = f"nothing in {within_s:g} s"
+            raise NoAnswerError("the browser does not answer", got=got, next_step="try again") from None
 
     def close(self) -> None:
         """End browser and server; safe to call twice."""
@@ -247,9 +278,18 @@ class Browser:
                 done.set_exception(error)
 
     def _start(self) -> None:
-        from playwright.sync_api import Error, sync_playwright
+        from playwright.sync_api import sync_playwright
 
         self._driver = sync_playwright().start()
+        try:
+            self._launch()
+        except DeviceError:
+            self._driver.stop()
+            raise
+
+    def _launch(self) -> None:
+        from playwright.sync_api import Error
+
         try:
             self._chromium = self._driver.chromium.launch(
                 executable_path=str(find()),
@@ -259,7 +299,6 @@ class Browser:
                 timeout=START_S * 1000,
             )
         except Error as error:
-            self._driver.stop()
             raise DeviceError(
                 "the browser does not start", got=_first_line(error), next_step=f"set {VARIABLE} to another"
             ) from error
@@ -267,6 +306,7 @@ class Browser:
         described.pop("default_browser_type", None)
         self._context = self._chromium.new_context(**described)
         self._context.set_default_timeout(0)
+        (self._process,) = self._processes("browser")
         self.version = f"Chromium {self._chromium.version}"
 
     def _opened(self, address: str) -> Page:
@@ -288,17 +328,17 @@ class Browser:
 
     def resident_bytes(self) -> tuple[int, int]:
         """(peak, now) resident memory of the browser's page processes together; Linux only, else zeros."""
-        pids = self.perform(self._page_processes)
+        pids = self.perform(lambda: self._processes("renderer"))
         now = sum(_status(pid, "VmRSS") for pid in pids)
         return sum(_status(pid, "VmHWM") for pid in pids), now
 
-    def _page_processes(self) -> list[int]:
+    def _processes(self, kind: str) -> list[int]:
         session = self._chromium.new_browser_cdp_session()
         try:
             found = session.send("SystemInfo.getProcessInfo")["processInfo"]
         finally:
             session.detach()
-        return [int(process["id"]) for process in found if process["type"] == "renderer"]
+        return [int(process["id"]) for process in found if process["type"] == kind]
 
 
 def _status(pid: int, field: str) -> int:
