@@ -61,6 +61,7 @@ OPEN_S = 90.0
 """For a page to open: `START_S` for what it loads, and the tab itself."""
 
 Value = TypeVar("Value")
+_Work = queue.Queue[tuple[Callable[[], Any], Future[Any]] | None]
 
 
 def find() -> Path | None:
@@ -167,7 +168,7 @@ class PageError(Exception):
 
 
 class NoAnswerError(DeviceError):
-    """The browser did not answer, and its process was ended."""
+    """The browser did not answer in time."""
 
 
 class Browser:
@@ -196,10 +197,8 @@ class Browser:
         self._flags = (*QUIET, *(() if any("webgpu" in f for f in flags) else ("--disable-gpu",)), *flags)
         self._profile = profile
         self.server = PageServer(folder)
-        self._work: queue.Queue[tuple[Callable[[], Any], Future[Any]] | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._serve, name="browser", daemon=True)
-        self._thread.start()
         self._closed = False
+        self._new_thread()
         try:
             self.perform(self._start)
         except BaseException:
@@ -222,7 +221,7 @@ class Browser:
         try:
             return self.perform(opened, within_s=OPEN_S)
         except NoAnswerError:
-            self.perform(self._launch)
+            self._start_anew()
             return self.perform(opened, within_s=OPEN_S)
 
     def publish(self, path: Path) -> str:
@@ -233,7 +232,7 @@ class Browser:
         """Do something with Playwright's objects, in the one thread that may touch them.
 
         Raises:
-            NoAnswerError: it took longer than ``within_s``; ending the browser's process frees the thread.
+            NoAnswerError: it took longer than ``within_s``, and may never end.
             DeviceError: the browser was closed.
         """
         if self._closed or not self._thread.is_alive():
@@ -245,8 +244,6 @@ class Browser:
         except FutureTimeoutError:
             if done.done():
                 raise
-            with contextlib.suppress(OSError):
-                os.kill(self._process, getattr(signal, "SIGKILL", signal.SIGTERM))
             got = f"nothing in {within_s:g} s"
             raise NoAnswerError("the browser does not answer", got=got, next_step="try again") from None
 
@@ -268,9 +265,24 @@ class Browser:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _serve(self) -> None:
+    def _new_thread(self) -> None:
+        self._work: _Work = queue.Queue()
+        self._thread = threading.Thread(target=self._serve, args=(self._work,), name="browser", daemon=True)
+        self._thread.start()
+
+    def _start_anew(self) -> None:
+        """Leave a thread that hangs in Playwright, which even the end of the browser may not free."""
+        with contextlib.suppress(OSError):
+            os.kill(self._process, getattr(signal, "SIGKILL", signal.SIGTERM))
+        self._work.put((self._driver.stop, Future()))
+        self._work.put(None)
+        self._new_thread()
+        self.perform(self._start)
+
+    @staticmethod
+    def _serve(work: _Work) -> None:
         """Playwright's synchronous objects belong to one thread, and leave an event loop running in it."""
-        while (item := self._work.get()) is not None:
+        while (item := work.get()) is not None:
             action, done = item
             try:
                 done.set_result(action())
@@ -278,18 +290,9 @@ class Browser:
                 done.set_exception(error)
 
     def _start(self) -> None:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import Error, sync_playwright
 
         self._driver = sync_playwright().start()
-        try:
-            self._launch()
-        except DeviceError:
-            self._driver.stop()
-            raise
-
-    def _launch(self) -> None:
-        from playwright.sync_api import Error
-
         try:
             self._chromium = self._driver.chromium.launch(
                 executable_path=str(find()),
@@ -299,6 +302,7 @@ class Browser:
                 timeout=START_S * 1000,
             )
         except Error as error:
+            self._driver.stop()
             raise DeviceError(
                 "the browser does not start", got=_first_line(error), next_step=f"set {VARIABLE} to another"
             ) from error
