@@ -182,7 +182,7 @@ for _op in ("minimum", "maximum"):
 _case("pow", "square", lambda h: h.apply([h.input(_IMAGE)], exponent=2.0))
 _case("pow", "fraction", lambda h: h.apply([h.positive(_IMAGE)], exponent=0.75))
 _case("power", "images", lambda h: h.apply([h.positive(_IMAGE), h.input(_IMAGE, scale=0.02)]))
-_case("power", "per_channel", lambda h: h.apply([h.positive(_IMAGE), h.input((1, 6, 1, 1))]))
+_case("power", "per_channel", lambda h: h.apply([h.positive(_IMAGE), h.input((1, 6, 1, 1), scale=0.02)]))
 _case("power", "of_constants", lambda h: h.apply([h.constant(h.rng.uniform(0.5, 2, 4)), h.input(_IMAGE)]))
 _case(
     "power",
